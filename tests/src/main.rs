@@ -1,2 +1,0 @@
-//! Guest tests.
-fn main() {}
