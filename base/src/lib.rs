@@ -1,4 +1,27 @@
 //! What every floor of the house needs, and nothing that knows the hardware.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`errno`] | the Linux error numbers, and the kernel's `Result` |
+//! | [`time`] | instants and clocks, in nanoseconds |
+//! | [`machine`] | what the floors above ask of the hardware, as one trait |
+//! | [`frame`] | reference-counted page frames whose bytes safe code may copy |
+//! | [`memory`] | user addresses, user buffers and the copies between them |
+//! | [`caller`] | who is asking: credentials, limits, account |
+//! | [`charge`] | memory charged before it is allocated |
+//! | [`sync`] | spin locks with classes, atomics, once cells |
 #![cfg_attr(not(any(test, feature = "host")), no_std)]
 
 extern crate alloc;
+
+pub mod caller;
+pub mod charge;
+pub mod errno;
+pub mod frame;
+pub mod machine;
+pub mod memory;
+pub mod sync;
+pub mod time;
+
+pub use errno::{Errno, Result};
+pub use machine::machine;

@@ -1,4 +1,7 @@
-//! Placeholder
-#![no_std]
+//! The Linux personality: processes, threads, signals, address spaces, and the syscall table.
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod machine;
