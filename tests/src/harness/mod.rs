@@ -1,0 +1,100 @@
+//! The harness: selects cases, runs each in a process of its own, prints what came out.
+
+mod case;
+mod census;
+mod options;
+mod platform;
+mod run;
+
+pub(crate) use case::Case;
+#[allow(unused_imports)] // The macro is exported by path for the case modules.
+pub(crate) use case::case;
+pub(crate) use platform::own_executable;
+pub(crate) use run::{scale, seed, skip};
+
+use options::{Command, Options};
+use platform::Platform;
+use run::Outcome;
+use std::ffi::OsString;
+use std::io::Write;
+
+/// Runs the suite; returns the exit status.
+pub(crate) fn main(arguments: &[OsString], tables: &[&[Case]]) -> i32 {
+    let options = match options::parse(arguments) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help) => {
+            print!("{}", options::HELP);
+            return 0;
+        }
+        Err(message) => {
+            eprintln!("guest-tests: {message}\n{}", options::HELP);
+            return 2;
+        }
+    };
+    let selected = tables.iter().copied().flatten().filter(|case| options.selects(&case.name()));
+    if options.list {
+        selected.for_each(|case| println!("{}{}", case.name(), case.marks()));
+        return 0;
+    }
+    let platform = Platform::detect();
+    let mut totals = Totals::default();
+    run::prepare(&options);
+    for case in selected {
+        totals.add(case, report(case, &options, &platform));
+    }
+    run::clean_up();
+    totals.print()
+}
+
+/// Runs one case and prints its lines.
+fn report(case: &Case, options: &Options, platform: &Platform) -> Outcome {
+    print!("test {} ... ", case.name());
+    flush();
+    let outcome = match platform.refuses(case) {
+        Some(reason) => Outcome::Skipped(reason),
+        None => run::run(case, options),
+    };
+    match &outcome {
+        Outcome::Passed => println!("ok"),
+        Outcome::Skipped(reason) => println!("skipped ({reason})"),
+        Outcome::Failed(kind, details) => {
+            println!("FAILED{kind}");
+            details.lines().for_each(|line| println!("    {line}"));
+        }
+    }
+    flush();
+    outcome
+}
+
+fn flush() {
+    // A closed standard output is no reason to stop testing.
+    let _ = std::io::stdout().flush();
+}
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: usize,
+}
+
+impl Totals {
+    fn add(&mut self, case: &Case, outcome: Outcome) {
+        match outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Skipped(_) => self.skipped += 1,
+            Outcome::Failed(..) => self.failed.push(case.name()),
+        }
+    }
+
+    fn print(&self) -> i32 {
+        if !self.failed.is_empty() {
+            println!("\nfailed:");
+            self.failed.iter().for_each(|name| println!("    {name}"));
+            println!();
+        }
+        println!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped);
+        flush();
+        i32::from(!self.failed.is_empty())
+    }
+}

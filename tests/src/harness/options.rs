@@ -1,0 +1,76 @@
+//! The command line of `guest-tests`.
+
+use std::ffi::OsString;
+
+pub(super) const HELP: &str = "\
+usage: guest-tests [options] [FILTER...]
+  FILTER            run cases whose name contains one of these (default: all)
+  --exact           a FILTER is a whole name
+  --skip TEXT       leave out cases whose name contains this (repeatable)
+  --list            print the selected names and their marks
+  --scale N         multiply the rounds of long cases (default 1)
+  --seed S          seed of random cases (default 1)
+  --deadline SECS   a case that takes longer is a hang (default 60)
+  --jobs 1          cases at a time; only 1 is possible
+";
+
+/// What the command line asks for.
+pub(super) enum Command {
+    Run(Options),
+    Help,
+}
+
+/// Options of a run.
+pub(super) struct Options {
+    filters: Vec<String>,
+    skips: Vec<String>,
+    exact: bool,
+    pub(super) list: bool,
+    pub(super) scale: u64,
+    pub(super) seed: u64,
+    pub(super) deadline_seconds: u64,
+}
+
+impl Options {
+    pub(super) fn selects(&self, name: &str) -> bool {
+        let matches = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        (self.filters.is_empty() || self.filters.iter().any(matches))
+            && !self.skips.iter().any(|skip| name.contains(skip.as_str()))
+    }
+}
+
+pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
+    let mut options = Options {
+        filters: Vec::new(),
+        skips: Vec::new(),
+        exact: false,
+        list: false,
+        scale: 1,
+        seed: 1,
+        deadline_seconds: 60,
+    };
+    let mut rest = arguments.iter().map(|argument| argument.to_string_lossy().into_owned());
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--help" | "-h" => return Ok(Command::Help),
+            "--list" => options.list = true,
+            "--exact" => options.exact = true,
+            "--skip" => options.skips.push(value()?),
+            "--scale" => options.scale = number(&value()?)?.max(1),
+            "--seed" => options.seed = number(&value()?)?,
+            "--deadline" => options.deadline_seconds = number(&value()?)?.max(1),
+            "--jobs" => match number(&value()?)? {
+                1 => {}
+                _ => return Err("cases run one at a time: --jobs 1".to_owned()),
+            },
+            option if option.starts_with('-') => return Err(format!("unknown option {option}")),
+            _ => options.filters.push(argument),
+        }
+    }
+    Ok(Command::Run(options))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is not a number"))
+}

@@ -1,0 +1,226 @@
+//! One case in a process of its own: set-up, deadline, verdict, cleaning up after it.
+
+use super::census::Census;
+use super::options::Options;
+use super::{Case, own_executable};
+use crate::sys::{
+    Mask, Status, change_mask, close, exit_group, kill, mask_of, milliseconds, monotonic, path,
+    pipe2, read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
+};
+use std::fmt::Display;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+/// How a case ended.
+pub(super) enum Outcome {
+    Passed,
+    Skipped(String),
+    /// A word for the verdict line (" (hang)", " (leak)", ...) and details.
+    Failed(&'static str, String),
+}
+
+/// Exit code of a process whose assertion failed.
+const ASSERTION_FAILED: i32 = 101;
+/// Exit code of a case that found out that it can't run here.
+const SKIPPED: i32 = 77;
+
+/// Where failure messages of the case's processes go.
+static REPORT: AtomicI32 = AtomicI32::new(2);
+static SCALE: AtomicU64 = AtomicU64::new(1);
+static SEED: AtomicU64 = AtomicU64::new(1);
+
+/// Factor for the rounds of long cases.
+pub(crate) fn scale() -> u64 {
+    SCALE.load(Ordering::Relaxed)
+}
+
+/// Seed for random cases.
+pub(crate) fn seed() -> u64 {
+    SEED.load(Ordering::Relaxed)
+}
+
+/// Ends the case as skipped.
+pub(crate) fn skip(reason: impl Display) -> ! {
+    let _ = write(REPORT.load(Ordering::Relaxed), format!("{reason}\n").as_bytes());
+    exit_group(SKIPPED)
+}
+
+/// The folder in which each case gets a folder of its own. A tmpfs is preferred: it is what
+/// Kairos has, so the referee answers for the same kind of file system.
+fn work_folder() -> String {
+    let shm = std::path::Path::new("/dev/shm");
+    let parent = if shm.is_dir() { "/dev/shm" } else { "/tmp" };
+    format!("{parent}/guest-tests.{}", std::process::id())
+}
+
+/// Done once before the first case.
+pub(super) fn prepare(options: &Options) {
+    SCALE.store(options.scale, Ordering::Relaxed);
+    SEED.store(options.seed, Ordering::Relaxed);
+    own_executable();
+    // Orphans of a case come to the harness, which then can end them. Where the kernel has no
+    // subreapers they go to pid 1 and are only killed with their group.
+    let _ = syscall!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1);
+    change_mask(libc::SIG_BLOCK, mask_of(&[libc::SIGCHLD]));
+    let _ = std::fs::create_dir_all(work_folder());
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or(String::new(), |at| format!("{}:{}: ", at.file(), at.line()));
+        let message = format!("{place}{}\n", info.payload_as_str().unwrap_or("panic"));
+        let _ = write(REPORT.load(Ordering::Relaxed), message.as_bytes());
+        exit_group(ASSERTION_FAILED);
+    }));
+}
+
+/// Done once after the last case.
+pub(super) fn clean_up() {
+    let _ = std::fs::remove_dir_all(work_folder());
+}
+
+/// Runs the case to its end or its deadline.
+pub(super) fn run(case: &Case, options: &Options) -> Outcome {
+    let before = Census::take();
+    let folder = format!("{}/{}", work_folder(), case.name().replace("::", "."));
+    if let Err(error) = std::fs::create_dir_all(&folder) {
+        return Outcome::Failed("", format!("cannot make {folder}: {error}"));
+    }
+    let Ok((from, to)) = pipe2(libc::O_CLOEXEC) else {
+        return Outcome::Failed("", "cannot make the report pipe".to_owned());
+    };
+    // SAFETY: the harness has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        become_case(case, &folder, to);
+    }
+    let mut outcome = if pid < 0 {
+        Outcome::Failed("", format!("cannot fork: {}", std::io::Error::last_os_error()))
+    } else {
+        let _ = setpgid(pid, pid);
+        let status = wait_with_deadline(pid, options.deadline_seconds);
+        let states = if status.is_none() { processes_of_group(pid) } else { String::new() };
+        end_processes(pid);
+        verdict(status, &drain(from), states)
+    };
+    let _ = (close(from), close(to));
+    remove(&folder);
+    if let (Outcome::Passed, Some(before), Some(after)) = (&outcome, before, Census::take()) {
+        let differences = before.differences(&after, case);
+        if !differences.is_empty() {
+            outcome = Outcome::Failed(" (leak)", differences.join("\n"));
+        }
+    }
+    outcome
+}
+
+fn become_case(case: &Case, folder: &str, report: i32) -> ! {
+    let _ = setpgid(0, 0);
+    change_mask(libc::SIG_SETMASK, 0);
+    // Out of the way of the cases, which know which numbers come next.
+    let high = crate::sys::fcntl(report, libc::F_DUPFD_CLOEXEC, 900).unwrap_or(report as usize);
+    for descriptor in 3..16 {
+        let _ = close(descriptor);
+    }
+    REPORT.store(high as i32, Ordering::Relaxed);
+    set_nonblocking(high as i32);
+    std::env::set_current_dir(folder).expect("the case's folder");
+    let _ = syscall!(SYS_umask, 0o022);
+    (case.body)();
+    exit_group(0)
+}
+
+/// The status of the case's first process, or None after the deadline.
+fn wait_with_deadline(pid: i32, seconds: u64) -> Option<Status> {
+    let child_signal: Mask = mask_of(&[libc::SIGCHLD]);
+    let deadline = monotonic() + seconds as i64 * 1_000_000_000;
+    loop {
+        match wait4(pid, libc::WNOHANG) {
+            Ok((0, _)) => {}
+            Ok((_, status)) => return Some(status),
+            Err(_) => return None,
+        }
+        let left_ms = (deadline - monotonic()) / 1_000_000;
+        if left_ms <= 0 {
+            return None;
+        }
+        let _ = timed_wait(child_signal, Some(milliseconds(left_ms)));
+    }
+}
+
+/// Kills the case's group and whatever else of it came to us, and reaps them.
+fn end_processes(group: i32) {
+    let _ = kill(-group, libc::SIGKILL);
+    loop {
+        match wait4(-1, libc::WNOHANG) {
+            Ok((0, _)) => {
+                for pid in our_children() {
+                    let _ = kill(pid, libc::SIGKILL);
+                }
+                if wait4(-1, 0).is_err() {
+                    return;
+                }
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// (pid, parent, group, the whole line) of every process.
+fn process_table() -> Vec<(i32, i32, i32, String)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| {
+        let line = text(&path(format!("/proc/{pid}/stat"))).ok()?;
+        let mut fields = line[line.rfind(')')? + 2..].split(' ').skip(1);
+        let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some((pid, parent, group, line))
+    })
+    .collect()
+}
+
+fn our_children() -> Vec<i32> {
+    let own = std::process::id() as i32;
+    process_table().into_iter().filter(|(_, parent, ..)| *parent == own).map(|(pid, ..)| pid).collect()
+}
+
+/// What the processes of a hanging case are doing.
+fn processes_of_group(group: i32) -> String {
+    let own = std::process::id() as i32;
+    let mut lines = String::new();
+    for (pid, parent, its_group, line) in process_table() {
+        if its_group == group || (parent == own && pid != own) {
+            let short: Vec<&str> = line.split(' ').take(8).collect();
+            let call = text(&path(format!("/proc/{pid}/syscall"))).unwrap_or_default();
+            lines += &format!("stat {} syscall {}\n", short.join(" "), call.trim());
+        }
+    }
+    lines
+}
+
+fn drain(from: i32) -> String {
+    set_nonblocking(from);
+    let mut all = Vec::new();
+    while let Ok(part) = read_some(from, 4096) {
+        if part.is_empty() {
+            break;
+        }
+        all.extend(part);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+fn verdict(status: Option<Status>, report: &str, states: String) -> Outcome {
+    match status {
+        None => Outcome::Failed(" (hang)", format!("{report}{states}")),
+        Some(Status::Exited(0)) if report.is_empty() => Outcome::Passed,
+        Some(Status::Exited(0)) => Outcome::Failed(" (in a child)", report.to_owned()),
+        Some(Status::Exited(SKIPPED)) => Outcome::Skipped(report.trim().to_owned()),
+        Some(Status::Exited(ASSERTION_FAILED)) => Outcome::Failed("", report.to_owned()),
+        Some(other) => Outcome::Failed("", format!("the case's process ended with {other:?}\n{report}")),
+    }
+}
+
+/// Removes the case's folder, whatever modes it left behind.
+fn remove(folder: &str) {
+    if std::fs::remove_dir_all(folder).is_err() && std::path::Path::new(folder).exists() {
+        let _ = std::fs::rename(folder, format!("{folder}.left"));
+    }
+}

@@ -1,0 +1,54 @@
+//! Waiting for a condition. Nothing here, and nothing in a case, waits for a time to pass: the
+//! harness's deadline is the only clock, and missing it is a hang.
+
+use super::{Sys, path, sleep_a_tick, text};
+
+/// Looks at the condition again and again until it holds.
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        sleep_a_tick();
+    }
+}
+
+/// The state letter of a process or thread from a `stat` file of /proc.
+fn state_in(file: String) -> Sys<u8> {
+    let line = text(&path(file))?;
+    let after_name = line.rfind(')').expect("a ) in the stat line");
+    Ok(line.as_bytes()[after_name + 2])
+}
+
+/// R, S, D, T, t, Z or X of a process's first thread.
+pub(crate) fn state_of(pid: i32) -> Sys<u8> {
+    state_in(format!("/proc/{pid}/stat"))
+}
+
+/// The same of one thread of this process.
+pub(crate) fn thread_state(tid: i32) -> Sys<u8> {
+    state_in(format!("/proc/self/task/{tid}/stat"))
+}
+
+/// Waits until the process sleeps in an interruptible wait. To be sure of *which* wait, let it
+/// open a gate just before the call in question: opening never sleeps.
+pub(crate) fn wait_until_blocked(pid: i32) {
+    wait_until(|| state_of(pid).expect("stat of a process that should block") == b'S');
+}
+
+/// Waits until the thread of this process sleeps.
+pub(crate) fn wait_until_thread_blocked(tid: i32) {
+    wait_until(|| thread_state(tid).expect("stat of a thread that should block") == b'S');
+}
+
+/// Waits until the process is stopped.
+pub(crate) fn wait_until_stopped(pid: i32) {
+    wait_until(|| state_of(pid).expect("stat") == b'T');
+}
+
+/// Waits until the process is a zombie.
+pub(crate) fn wait_until_zombie(pid: i32) {
+    wait_until(|| state_of(pid).expect("stat") == b'Z');
+}
+
+/// Waits until no process has this id any more.
+pub(crate) fn wait_until_gone(pid: i32) {
+    wait_until(|| !super::exists(pid));
+}
