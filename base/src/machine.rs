@@ -67,6 +67,12 @@ pub fn install(machine: &'static dyn Machine) {
     MACHINE.call_once(|| machine);
 }
 
+/// The machine this program runs on, or nothing before [`install`].
+#[must_use]
+pub fn installed() -> Option<&'static dyn Machine> {
+    MACHINE.get().copied()
+}
+
 /// The machine this program runs on.
 ///
 /// # Panics

@@ -1,102 +1,42 @@
-//! Spin locks with classes, atomics and once cells: the only place that names `spin` or
-//! `core::sync::atomic`.
+//! Spin locks with classes, atomics, once cells, per-CPU slots: the only place that names `spin`
+//! or `core::sync::atomic`.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`atomic`] | the atomics; the model checker's own under `cfg(loom)` |
+//! | [`cell`] | an `UnsafeCell` whose accesses the model checker can see |
+//! | [`LockClass`] | the order in which locks nest, checked in debug builds |
+//! | [`SpinLock`], [`RwSpinLock`] | the locks; their guards are not `Send` |
+//! | [`PerCpu`], [`CachePadded`] | one slot for each CPU, each on its own cache line |
+//!
+//! Kernel code runs with interrupts off, so no lock here saves flags: a handler never finds a lock
+//! held by the code under it.
 
-use core::marker::PhantomData;
-use core::ops::{Deref, DerefMut};
+pub mod atomic;
+pub mod cell;
+mod class;
+mod order;
+mod per_cpu;
+mod rw_lock;
+mod spin_lock;
 
+pub use class::{LockClass, contention};
+pub use order::assert_none_held;
+pub use per_cpu::{CachePadded, MAX_CPUS, PerCpu};
+pub use rw_lock::{ReadGuard, RwSpinLock, WriteGuard};
 pub use spin::{LazyLock as Lazy, Once};
+pub use spin_lock::{SpinGuard, SpinLock};
 
-/// Atomics; under a model checker, the checker's own.
-pub mod atomic {
-    pub use core::sync::atomic::*;
-}
-
-/// The order in which locks nest: a later class may be taken under an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the names are the subsystems")]
-pub enum LockClass {
-    ProcessTable,
-    Process,
-    Signals,
-    AddressSpace,
-    PageTable,
-    FdTable,
-    Mount,
-    Dentry,
-    Inode,
-    PageCache,
-    File,
-    Tty,
-    Pipe,
-    HandleTable,
-    Lineage,
-    Object,
-    KernelBytes,
-    Futex,
-    WaitSource,
-    ReadyList,
-    Timer,
-    RunQueue,
-    Frames,
-    Heap,
-    Log,
-}
-
-/// A spin lock. Its guard is not `Send`, so no task holds one across an await.
-pub struct SpinLock<T: ?Sized> {
-    class: LockClass,
-    inner: spin::Mutex<T>,
-}
-
-/// Exclusive access to what a [`SpinLock`] protects.
-pub struct SpinGuard<'a, T: ?Sized> {
-    guard: spin::MutexGuard<'a, T>,
-    _not_send: PhantomData<*mut ()>,
-}
-
-impl<T> SpinLock<T> {
-    /// A lock of `class` around `value`.
-    pub const fn new(class: LockClass, value: T) -> Self {
-        SpinLock { class, inner: spin::Mutex::new(value) }
-    }
-
-    /// The value, when nobody can hold the lock any more.
-    pub fn into_inner(self) -> T {
-        self.inner.into_inner()
-    }
-}
-
-impl<T: ?Sized> SpinLock<T> {
-    /// Takes the lock.
-    pub fn lock(&self) -> SpinGuard<'_, T> {
-        SpinGuard { guard: self.inner.lock(), _not_send: PhantomData }
-    }
-
-    /// Takes the lock if nobody holds it.
-    pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
-        self.inner.try_lock().map(|guard| SpinGuard { guard, _not_send: PhantomData })
-    }
-
-    /// The value, through exclusive access to the lock.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.inner.get_mut()
-    }
-
-    /// The class it was made with.
-    pub fn class(&self) -> LockClass {
-        self.class
-    }
-}
-
-impl<T: ?Sized> Deref for SpinGuard<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.guard
-    }
-}
-
-impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.guard
-    }
+/// One turn of a loop that waits for another CPU.
+///
+/// On the host a CPU is a thread that may have lost its core to the one it waits for, so the turn
+/// is given away there.
+#[inline]
+pub fn spin_hint() {
+    #[cfg(loom)]
+    loom::thread::yield_now();
+    #[cfg(all(not(loom), any(test, feature = "host")))]
+    std::thread::yield_now();
+    #[cfg(not(any(loom, test, feature = "host")))]
+    core::hint::spin_loop();
 }
