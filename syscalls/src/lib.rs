@@ -4,4 +4,9 @@
 
 extern crate alloc;
 
+pub mod declare;
+pub mod families;
 pub mod machine;
+pub mod process;
+pub mod table;
+pub mod thread;

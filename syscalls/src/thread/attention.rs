@@ -1,0 +1,57 @@
+//! Why a thread should not simply go on: one word, set by others, read by the thread.
+//!
+//! ```text
+//!             raise(SIGNAL)                 raise(DIE)
+//!   running ----------------> look at the ------------> drop the syscall
+//!           <---------------- queues                    in flight and exit
+//!             clear(SIGNAL)
+//! ```
+//!
+//! `DIE` is never cleared. Whoever raises a bit also wakes or interrupts the thread's task, so
+//! that a blocked syscall sees it.
+
+use base::sync::atomic::{AtomicU32, Ordering};
+
+bitflags::bitflags! {
+    /// The reasons.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Reasons: u32 {
+        /// A signal may be deliverable.
+        const SIGNAL = 1 << 0;
+        /// The thread group is stopping or stopped.
+        const STOP = 1 << 1;
+        /// The thread must exit: its group is exiting, or another thread executes a new program.
+        const DIE = 1 << 2;
+        /// Work that the thread left for its way out (a borrowed signal mask, for instance).
+        const WORK = 1 << 3;
+    }
+}
+
+/// The word itself.
+#[derive(Debug, Default)]
+pub struct Attention(AtomicU32);
+
+impl Attention {
+    /// Adds reasons; true when at least one of them is new.
+    pub fn raise(&self, reasons: Reasons) -> bool {
+        let before = self.0.fetch_or(reasons.bits(), Ordering::AcqRel);
+        before & reasons.bits() != reasons.bits()
+    }
+
+    /// Removes reasons. `DIE` stays whatever is asked.
+    pub fn clear(&self, reasons: Reasons) {
+        self.0.fetch_and(!(reasons - Reasons::DIE).bits(), Ordering::AcqRel);
+    }
+
+    /// The reasons now.
+    #[must_use]
+    pub fn get(&self) -> Reasons {
+        Reasons::from_bits_retain(self.0.load(Ordering::Acquire))
+    }
+
+    /// True when the thread must exit.
+    #[must_use]
+    pub fn is_dying(&self) -> bool {
+        self.get().contains(Reasons::DIE)
+    }
+}

@@ -1,0 +1,150 @@
+//! From a trapped `syscall` instruction to its handler, and back.
+
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+
+use base::sync::atomic::{AtomicU64, Ordering};
+use base::{Errno, Result};
+
+use crate::declare::{Arguments, Entry};
+use crate::machine::{UserContext, user_machine};
+use crate::table;
+use crate::thread::Thread;
+
+/// Number that [`Published`] shows while no syscall is blocked.
+const NOT_BLOCKED: u64 = u64::MAX;
+
+/// The syscall a thread is blocked in, published at its first wait so that nobody has to look into
+/// a pinned future. Readers may see a mixture of two calls; they show it to people, nothing else.
+#[derive(Debug)]
+pub struct Published {
+    number: AtomicU64,
+    arguments: [AtomicU64; 6],
+    stack_pointer: AtomicU64,
+    instruction_pointer: AtomicU64,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Published {
+            number: AtomicU64::new(NOT_BLOCKED),
+            arguments: Default::default(),
+            stack_pointer: AtomicU64::new(0),
+            instruction_pointer: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What [`Published::get`] shows: the contents of `/proc/<pid>/syscall`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockedCall {
+    /// Syscall number.
+    pub number: u64,
+    /// Its arguments.
+    pub arguments: Arguments,
+    /// User stack pointer.
+    pub stack_pointer: u64,
+    /// User instruction pointer, behind the `syscall` instruction.
+    pub instruction_pointer: u64,
+}
+
+impl Published {
+    fn set(&self, call: &BlockedCall) {
+        for (slot, value) in self.arguments.iter().zip(call.arguments) {
+            slot.store(value, Ordering::Relaxed);
+        }
+        self.stack_pointer.store(call.stack_pointer, Ordering::Relaxed);
+        self.instruction_pointer.store(call.instruction_pointer, Ordering::Relaxed);
+        self.number.store(call.number, Ordering::Release);
+    }
+
+    fn clear(&self) {
+        self.number.store(NOT_BLOCKED, Ordering::Release);
+    }
+
+    /// The blocked call, if the thread is blocked in one.
+    #[must_use]
+    pub fn get(&self) -> Option<BlockedCall> {
+        let number = self.number.load(Ordering::Acquire);
+        (number != NOT_BLOCKED).then(|| BlockedCall {
+            number,
+            arguments: core::array::from_fn(|i| self.arguments[i].load(Ordering::Relaxed)),
+            stack_pointer: self.stack_pointer.load(Ordering::Relaxed),
+            instruction_pointer: self.instruction_pointer.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// How a syscall ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a value or an error for `rax`; the error may be one of the restart codes.
+    Done(Result<u64>),
+    /// The thread was killed while it waited; the call was dropped.
+    Killed,
+}
+
+/// Runs the syscall in the thread's registers.
+///
+/// Dropping the future drops the call in flight, with what that leaves behind.
+pub async fn dispatch(thread: &Thread, context: &mut UserContext) -> Outcome {
+    let registers = &context.registers;
+    let number = registers.rax;
+    let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+    let Some(syscall) = table::lookup(number) else {
+        return Outcome::Done(Err(Errno::ENOSYS));
+    };
+    let call =
+        BlockedCall { number, arguments, stack_pointer: registers.rsp, instruction_pointer: registers.rip };
+    let result = match syscall.entry {
+        Entry::Sync(handler) => Some(handler(thread, &arguments)),
+        Entry::Async(handler) => {
+            let mut future = pin!(handler(thread, arguments));
+            Drive { thread, call, context: Some(context), future: future.as_mut() }.await
+        }
+        Entry::Context(handler) => {
+            // The handler borrows the registers and may copy the floating-point image, so the
+            // image is brought up to date first and needs no saving when the call waits.
+            user_machine().save_fpu(context);
+            let mut future = pin!(handler(thread, context, arguments));
+            Drive { thread, call, context: None, future: future.as_mut() }.await
+        }
+    };
+    match result {
+        None => Outcome::Killed,
+        Some(result) => Outcome::Done(result.map_err(|error| syscall.settle(error))),
+    }
+}
+
+/// Polls a syscall to its end, or until the thread has to die.
+///
+/// The operation is looked at before the kill, so that whatever it completed is complete.
+struct Drive<'a, F> {
+    thread: &'a Thread,
+    call: BlockedCall,
+    /// Whose floating-point state is saved before another CPU may run the thread.
+    context: Option<&'a mut UserContext>,
+    future: Pin<&'a mut F>,
+}
+
+impl<F: Future<Output = Result<u64>>> Future for Drive<'_, F> {
+    type Output = Option<Result<u64>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Poll::Ready(result) = this.future.as_mut().poll(cx) {
+            this.thread.published().clear();
+            return Poll::Ready(Some(result));
+        }
+        if this.thread.attention().is_dying() {
+            this.thread.published().clear();
+            return Poll::Ready(None);
+        }
+        this.thread.published().set(&this.call);
+        if let Some(context) = this.context.as_deref_mut() {
+            user_machine().save_fpu(context);
+        }
+        Poll::Pending
+    }
+}
