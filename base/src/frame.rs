@@ -154,6 +154,13 @@ impl Frame {
         machine().frames().count(self.0).load(Ordering::Acquire) == 1
     }
 
+    /// References to the frame now, this one among them. Exact only where nobody can make or drop one
+    /// meanwhile: a page that only one space maps, under that space's lock.
+    #[must_use]
+    pub fn references(&self) -> u32 {
+        machine().frames().count(self.0).load(Ordering::Acquire)
+    }
+
     /// Hands the count to a page-table entry.
     #[must_use]
     pub fn into_number(self) -> u64 {

@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use base::frame::Frame;
 use base::memory::{Access, BoxFuture};
@@ -122,8 +122,9 @@ pub trait PageTable: Send + Sync {
     /// The page mapped at `address`.
     fn get(&self, address: u64) -> Option<MappedPage>;
 
-    /// Calls `each` for every mapped page of a range, in order. For fork, mincore, msync.
-    fn for_each(&self, range: Range<u64>, each: &mut dyn FnMut(u64, MappedPage));
+    /// Calls `each` for every mapped page of a range, in order, until it breaks off. What lies between mapped
+    /// pages costs next to nothing, so that a sparse space of terabytes can be walked in bounded steps.
+    fn for_each(&self, range: Range<u64>, each: &mut dyn FnMut(u64, MappedPage) -> ControlFlow<()>);
 
     /// Removes every page of a range (page-aligned); frames and emptied tables go to `stale`.
     fn unmap(&self, range: Range<u64>, stale: &mut Stale);
