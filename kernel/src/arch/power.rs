@@ -1,0 +1,72 @@
+//! The end of a run: the result record, then off.
+
+use core::fmt::{self, Display, Write};
+
+use base::machine::Outcome;
+use x86_64::instructions::port::Port;
+
+use super::emergency;
+
+/// QEMU's isa-debug-exit device.
+const DEBUG_EXIT: u16 = 0xf4;
+/// What it is told at every clean end; the record says which.
+const CLEAN_END: u32 = 0x10;
+/// The PM1a control port of QEMU's pc and q35, and the value that means "soft off" there.
+const PM1A_CONTROL: u16 = 0x604;
+const SOFT_OFF: u16 = 0x2000;
+
+/// Writes the result record and turns the machine off.
+pub fn off(outcome: Outcome<'_>) -> ! {
+    match outcome {
+        Outcome::Exit(status) => {
+            emergency::line(format_args!("kairos-result: {{\"kind\":\"exit\",\"status\":{status}}}"));
+        }
+        Outcome::Panic(message) => record("panic", message),
+        Outcome::Deadlock(message) => record("deadlock", message),
+    }
+    turn_off()
+}
+
+/// Turns the machine off without a record.
+pub fn turn_off() -> ! {
+    // SAFETY: the port belongs to isa-debug-exit, which ends QEMU; without it nobody listens there.
+    unsafe { Port::<u32>::new(DEBUG_EXIT).write(CLEAN_END) };
+    // SAFETY: asks the chipset for the soft-off state; without it nobody listens there.
+    unsafe { Port::<u16>::new(PM1A_CONTROL).write(SOFT_OFF) };
+    loop {
+        x86_64::instructions::interrupts::disable();
+        x86_64::instructions::hlt();
+    }
+}
+
+fn record(kind: &str, message: &str) {
+    let message = JsonText(message);
+    emergency::line(format_args!("kairos-result: {{\"kind\":\"{kind}\",\"message\":\"{message}\"}}"));
+}
+
+/// Text with the escapes of a JSON string (RFC 8259, section 7).
+pub struct JsonText<T>(
+    /// What to show.
+    pub T,
+);
+
+impl<T: Display> Display for JsonText<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaper(formatter), "{}", self.0)
+    }
+}
+
+struct Escaper<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaper<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            match letter {
+                '"' | '\\' => write!(self.0, "\\{letter}")?,
+                '\0'..'\x20' => write!(self.0, "\\u{:04x}", u32::from(letter))?,
+                _ => self.0.write_char(letter)?,
+            }
+        }
+        Ok(())
+    }
+}
