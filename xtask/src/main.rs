@@ -1,2 +1,71 @@
-//! The one command a person types.
-fn main() {}
+//! The one command a person types: set up, build, run, test, debug and measure Kairos.
+//!
+//! `cargo xtask help` prints what it can do. Every subcommand first looks whether the
+//! packages it needs are there and installs what is missing.
+
+mod build;
+mod cli;
+mod console;
+mod gdb;
+mod initramfs;
+mod outcome;
+mod paths;
+mod qemu;
+mod qmp;
+mod report;
+mod run;
+mod run_directory;
+mod run_options;
+mod setup;
+mod symbols;
+mod terminal;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Arguments;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND [options]
+
+  setup                 install what is missing (Rust target, QEMU, busybox-static)
+  build [--release]     kernel ELF and default initramfs
+  run [options] [-- PROGRAM ARGS...]
+                        interactive shell, or PROGRAM as the only job (see run --help)
+  gdb [options] [-- PROGRAM ARGS...]
+                        QEMU stopped at its first instruction, gdb attached with symbols
+  help                  this text";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::new(std::env::args_os().skip(1));
+    match dispatch(&mut arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            terminal::restore();
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<cli::UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(arguments: &mut Arguments) -> Result<u8> {
+    let Some(command) = arguments.next_word() else {
+        println!("{HELP}");
+        return Ok(2);
+    };
+    match command.as_str() {
+        "setup" => {
+            arguments.finish()?;
+            setup::everything().map(|()| 0)
+        }
+        "build" => build::command(arguments).map(|()| 0),
+        "run" => run::command(arguments),
+        "gdb" => gdb::command(arguments),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(0)
+        }
+        other => Err(cli::usage(format!("unknown command {other:?}; `cargo xtask help` lists them"))),
+    }
+}
