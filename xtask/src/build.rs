@@ -90,7 +90,7 @@ pub(crate) fn images(profile: KernelProfile, freshness: Freshness, other_kernel:
     }
     let busybox = paths::executable("busybox").context("busybox is not installed")?;
     let kernel = match other_kernel {
-        Some(kernel) => std::path::absolute(kernel)?,
+        Some(kernel) => kernel.to_path_buf(),
         None => paths::target().join(KERNEL_TARGET).join(profile.cargo_name()).join("kernel"),
     };
     Ok(Images { kernel, init: guest_program("kairos-init"), busybox })
@@ -130,13 +130,13 @@ pub(crate) fn cargo() -> Command {
 }
 
 fn finish(mut cargo: Command, what: &str) -> Result<()> {
-    // In a pipe only mistakes are worth a line; on a terminal cargo shows its progress.
-    if !std::io::stderr().is_terminal() {
-        cargo.arg("--quiet");
-    }
-    // The program's output on stdout must stay alone there.
-    cargo.stdout(Stdio::null());
-    if !cargo.status().context("starting cargo")?.success() {
+    // On a terminal cargo shows its progress; in a pipe it is heard only when it fails. Stdout
+    // belongs to the guest's program alone.
+    let quiet = !std::io::stderr().is_terminal();
+    cargo.stdout(Stdio::null()).stderr(if quiet { Stdio::piped() } else { Stdio::inherit() });
+    let output = cargo.spawn().and_then(|child| child.wait_with_output()).context("starting cargo")?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
         bail!("building {what} failed");
     }
     Ok(())

@@ -113,11 +113,11 @@ fn write_root(images: &Images, options: &RunOptions, path: &Path) -> Result<()> 
     build::write_archive(&archive, path)
 }
 
-/// The variables of the job; a later one overrides an earlier one of the same name.
+/// What the job gets beside the defaults of init; a later variable overrides an earlier one of the same name.
 fn environment(options: &RunOptions) -> Vec<String> {
     let host = |name: &str, default: &str| format!("{name}={}", std::env::var(name).unwrap_or(default.to_owned()));
     let mut variables: Vec<String> =
-        ["PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "USER=root", "SHELL=/bin/sh"].map(str::to_owned).into();
+        ["USER=root", "SHELL=/bin/sh"].map(str::to_owned).into();
     if options.has_input() && std::io::stdin().is_terminal() {
         variables.push(host("TERM", "vt100"));
         if let Some((columns, rows)) = terminal::size() {

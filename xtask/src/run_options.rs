@@ -108,7 +108,8 @@ impl RunOptions {
     fn read(&mut self, name: &str, arguments: &mut Arguments) -> Result<()> {
         match name {
             "--stdin" => self.stdin = true,
-            "--overlay" => self.overlays.push(arguments.value(name)?.into()),
+            // Absolute, so that the replay line works from anywhere.
+            "--overlay" => self.overlays.push(std::path::absolute(arguments.value(name)?)?),
             "--init" => self.init = Some(one_word(name, arguments.text(name)?)?),
             "--smp" => self.smp = Some(cpus(arguments.parsed(name)?)?),
             "--mem" => self.memory = memory(arguments.text(name)?)?,
@@ -120,7 +121,7 @@ impl RunOptions {
             "--machine" => self.board = Board::named(&arguments.text(name)?)?,
             "--release" => self.profile = KernelProfile::Release,
             "--no-build" => self.freshness = Freshness::Reuse,
-            "--kernel" => self.kernel = Some(arguments.value(name)?.into()),
+            "--kernel" => self.kernel = Some(std::path::absolute(arguments.value(name)?)?),
             "--quiet" => self.quiet = true,
             "--dry-run" => self.dry_run = true,
             "--help" | "-h" => self.help = true,
