@@ -7,6 +7,8 @@
 //! | [`machine`] | what the floors above ask of the hardware, as one trait |
 //! | [`frame`] | reference-counted page frames whose bytes safe code may copy |
 //! | [`memory`] | user addresses, user buffers and the copies between them |
+//! | [`buddy`] | the bookkeeping of free page frames |
+//! | [`slab`] | the heap's size classes and slabs |
 //! | [`caller`] | who is asking: credentials, limits, account |
 //! | [`charge`] | memory charged before it is allocated |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
@@ -16,6 +18,8 @@ extern crate alloc;
 
 // The model checker builds only `sync`, `errno` and `time`: its atomics cannot stand in a `static`.
 
+#[cfg(not(loom))]
+pub mod buddy;
 #[cfg(not(loom))]
 pub mod caller;
 #[cfg(not(loom))]
@@ -27,6 +31,8 @@ pub mod frame;
 pub mod machine;
 #[cfg(not(loom))]
 pub mod memory;
+#[cfg(not(loom))]
+pub mod slab;
 pub mod sync;
 pub mod time;
 

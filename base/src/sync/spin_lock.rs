@@ -75,11 +75,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[track_caller]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let guard = self.try_raw()?;
-        Some(SpinGuard {
-            guard,
-            held: order::acquire(self.class, Nesting::Tried),
-            _not_send: PhantomData,
-        })
+        Some(SpinGuard { guard, held: order::acquire(self.class, Nesting::Tried), _not_send: PhantomData })
     }
 
     /// The value, through exclusive access to the lock.
