@@ -8,5 +8,6 @@ pub mod declare;
 pub mod families;
 pub mod machine;
 pub mod process;
+pub mod signal;
 pub mod table;
 pub mod thread;
