@@ -11,3 +11,4 @@ pub mod process;
 pub mod signal;
 pub mod table;
 pub mod thread;
+pub mod user;
