@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod declare;
 pub mod families;
 pub mod machine;
+pub mod mm;
 pub mod process;
 pub mod signal;
 pub mod table;
