@@ -3,6 +3,7 @@
 use crate::harness::Case;
 
 mod basic;
+mod pipe;
 
 /// Every table of cases, in the order in which they run.
-pub(crate) const TABLES: &[&[Case]] = &[basic::CASES];
+pub(crate) const TABLES: &[&[Case]] = &[basic::CASES, pipe::CASES];

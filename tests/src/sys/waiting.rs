@@ -52,3 +52,30 @@ pub(crate) fn wait_until_zombie(pid: i32) {
 pub(crate) fn wait_until_gone(pid: i32) {
     wait_until(|| !super::exists(pid));
 }
+
+/// Waits until a signal sent to the process is no longer pending, that is, was delivered.
+pub(crate) fn wait_until_signal_taken(pid: i32, signal: i32) {
+    wait_until(|| pending_of(pid) >> (signal - 1) & 1 == 0);
+}
+
+/// SigPnd and ShdPnd of a process's `status` file together.
+pub(crate) fn pending_of(pid: i32) -> u64 {
+    status_masks(pid, &["SigPnd:", "ShdPnd:"])
+}
+
+/// The union of these mask lines of a process's `status` file.
+pub(crate) fn status_masks(pid: i32, names: &[&str]) -> u64 {
+    let status = text(&path(format!("/proc/{pid}/status"))).expect("status file");
+    let lines = status.lines().filter_map(|line| {
+        let value = names.iter().find_map(|name| line.strip_prefix(name))?;
+        u64::from_str_radix(value.trim(), 16).ok()
+    });
+    lines.fold(0, |all, mask| all | mask)
+}
+
+/// Sleeps until killed; for children whose only job is to be there.
+pub(crate) fn wait_for_ever() -> ! {
+    loop {
+        let _ = syscall!(SYS_pause);
+    }
+}
