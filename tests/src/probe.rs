@@ -1,12 +1,19 @@
 //! Probes: small programs that a case gets by executing this binary again, to see the world as a
 //! freshly executed program sees it. Each prints plain lines on standard output.
 
-use crate::sys::{current_mask, disposition, is_open};
+use crate::sys::{
+    NO_SIGNALS, change_mask, current_mask, disposition, is_open, read_to_end, text, wait_for_ever,
+    write, zeroed,
+};
 use std::ffi::OsString;
 
 /// Runs the probe that the arguments ask for (`--probe NAME ARGS...`); returns its exit status, or
-/// None when they ask for none.
+/// None when they ask for none. A program started without even a name is a probe too.
 pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
+    if std::env::args_os().next().is_some_and(|name| name.is_empty()) {
+        println!("no name");
+        return Some(0);
+    }
     let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy().into_owned());
     if arguments.next().as_deref() != Some("--probe") {
         return None;
@@ -20,6 +27,15 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
         "signals" => signals(),
         "exit" => rest.first().and_then(|code| code.parse().ok()).unwrap_or(99),
         "ids" => ids(),
+        "cat" => cat(),
+        "altstack" => altstack(),
+        "mapped" => mapped(rest.first().and_then(|at| at.parse().ok()).unwrap_or(0)),
+        "threads" => threads(),
+        "comm" => comm(),
+        "uids" => uids(),
+        "death-signal" => death_signal(),
+        "folder" => folder(),
+        "unblock-and-wait" => unblock_and_wait(),
         "random" => random(),
         "stack" => stack(),
         _ => {
@@ -98,4 +114,72 @@ fn stack() -> i32 {
     let aligned = argc_at.is_multiple_of(16) && argc == arguments as u64;
     println!("{}", if aligned { "aligned" } else { "misaligned" });
     0
+}
+
+/// Copies standard input to standard output.
+fn cat() -> i32 {
+    match read_to_end(0) {
+        Ok(bytes) => i32::from(write(1, &bytes) != Ok(bytes.len())),
+        Err(_) => 1,
+    }
+}
+
+/// Whether an alternate signal stack is set.
+fn altstack() -> i32 {
+    let mut stack: libc::stack_t = zeroed();
+    let _ = syscall!(SYS_sigaltstack, 0, &mut stack);
+    println!("{}", if stack.ss_flags & libc::SS_DISABLE != 0 { "none" } else { "set" });
+    0
+}
+
+/// Whether the page at an address is mapped.
+fn mapped(at: usize) -> i32 {
+    let mapped = syscall!(SYS_madvise, at, 4096, libc::MADV_NORMAL).is_ok();
+    println!("{}", if mapped { "yes" } else { "no" });
+    0
+}
+
+/// How many threads this process has.
+fn threads() -> i32 {
+    match std::fs::read_dir("/proc/self/task") {
+        Ok(entries) => println!("{}", entries.count()),
+        Err(error) => println!("{error}"),
+    }
+    0
+}
+
+fn comm() -> i32 {
+    print!("{}", text(c"/proc/self/comm").unwrap_or_default());
+    0
+}
+
+/// Real, effective and saved user and group ids, and AT_SECURE.
+fn uids() -> i32 {
+    let mut ids = [0u32; 6];
+    let [a, b, c, d, e, f] = &mut ids;
+    let _ = syscall!(SYS_getresuid, a, b, c);
+    let _ = syscall!(SYS_getresgid, d, e, f);
+    // SAFETY: getauxval has no preconditions.
+    let secure = unsafe { libc::getauxval(libc::AT_SECURE) };
+    println!("{} {} {} {} {} {} secure={secure}", ids[0], ids[1], ids[2], ids[3], ids[4], ids[5]);
+    0
+}
+
+fn death_signal() -> i32 {
+    let mut signal = -1i32;
+    let _ = syscall!(SYS_prctl, libc::PR_GET_PDEATHSIG, &mut signal, 0, 0, 0);
+    println!("{signal}");
+    0
+}
+
+/// Working folder and umask.
+fn folder() -> i32 {
+    let here = std::env::current_dir().unwrap_or_default();
+    println!("{} {:o}", here.display(), syscall!(SYS_umask, 0).unwrap_or(0o1000));
+    0
+}
+
+fn unblock_and_wait() -> i32 {
+    change_mask(libc::SIG_SETMASK, NO_SIGNALS);
+    wait_for_ever()
 }

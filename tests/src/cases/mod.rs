@@ -3,7 +3,14 @@
 use crate::harness::Case;
 
 mod basic;
+mod exec;
 mod pipe;
+mod process;
 
 /// Every table of cases, in the order in which they run.
-pub(crate) const TABLES: &[&[Case]] = &[basic::CASES, pipe::CASES];
+pub(crate) const TABLES: &[&[Case]] = &[
+    basic::CASES,
+    pipe::CASES,
+    process::CASES,
+    exec::CASES,
+];
