@@ -6,6 +6,9 @@ mod basic;
 mod exec;
 mod pipe;
 mod process;
+mod session;
+mod signal;
+mod signal_frame;
 
 /// Every table of cases, in the order in which they run.
 pub(crate) const TABLES: &[&[Case]] = &[
@@ -13,4 +16,6 @@ pub(crate) const TABLES: &[&[Case]] = &[
     pipe::CASES,
     process::CASES,
     exec::CASES,
+    session::CASES,
+    signal::CASES,
 ];
