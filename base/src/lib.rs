@@ -27,6 +27,8 @@ pub mod charge;
 pub mod errno;
 #[cfg(not(loom))]
 pub mod frame;
+#[cfg(all(not(loom), any(test, feature = "host")))]
+pub mod host;
 #[cfg(not(loom))]
 pub mod machine;
 #[cfg(not(loom))]
