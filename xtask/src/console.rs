@@ -6,8 +6,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -34,13 +33,27 @@ const END_OF_INPUT: u8 = 0x04;
 const READY: &str = "kairos-console: ready";
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
+/// When the guest printed something last, if it has.
+#[derive(Clone, Default)]
+pub(crate) struct LastOutput(Arc<Mutex<Option<Instant>>>);
+
+impl LastOutput {
+    fn is_now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    pub(crate) fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Copies the guest's output to stdout and to the file `record` until QEMU closes its end.
 pub(crate) fn pump_output<E: Send + 'static>(
     mut guest: ChildStdout,
     record: &Path,
     events: Sender<E>,
     request: fn(Request) -> E,
-    seen: Arc<AtomicBool>,
+    last_output: LastOutput,
 ) -> Result<JoinHandle<io::Result<()>>> {
     let mut record = File::create(record).with_context(|| format!("creating {}", record.display()))?;
     Ok(thread::spawn(move || {
@@ -54,7 +67,7 @@ pub(crate) fn pump_output<E: Send + 'static>(
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            seen.store(true, Ordering::Relaxed);
+            last_output.is_now();
             record.write_all(&buffer[..len])?;
             if open && stdout.write_all(&buffer[..len]).is_err() {
                 open = false;
@@ -68,8 +81,8 @@ pub(crate) fn pump_output<E: Send + 'static>(
 pub(crate) struct Input {
     /// The kernel's log, which says when the console takes bytes.
     pub(crate) kernel_log: PathBuf,
-    /// Set when the guest has printed something: it is up then, whatever its log says.
-    pub(crate) seen_output: Arc<AtomicBool>,
+    /// A guest that has printed something is up, whatever its log says.
+    pub(crate) last_output: LastOutput,
 }
 
 impl Input {
@@ -87,7 +100,7 @@ impl Input {
 
     fn wait_until_ready(&self) {
         let limit = Instant::now() + READY_LIMIT;
-        while Instant::now() < limit && !self.seen_output.load(Ordering::Relaxed) {
+        while Instant::now() < limit && self.last_output.get().is_none() {
             if std::fs::read(&self.kernel_log).is_ok_and(|log| contains(&log, READY.as_bytes())) {
                 return;
             }

@@ -19,6 +19,7 @@ mod run_options;
 mod setup;
 mod symbols;
 mod terminal;
+mod test;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND [options]
   build [--release]     kernel ELF and default initramfs
   run [options] [-- PROGRAM ARGS...]
                         interactive shell, or PROGRAM as the only job (see run --help)
+  test [FILTER] [--floor host|model|guest] [--scale N]
+                        everything; the last line says how many passed and failed
   gdb [options] [-- PROGRAM ARGS...]
                         QEMU stopped at its first instruction, gdb attached with symbols
   help                  this text";
@@ -61,6 +64,7 @@ fn dispatch(arguments: &mut Arguments) -> Result<u8> {
         }
         "build" => build::command(arguments).map(|()| 0),
         "run" => run::command(arguments),
+        "test" => test::command(arguments),
         "gdb" => gdb::command(arguments),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

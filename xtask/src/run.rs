@@ -3,8 +3,6 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::build::{self, Images};
 use crate::cli::Arguments;
-use crate::console::{self, Request};
+use crate::console::{self, LastOutput, Request};
 use crate::initramfs;
 use crate::outcome::Outcome;
 use crate::qemu::{self, Machine};
@@ -154,6 +152,23 @@ fn kernel_command_line(options: &RunOptions) -> String {
     words.join(" ")
 }
 
+/// How long a run may take.
+struct Limits {
+    started: Instant,
+    timeout: Option<Duration>,
+    stall: Option<Duration>,
+    last_output: LastOutput,
+}
+
+impl Limits {
+    /// The moment at which the run has taken too long, as things stand.
+    fn next(&self) -> Option<Instant> {
+        let end = self.timeout.map(|limit| self.started + limit);
+        let silence = self.stall.map(|limit| self.last_output.get().unwrap_or(self.started) + limit);
+        end.into_iter().chain(silence).min()
+    }
+}
+
 /// A running QEMU and what we need to talk to it. Dropping it ends QEMU.
 struct Guest {
     child: Child,
@@ -170,10 +185,10 @@ impl Guest {
         started: Instant,
     ) -> Result<(Outcome, Option<ExitStatus>)> {
         let (events, inbox) = mpsc::channel();
-        let seen_output = Arc::new(AtomicBool::new(false));
+        let last_output = LastOutput::default();
         let output = self.child.stdout.take().context("QEMU has no stdout")?;
         let record = directory.file("console.log");
-        let pump = console::pump_output(output, &record, events.clone(), Event::Asked, seen_output.clone())?;
+        let pump = console::pump_output(output, &record, events.clone(), Event::Asked, last_output.clone())?;
         let input = self.child.stdin.take().context("QEMU has no stdin")?;
         // Kept open when unused: QEMU would spin on a closed one.
         let mut idle_input = None;
@@ -182,13 +197,14 @@ impl Guest {
             if std::io::stdin().is_terminal() {
                 raw = Some(terminal::RawMode::enter().context("switching the terminal to raw mode")?);
             }
-            let source = console::Input { kernel_log: self.log.clone(), seen_output };
+            let source = console::Input { kernel_log: self.log.clone(), last_output: last_output.clone() };
             source.pump(input, events.clone(), Event::Asked);
         } else {
             idle_input = Some(input);
         }
         announce_end(&self.child, events);
-        let outcome = self.wait(&inbox, options.timeout.map(|limit| started + limit))?;
+        let limits = Limits { started, timeout: options.timeout, stall: options.stall, last_output };
+        let outcome = self.wait(&inbox, &limits)?;
         let status = self.end();
         // QEMU is gone, so its end of the pipe is closed: the pump copies the tail and stops.
         let _ = pump.join();
@@ -202,8 +218,9 @@ impl Guest {
     }
 
     /// Waits for the end of the run; `None` if QEMU ended by itself.
-    fn wait(&mut self, inbox: &Receiver<Event>, deadline: Option<Instant>) -> Result<Option<Outcome>> {
+    fn wait(&mut self, inbox: &Receiver<Event>, limits: &Limits) -> Result<Option<Outcome>> {
         loop {
+            let deadline = limits.next();
             let event = match deadline {
                 Some(deadline) => inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -212,6 +229,8 @@ impl Guest {
                 Ok(Event::QemuEnded) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Ok(Event::Asked(Request::Dump)) => self.monitor.inject_nmi()?,
                 Ok(Event::Asked(Request::Quit | Request::OutputClosed)) => return Ok(Some(Outcome::Interrupted)),
+                // The guest may have printed something since, which moves the stall's deadline.
+                Err(RecvTimeoutError::Timeout) if limits.next() != deadline => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.dump(inbox);
                     return Ok(Some(Outcome::Timeout));

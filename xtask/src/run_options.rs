@@ -25,6 +25,7 @@ stdout, its status is the exit status.
   --append \"k=v ...\"  more words for the kernel command line (repeatable)
   --env K=V           set a variable in the job's environment (repeatable)
   --timeout SECONDS   ask for a dump, then end the run with status 203
+  --stall SECONDS     the same when the console has been silent for so long
   --icount            one guest nanosecond per instruction: exact and repeatable
   --strace            log every system call
   --machine NAME      pc, q35 or microvm (default: pc with the quick qboot firmware)
@@ -48,6 +49,7 @@ pub(crate) struct RunOptions {
     pub(crate) append: Vec<String>,
     pub(crate) environment: Vec<String>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) stall: Option<Duration>,
     pub(crate) icount: bool,
     pub(crate) strace: bool,
     pub(crate) board: Board,
@@ -72,6 +74,7 @@ impl Default for RunOptions {
             append: Vec::new(),
             environment: Vec::new(),
             timeout: None,
+            stall: None,
             icount: false,
             strace: false,
             board: Board::default(),
@@ -115,7 +118,8 @@ impl RunOptions {
             "--mem" => self.memory = memory(arguments.text(name)?)?,
             "--append" => self.append.push(arguments.text(name)?),
             "--env" => self.environment.push(assignment(arguments.text(name)?)?),
-            "--timeout" => self.timeout = Some(seconds(arguments.parsed(name)?)?),
+            "--timeout" => self.timeout = Some(seconds(name, arguments.parsed(name)?)?),
+            "--stall" => self.stall = Some(seconds(name, arguments.parsed(name)?)?),
             "--icount" => self.icount = true,
             "--strace" => self.strace = true,
             "--machine" => self.board = Board::named(&arguments.text(name)?)?,
@@ -165,6 +169,7 @@ impl RunOptions {
         self.append.iter().for_each(|text| option("--append", text.into()));
         self.environment.iter().for_each(|text| option("--env", text.into()));
         self.timeout.iter().for_each(|limit| option("--timeout", limit.as_secs_f64().to_string().into()));
+        self.stall.iter().for_each(|limit| option("--stall", limit.as_secs_f64().to_string().into()));
         if !self.program.is_empty() {
             words.push("--".into());
             words.extend(self.program.iter().cloned());
@@ -197,10 +202,10 @@ fn assignment(text: String) -> Result<String> {
     }
 }
 
-fn seconds(value: f64) -> Result<Duration> {
+fn seconds(name: &str, value: f64) -> Result<Duration> {
     match Duration::try_from_secs_f64(value) {
         Ok(limit) if !limit.is_zero() => Ok(limit),
-        _ => Err(usage(format!("--timeout: {value} is no number of seconds"))),
+        _ => Err(usage(format!("{name}: {value} is no number of seconds"))),
     }
 }
 
@@ -217,7 +222,7 @@ mod tests {
     fn a_replay_line_means_the_same_run() {
         let words = [
             "--stdin", "--overlay", "a", "--overlay=b", "--init=/sbin/x", "--smp", "3", "--mem", "64M", "--append",
-            "log=debug x=y", "--env", "A=b c", "--timeout", "1.5", "--icount", "--strace", "--machine", "q35",
+            "log=debug x=y", "--env", "A=b c", "--timeout", "1.5", "--stall=2", "--icount", "--strace", "--machine", "q35",
             "--release", "--kernel", "k", "--", "sh", "-c", "exit 7",
         ];
         let options = parse(&words).unwrap();

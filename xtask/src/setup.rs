@@ -15,8 +15,8 @@ const KERNEL_TARGET: &str = "x86_64-unknown-none";
 pub(crate) enum Need {
     /// Booting the kernel: `run`, `test`, `bench`, `gdb`.
     Run,
-    /// Compiling the C programs of the test suite, and the dynamic ones.
-    CPrograms,
+    /// Compiling the C programs of the tests and collecting Debian's own.
+    Programs,
     /// Attaching a debugger.
     Debugger,
 }
@@ -31,10 +31,15 @@ struct Package {
 const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", present: || command("qemu-system-x86_64"), need: Need::Run },
     Package { name: "busybox-static", present: static_busybox, need: Need::Run },
-    Package { name: "gcc", present: || command("gcc"), need: Need::CPrograms },
-    Package { name: "libc6-dev", present: || file("/usr/include/stdio.h"), need: Need::CPrograms },
-    Package { name: "musl-tools", present: || command("musl-gcc"), need: Need::CPrograms },
-    Package { name: "bash", present: || file("/bin/bash"), need: Need::CPrograms },
+    Package { name: "gcc", present: || command("gcc"), need: Need::Programs },
+    Package { name: "libc6-dev", present: || file("/usr/include/stdio.h"), need: Need::Programs },
+    Package { name: "musl-tools", present: || command("musl-gcc"), need: Need::Programs },
+    Package { name: "bash", present: || command("bash"), need: Need::Programs },
+    Package { name: "coreutils", present: || command("timeout"), need: Need::Programs },
+    Package { name: "diffutils", present: || command("diff"), need: Need::Programs },
+    Package { name: "findutils", present: || command("find"), need: Need::Programs },
+    Package { name: "grep", present: || command("grep"), need: Need::Programs },
+    Package { name: "sed", present: || command("sed"), need: Need::Programs },
     Package { name: "gdb", present: || command("gdb"), need: Need::Debugger },
 ];
 
@@ -69,11 +74,6 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         return Ok(());
     }
     install(&missing)
-}
-
-/// Whether everything for `need` is there; installs nothing.
-pub(crate) fn is_ready(need: Need) -> bool {
-    PACKAGES.iter().all(|package| package.need != need || (package.present)())
 }
 
 fn install(packages: &[&str]) -> Result<()> {

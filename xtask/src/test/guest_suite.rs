@@ -1,0 +1,147 @@
+//! The guest suite: first on this machine's Linux, which says what is right, then in Kairos.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::TestOptions;
+use super::libtest::{self, Line};
+use super::process::{self, Finished};
+use super::tally::{Tally, Verdict, print};
+use crate::build::{self, Freshness, KernelProfile};
+use crate::paths;
+
+/// The suite's program.
+const SUITE: &str = "guest-tests";
+/// A case has 60 seconds in the guest. A console that is silent for this long is a hang below the suite.
+const STALL_SECONDS: u64 = 150;
+/// The whole suite at scale 1.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// After a panic the suite is started again behind the case that caused it, so many times.
+const RESTARTS: usize = 8;
+
+/// Builds what the floor runs, so that no later step builds.
+pub(super) fn build(_: &TestOptions, tally: &mut Tally) -> Result<()> {
+    build::images(KernelProfile::Checked, Freshness::Build, None)?;
+    tally.record("build", "images", Verdict::Passed);
+    Ok(())
+}
+
+pub(super) fn on_linux(options: &TestOptions, tally: &mut Tally) -> Result<()> {
+    if list(options, "linux")?.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new(build::guest_program(SUITE));
+    command.args(["--scale", &options.scale.to_string()]).args(options.inner_filter("linux"));
+    let mut reader = SuiteReader::default();
+    let finished = process::stream(&mut command, LIMIT * options.scale, |line| reader.read("linux", line, tally))?;
+    reader.conclude("linux", &finished, tally);
+    Ok(())
+}
+
+/// The names of the selected cases, in order.
+fn list(options: &TestOptions, step: &str) -> Result<Vec<String>> {
+    let mut command = Command::new(build::guest_program(SUITE));
+    command.arg("--list").args(options.inner_filter(step));
+    let output = command.output().context("listing the guest suite")?;
+    ensure!(output.status.success(), "{SUITE} --list: {}", output.status);
+    // Marks follow the name.
+    let name = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(name).collect())
+}
+
+pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> Result<()> {
+    let step = format!("kairos-smp{cpus}");
+    let mut remaining: VecDeque<String> = list(options, &step)?.into();
+    let overlay = overlay()?;
+    for attempt in 0..=RESTARTS {
+        if remaining.is_empty() {
+            return Ok(());
+        }
+        let mut command = kairos_run()?;
+        command.args(["--smp", &cpus.to_string(), "--stall", &STALL_SECONDS.to_string(), "--overlay"]).arg(&overlay);
+        command.args(["--timeout", &(LIMIT * options.scale).as_secs().to_string()]);
+        command.args(["--", SUITE, "--scale", &options.scale.to_string()]);
+        if attempt > 0 {
+            command.arg("--exact").args(&remaining);
+        } else {
+            command.args(options.inner_filter(&step));
+        }
+        let mut reader = SuiteReader::default();
+        let limit = LIMIT * options.scale + Duration::from_secs(60);
+        let finished = process::stream(&mut command, limit, |line| reader.read(&step, line, tally))?;
+        reader.conclude(&step, &finished, tally);
+        remaining.retain(|name| !reader.seen.contains(name));
+        if reader.seen.is_empty() {
+            break;
+        }
+    }
+    if !remaining.is_empty() {
+        let names = remaining.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let text = format!("{} cases were never reached: {names} ...", remaining.len());
+        tally.record_always(&step, "remaining", Verdict::Failed(text));
+    }
+    Ok(())
+}
+
+/// A command that boots what [`build`] made.
+pub(super) fn kairos_run() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("finding xtask itself")?);
+    command.args(["run", "--no-build"]).current_dir(paths::workspace());
+    Ok(command)
+}
+
+/// A directory that holds the suite as `/bin/guest-tests`.
+pub(super) fn overlay() -> Result<PathBuf> {
+    let root = paths::kairos().join("overlays/guest-tests");
+    let bin = root.join("bin");
+    std::fs::create_dir_all(&bin)?;
+    std::fs::copy(build::guest_program(SUITE), bin.join(SUITE)).context("copying the guest suite")?;
+    Ok(root)
+}
+
+/// Follows the suite's output.
+#[derive(Default)]
+struct SuiteReader {
+    /// The cases that got a verdict, and the one that was running at the end.
+    seen: Vec<String>,
+    /// The case that is running.
+    open: Option<String>,
+    failures: usize,
+    /// Whether indented lines belong to a failed case.
+    in_details: bool,
+    totals: Option<String>,
+}
+
+impl SuiteReader {
+    fn read(&mut self, step: &str, line: &str, tally: &mut Tally) {
+        match libtest::read(line) {
+            Line::Case(case, verdict) => {
+                self.open = None;
+                self.in_details = matches!(verdict, Verdict::Failed(_));
+                self.failures += usize::from(self.in_details);
+                self.seen.push(case.to_owned());
+                tally.record(step, case, verdict);
+            }
+            Line::Open(case) => self.open = Some(case.to_owned()),
+            Line::Other if line.contains(" passed, ") => self.totals = Some(line.to_owned()),
+            Line::Other if self.in_details && line.starts_with("    ") => print(line),
+            Line::Other => {}
+        }
+    }
+
+    /// Records what the end of the suite's program says beyond its lines.
+    fn conclude(&mut self, step: &str, finished: &Finished, tally: &mut Tally) {
+        let ended_well = self.totals.is_some() && finished.status.and_then(|status| status.code()).is_some();
+        if ended_well && (finished.succeeded() || self.failures > 0) {
+            return;
+        }
+        let text = format!("the suite ended early: {}\n{}", finished.describe(), process::tail(&finished.stderr, 60));
+        let case = self.open.take();
+        self.seen.extend(case.clone());
+        tally.record_always(step, case.as_deref().unwrap_or("whole_suite"), Verdict::Failed(text));
+    }
+}
