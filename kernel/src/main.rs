@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 pub mod arch;
 pub mod command_line;
 
@@ -35,6 +37,5 @@ static HEAP: NoHeap = NoHeap;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    arch::emergency::line(format_args!("{info}"));
-    arch::power::off(Outcome::Panic("panic"))
+    arch::fatal::panic(info)
 }

@@ -4,12 +4,32 @@
 //! |---|---|
 //! | [`boot`] | from the PVH entry to Rust, and what the loader says |
 //! | [`layout`] | the kernel's half of the address space |
+//! | [`features`] | what the processor can do, and turning it on |
+//! | [`cpu_area`] | what belongs to one CPU, behind GS |
+//! | [`segments`] | GDT, TSS and IDT |
 //! | [`stacks`] | each CPU's stacks and their guard pages |
-//! | [`emergency`] | lock-free output for panics and NMIs |
+//! | [`trap`] | the entry stubs, expected faults, interrupt vectors |
+//! | [`user`] | `run_user` |
+//! | [`attention`] | which interrupts a running program hears about |
+//! | [`user_copy`] | copies to and from user memory |
+//! | [`fpu`] | floating-point state, owned per CPU |
+//! | [`fatal`], [`nmi`], [`backtrace`], [`emergency`] | panics and dumps |
 //! | [`power`] | the result record and the end of the run |
 
+pub mod attention;
+mod backtrace;
 pub mod boot;
+pub mod cpu_area;
 pub mod emergency;
+pub mod fatal;
+pub mod features;
+pub mod fpu;
 pub mod layout;
+mod local_apic;
+pub mod nmi;
 pub mod power;
+pub mod segments;
 pub mod stacks;
+pub mod trap;
+mod user;
+pub mod user_copy;

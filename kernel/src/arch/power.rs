@@ -1,6 +1,6 @@
 //! The end of a run: the result record, then off.
 
-use core::fmt::{self, Display, Write};
+use core::fmt::{self, Arguments, Display, Write};
 
 use base::machine::Outcome;
 use x86_64::instructions::port::Port;
@@ -21,8 +21,8 @@ pub fn off(outcome: Outcome<'_>) -> ! {
         Outcome::Exit(status) => {
             emergency::line(format_args!("kairos-result: {{\"kind\":\"exit\",\"status\":{status}}}"));
         }
-        Outcome::Panic(message) => record("panic", message),
-        Outcome::Deadlock(message) => record("deadlock", message),
+        Outcome::Panic(message) => record("panic", format_args!("{message}")),
+        Outcome::Deadlock(message) => record("deadlock", format_args!("{message}")),
     }
     turn_off()
 }
@@ -39,7 +39,13 @@ pub fn turn_off() -> ! {
     }
 }
 
-fn record(kind: &str, message: &str) {
+/// As [`off`] after a panic, without the need for a finished string.
+pub(super) fn panicked(message: Arguments<'_>) -> ! {
+    record("panic", message);
+    turn_off()
+}
+
+fn record(kind: &str, message: Arguments<'_>) {
     let message = JsonText(message);
     emergency::line(format_args!("kairos-result: {{\"kind\":\"{kind}\",\"message\":\"{message}\"}}"));
 }

@@ -4,8 +4,9 @@ pub mod start_info;
 
 use core::arch::global_asm;
 
-use super::stacks::{BLOCK_SIZE, Stack};
-use super::{emergency, layout};
+use super::cpu_area::{self, CpuArea};
+use super::stacks::Stack;
+use super::{features, segments};
 
 global_asm!(
     include_str!("entry.s"),
@@ -16,14 +17,15 @@ global_asm!(
 
 /// First Rust code: on the boot tables and the boot stack, with interrupts off.
 extern "C" fn start(start_info: u64) -> ! {
-    debug_assert_eq!(layout::boot_stacks().end - layout::boot_stacks().start, BLOCK_SIZE);
+    let area = CpuArea::create(0, 0, cpu_area::first_stacks());
+    segments::fill_idt();
+    area.start();
+    // SAFETY: the boot tables make everything writable, and the other CPUs sleep.
+    unsafe { features::patch_smap_sites() };
     // SAFETY: the entry code passes on what the loader gave it; the boot tables map the first 4 GiB,
     // and nobody has written to memory yet.
     match unsafe { start_info::read(start_info) } {
         Ok(info) => crate::kernel_main(info),
-        Err(reason) => {
-            emergency::line(format_args!("boot: {reason}"));
-            super::power::off(base::machine::Outcome::Panic(reason))
-        }
+        Err(reason) => panic!("{reason}"),
     }
 }

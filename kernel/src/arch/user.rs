@@ -1,0 +1,145 @@
+//! `run_user`: into ring 3 and back.
+//!
+//! A thread's registers lie in its future. TSS.RSP0 points to the end of them, so the processor pushes a
+//! trap's frame right into place, and the entry code returns from here (trap/user.s).
+
+use core::sync::atomic::Ordering;
+
+use syscalls::machine::{FaultAccess, Registers, Trap, UserContext};
+
+use super::cpu_area::CpuArea;
+use super::features::BaseRegister;
+use super::fpu::FpuArea;
+use super::segments::{USER_CODE, USER_DATA};
+use super::trap::{self, frame, interrupts};
+
+unsafe extern "C" {
+    fn enter_by_iret(registers: *mut Registers) -> u64;
+    fn enter_by_sysret(registers: *mut Registers) -> u64;
+}
+
+/// What a program may have in its flags: CF PF AF ZF SF TF DF OF NT RF AC ID.
+const USER_FLAGS: u64 = 0x0025_4dd5;
+/// What it always has: IF, and the bit that is always set.
+const FIXED_FLAGS: u64 = 0x202;
+/// Where the frame that the processor pushes ends in the registers.
+const FRAME_END: u64 = core::mem::offset_of!(Registers, fs_base) as u64;
+/// Bits of an address in the lower canonical half.
+const USER_BITS: u32 = 47;
+
+/// Runs the thread in the address space that is loaded, until it traps. The caller has loaded its space.
+#[inline]
+pub(super) fn run(cpu: &CpuArea, context: &mut UserContext) -> Trap {
+    let fpu = FpuArea::of(context);
+    if !fpu.is_loaded(cpu) {
+        switch_to(cpu, fpu);
+    }
+    let registers = &raw mut context.registers;
+    if cpu.registers.load(Ordering::Relaxed) != registers {
+        cpu.registers.store(registers, Ordering::Relaxed);
+        cpu.segments.set_trap_frame_end(registers.addr() as u64 + FRAME_END);
+    }
+    load_bases(cpu, &mut context.registers);
+    cpu.fpu_dirty.store(true, Ordering::Relaxed);
+    if !context.full_restore {
+        context.registers.rflags = context.registers.rflags & USER_FLAGS | FIXED_FLAGS;
+        if context.registers.rip >> USER_BITS == 0 {
+            // SAFETY: the registers are in place for the entry code, stay there until it returns, and hold
+            // what sysret takes: a canonical rip and sanitised flags.
+            if unsafe { enter_by_sysret(&raw mut context.registers) } == 0 {
+                return Trap::Syscall;
+            }
+            context.full_restore = true;
+            return match classify(&context.registers) {
+                Some(trap) => trap,
+                None => run_by_iret(context),
+            };
+        }
+        context.full_restore = true;
+    }
+    run_by_iret(context)
+}
+
+/// The way that loads all registers; also goes round for interrupts that concern nobody.
+fn run_by_iret(context: &mut UserContext) -> Trap {
+    loop {
+        let registers = &mut context.registers;
+        registers.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
+        registers.cs = u64::from(USER_CODE);
+        registers.ss = u64::from(USER_DATA);
+        if !is_canonical(registers.rip) {
+            // What the program would meet at once; iretq would meet it in ring 0.
+            return Trap::Exception { vector: trap::GENERAL_PROTECTION, error: 0 };
+        }
+        // SAFETY: as for sysret; iretq cannot fault with these selectors, flags and a canonical rip.
+        if unsafe { enter_by_iret(&raw mut *registers) } == 0 {
+            context.full_restore = false;
+            return Trap::Syscall;
+        }
+        if let Some(trap) = classify(&context.registers) {
+            return trap;
+        }
+    }
+}
+
+fn is_canonical(address: u64) -> bool {
+    let upper = address as i64 >> USER_BITS;
+    upper == 0 || upper == -1
+}
+
+/// Another thread than the last one: its floating-point state, and its bases anew, for the last one may have
+/// changed them by loading a selector.
+#[cold]
+fn switch_to(cpu: &CpuArea, fpu: &mut FpuArea) {
+    fpu.load(cpu);
+    // Never equal to what a thread wants.
+    cpu.fs_base.store(u64::MAX, Ordering::Relaxed);
+    cpu.gs_base.store(u64::MAX, Ordering::Relaxed);
+}
+
+#[inline]
+fn load_bases(cpu: &CpuArea, registers: &mut Registers) {
+    let same = cpu.fs_base.load(Ordering::Relaxed) == registers.fs_base
+        && cpu.gs_base.load(Ordering::Relaxed) == registers.gs_base;
+    if !same {
+        write_bases(cpu, registers);
+    }
+}
+
+#[cold]
+fn write_bases(cpu: &CpuArea, registers: &mut Registers) {
+    for base in [&mut registers.fs_base, &mut registers.gs_base] {
+        if *base >> USER_BITS != 0 {
+            *base = 0;
+        }
+    }
+    // SAFETY: both are in the lower half, so canonical; neither is the kernel's own base.
+    unsafe {
+        BaseRegister::Fs.write(registers.fs_base);
+        BaseRegister::KernelGs.write(registers.gs_base);
+    }
+    cpu.fs_base.store(registers.fs_base, Ordering::Relaxed);
+    cpu.gs_base.store(registers.gs_base, Ordering::Relaxed);
+}
+
+/// What a trap other than a syscall means to the thread; `None` when it goes on at once.
+fn classify(registers: &Registers) -> Option<Trap> {
+    const PRESENT: u64 = 1;
+    const WRITE: u64 = 2;
+    const EXECUTE: u64 = 16;
+    let (vector, error) = (registers.vector as u8, registers.error);
+    if vector >= trap::FIRST_INTERRUPT {
+        interrupts::dispatch(vector);
+        return super::attention::wanted().then_some(Trap::Interrupt);
+    }
+    if vector == trap::PAGE_FAULT {
+        let access = match error {
+            error if error & EXECUTE != 0 => FaultAccess::Execute,
+            error if error & WRITE != 0 => FaultAccess::Write,
+            _ => FaultAccess::Read,
+        };
+        let address = frame::fault_address();
+        return Some(Trap::PageFault { address, access, present: error & PRESENT != 0 });
+    }
+    Some(Trap::Exception { vector, error })
+}
