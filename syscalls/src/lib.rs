@@ -1,11 +1,13 @@
 //! The Linux personality: processes, threads, signals, address spaces, and the syscall table.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "host")), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod declare;
 pub mod families;
+#[cfg(any(test, feature = "host"))]
+pub mod host;
 pub mod machine;
 pub mod mm;
 pub mod process;
