@@ -4,11 +4,14 @@ use crate::harness::Case;
 
 mod basic;
 mod exec;
+mod futex;
+mod interrupt;
 mod pipe;
 mod process;
 mod session;
 mod signal;
 mod signal_frame;
+mod thread;
 
 /// Every table of cases, in the order in which they run.
 pub(crate) const TABLES: &[&[Case]] = &[
@@ -18,4 +21,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     exec::CASES,
     session::CASES,
     signal::CASES,
+    interrupt::CASES,
+    thread::CASES,
+    futex::CASES,
 ];
