@@ -23,17 +23,21 @@
 //! - **A3** A page that another owner can see (another space, the page cache, the zero frame) is
 //!   mapped writable only in a shared region.
 
+pub mod advise;
 pub mod brk;
 pub mod fault;
 pub mod file;
 pub mod fork;
 pub mod futex_key;
 pub mod map;
+#[cfg(test)]
+mod model;
 pub mod oom;
 pub mod placement;
 pub mod protect;
 pub mod region;
 pub mod region_map;
+pub mod remap;
 pub mod shared;
 pub mod space;
 pub mod unmap;

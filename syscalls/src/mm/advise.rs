@@ -1,0 +1,179 @@
+//! Advice about memory: what madvise(2) does to pages and regions.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use base::{Errno, Result};
+
+use super::AddressSpace;
+use super::region::{Backing, Region, RegionFlags};
+use super::space::State;
+use crate::machine::{FaultAccess, PageFlags, Stale};
+
+/// A change of a region's flags. Source: `madvise(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlagAdvice {
+    /// Flags to set.
+    pub set: RegionFlags,
+    /// Flags to clear.
+    pub clear: RegionFlags,
+    /// Refused for regions of files and shared memory (`MADV_WIPEONFORK`).
+    pub anonymous_only: bool,
+}
+
+impl AddressSpace {
+    /// Drops the pages of a range, so that the next touch finds what lies behind: zeros, or the file's bytes
+    /// (`MADV_DONTNEED`). Pages that are not mapped are passed over. A drop leaves the pages dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` at the first locked region; `ENOMEM` when a part of the range is not mapped, all else done.
+    pub async fn discard(&self, range: Range<u64>) -> Result<()> {
+        let mut stale = Stale::new();
+        let result = {
+            let state = self.lock();
+            for_each_piece(&state, range, |region, piece| {
+                if region.flags.contains(RegionFlags::LOCKED) || matches!(region.backing, Backing::Kernel(_))
+                {
+                    return Err(Errno::EINVAL);
+                }
+                self.page_table().unmap(piece, &mut stale);
+                Ok(())
+            })
+        };
+        self.flush(stale).await;
+        result
+    }
+
+    /// As [`AddressSpace::discard`] for private anonymous memory only (`MADV_FREE`): the program may get its
+    /// bytes back or zeros, and here it is always zeros.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` at the first region that is locked or not anonymous; `ENOMEM` as there.
+    pub async fn free(&self, range: Range<u64>) -> Result<()> {
+        let mut stale = Stale::new();
+        let result = {
+            let state = self.lock();
+            for_each_piece(&state, range, |region, piece| {
+                let anonymous = matches!(region.backing, Backing::Anonymous);
+                if region.flags.contains(RegionFlags::LOCKED) || !anonymous {
+                    return Err(Errno::EINVAL);
+                }
+                self.page_table().unmap(piece, &mut stale);
+                Ok(())
+            })
+        };
+        self.flush(stale).await;
+        result
+    }
+
+    /// Frees what lies behind a range of shared memory, which reads as zeros in every process (`MADV_REMOVE`).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a region that is locked or has nothing shared behind it; `EACCES` for one that is not shared
+    /// and writable; `EOPNOTSUPP` for files, whose pages `fallocate(2)` frees; `ENOMEM` for a hole.
+    pub async fn remove_backing(&self, range: Range<u64>) -> Result<()> {
+        let mut stale = Stale::new();
+        let result = {
+            let state = self.lock();
+            for_each_piece(&state, range, |region, piece| {
+                if region.flags.contains(RegionFlags::LOCKED) {
+                    return Err(Errno::EINVAL);
+                }
+                let Backing::Shared(object) = &region.backing else {
+                    let file = matches!(region.backing, Backing::File(_));
+                    return Err(if file { Errno::EOPNOTSUPP } else { Errno::EINVAL });
+                };
+                if !region.access.contains(PageFlags::WRITE) {
+                    return Err(Errno::EACCES);
+                }
+                object.punch(region.index_of(piece.start)..region.index_of(piece.end));
+                self.page_table().unmap(piece, &mut stale);
+                Ok(())
+            })
+        };
+        self.flush(stale).await;
+        result
+    }
+
+    /// Sets and clears flags of the regions in a range.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` at the first region that cannot have them; `ENOMEM` for a hole, or too many regions.
+    pub fn advise_flags(&self, range: Range<u64>, advice: FlagAdvice) -> Result<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.reserve_regions(2, self.account())?;
+        let mut pieces = Vec::new();
+        let result = for_each_piece(state, range, |region, piece| {
+            let kernels = matches!(region.backing, Backing::Kernel(_));
+            let private = matches!(region.backing, Backing::Anonymous);
+            if kernels || (advice.anonymous_only && !private) {
+                return Err(Errno::EINVAL);
+            }
+            pieces.push(piece);
+            Ok(())
+        });
+        for piece in pieces {
+            state.regions.change(piece, |region| {
+                region.flags.remove(advice.clear);
+                region.flags.insert(advice.set);
+            });
+        }
+        result
+    }
+
+    /// Makes the pages of a range resident for an access (`MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`).
+    /// A drop leaves those that are.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` for a hole; `EINVAL` when a region does not allow the access; `EFAULT` past the end of a file.
+    pub async fn prefault(&self, range: Range<u64>, access: FaultAccess) -> Result<()> {
+        let mut page = range.start;
+        while page < range.end {
+            {
+                let state = self.lock();
+                let region = state.regions.find(page).ok_or(Errno::ENOMEM)?;
+                let allowed = match access {
+                    FaultAccess::Write => region.access.contains(PageFlags::WRITE),
+                    _ => region.access.intersects(PageFlags::READ | PageFlags::EXECUTE),
+                };
+                if !allowed || matches!(region.backing, Backing::Kernel(_)) {
+                    return Err(Errno::EINVAL);
+                }
+            }
+            self.make_resident(page, access).await?;
+            page += super::PAGE;
+        }
+        Ok(())
+    }
+
+    /// Checks that a range is mapped: advice that Kairos has no use for is still checked.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` for a hole.
+    pub fn check_mapped(&self, range: Range<u64>) -> Result<()> {
+        for_each_piece(&self.lock(), range, |_, _| Ok(()))
+    }
+}
+
+/// Calls `each` with every region's part of the range; `ENOMEM` at the end if there was a hole.
+pub(super) fn for_each_piece(
+    state: &State,
+    range: Range<u64>,
+    mut each: impl FnMut(&Region, Range<u64>) -> Result<()>,
+) -> Result<()> {
+    let mut next = range.start;
+    let mut hole = false;
+    for region in state.regions.overlapping(range.clone()) {
+        hole |= region.start > next;
+        next = region.end.min(range.end);
+        each(region, region.start.max(range.start)..next)?;
+    }
+    if hole || next < range.end { Err(Errno::ENOMEM) } else { Ok(()) }
+}
