@@ -6,6 +6,8 @@ extern crate alloc;
 
 pub mod arch;
 pub mod command_line;
+pub mod drivers;
+pub mod memory;
 
 use core::panic::PanicInfo;
 
@@ -17,23 +19,9 @@ use command_line::CommandLine;
 fn kernel_main(info: &'static BootInfo) -> ! {
     let command_line = CommandLine::new(info.command_line());
     arch::emergency::line(format_args!("kairos: booted, command line \"{}\"", command_line.text()));
+    memory::init(info);
     arch::power::off(Outcome::Exit(0))
 }
-
-/// Stands in until the kernel heap is there.
-struct NoHeap;
-
-// SAFETY: it never hands out memory.
-unsafe impl core::alloc::GlobalAlloc for NoHeap {
-    unsafe fn alloc(&self, _: core::alloc::Layout) -> *mut u8 {
-        core::ptr::null_mut()
-    }
-
-    unsafe fn dealloc(&self, _: *mut u8, _: core::alloc::Layout) {}
-}
-
-#[global_allocator]
-static HEAP: NoHeap = NoHeap;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
