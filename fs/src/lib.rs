@@ -1,4 +1,24 @@
-//! Placeholder
-#![no_std]
+//! Everything behind a file descriptor.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`file`] | open files, descriptors, and the loop that waits |
+//! | [`vfs`] | the tree of names |
+//! | `tmpfs` | files in memory: the root, `/tmp`, memfds |
+//! | `initramfs` | the archive that fills the root |
+//! | [`pipe`] | pipes and FIFOs |
+//! | `poll` | waiting for several files at once |
+//! | [`lock`] | flock, POSIX and open-file-description locks |
+//! | `pseudo` | the frame of devfs, procfs and sysfs |
+//! | [`signal`] | signals that files send |
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod file;
+pub mod interim;
+pub mod lock;
+pub mod pipe;
+pub mod signal;
+pub mod vfs;

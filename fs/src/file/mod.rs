@@ -1,0 +1,28 @@
+//! Open files and descriptors.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`ops`] | what a kind of file implements; nothing in it waits |
+//! | [`open_file`] | the open file description |
+//! | [`transfer`] | the one loop that waits, faults in and tries again |
+//! | [`table`] | a process's descriptors |
+//! | [`rights`] | what a descriptor allows |
+//! | [`mapping`] | files in memory |
+//! | [`flags`] | flag words |
+
+mod flags;
+mod mapping;
+mod open_file;
+mod ops;
+mod rights;
+mod slots;
+mod table;
+mod transfer;
+
+pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
+pub use mapping::{Mappable, Mapping, MappingObserver};
+pub use open_file::{FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within};
+pub use ops::{ALWAYS_READY, FileOps, Io, Sources, Whence};
+pub use rights::FdRights;
+pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
+pub use transfer::MAX_TRANSFER;

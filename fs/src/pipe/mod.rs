@@ -1,0 +1,4 @@
+//! Pipes and FIFOs.
+
+/// A pipe.
+pub struct Pipe {}

@@ -1,0 +1,113 @@
+//! The bound on cached dentries: a clock over everything that a parent caches.
+//!
+//! Cached entries sit in a ring in the order in which they were added. When there are too many, the hand looks
+//! at the oldest: one that is in use, holds entries itself or was looked up since the last time goes to the
+//! end, any other leaves its parent.
+
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use base::sync::atomic::{AtomicU64, Ordering};
+use base::sync::{LockClass, SpinLock};
+
+use super::dentry::Dentry;
+
+/// Cached entries that the machine keeps, beside those in use.
+pub const CACHED_MAX: usize = 32_768;
+
+/// Entries that one addition may look at.
+const HAND_STEPS: usize = 8;
+
+static RING: SpinLock<VecDeque<Weak<Dentry>>> = SpinLock::new(LockClass::DentryCache, VecDeque::new());
+static EVICTED: AtomicU64 = AtomicU64::new(0);
+
+/// Entries that the bound has pushed out since boot.
+#[must_use]
+pub fn evicted() -> u64 {
+    EVICTED.load(Ordering::Relaxed)
+}
+
+/// Entries in the ring now (some of them may be gone already).
+#[must_use]
+pub fn cached() -> usize {
+    RING.lock().len()
+}
+
+/// A parent has just cached `dentry`. Called without locks.
+pub(super) fn added(dentry: &Arc<Dentry>) {
+    let mut ring = RING.lock();
+    ring.push_back(Arc::downgrade(dentry));
+    let excess = ring.len().saturating_sub(CACHED_MAX);
+    drop(ring);
+    if excess > 0 {
+        advance(HAND_STEPS.max(excess.min(64)));
+    }
+}
+
+/// Moves the hand over `steps` entries.
+fn advance(steps: usize) {
+    for _ in 0..steps {
+        let Some(oldest) = RING.lock().pop_front() else { return };
+        let Some(dentry) = oldest.upgrade() else { continue };
+        if !try_evict(&dentry) {
+            RING.lock().push_back(oldest);
+        }
+    }
+}
+
+/// Takes an entry that nobody uses out of its parent. False when it is to stay.
+fn try_evict(dentry: &Arc<Dentry>) -> bool {
+    if dentry.referenced.swap(false, Ordering::Relaxed) || dentry.is_mount_point() {
+        return false;
+    }
+    let (Some(parent), name) = dentry.place() else { return true };
+    let mut siblings = parent.children();
+    match siblings.get(&name) {
+        // It has been replaced: nobody caches it any more.
+        Some(cached) if !Arc::ptr_eq(cached, dentry) => return true,
+        None => return true,
+        Some(_) => {}
+    }
+    // The parent's reference and ours. A child would hold a third.
+    if Arc::strong_count(dentry) > 2 {
+        return false;
+    }
+    let removed = siblings.remove(&name);
+    drop(siblings);
+    drop(removed);
+    EVICTED.fetch_add(1, Ordering::Relaxed);
+    true
+}
+
+/// Takes every entry below `root` out of its parent: the file system goes.
+pub(super) fn forget_tree(root: &Arc<Dentry>) {
+    let mut pending: Vec<Arc<Dentry>> = alloc::vec![root.clone()];
+    while let Some(dentry) = pending.pop() {
+        let children = core::mem::take(&mut *dentry.children());
+        pending.extend(children.into_values());
+    }
+}
+
+/// Drops everything that nobody uses: for `drop_caches` and the census's settling. Returns how many went.
+pub fn shrink_all() -> usize {
+    let mut gone = 0;
+    loop {
+        let mut round = 0;
+        let count = RING.lock().len();
+        for _ in 0..count {
+            let Some(oldest) = RING.lock().pop_front() else { break };
+            let Some(dentry) = oldest.upgrade() else { continue };
+            dentry.referenced.store(false, Ordering::Relaxed);
+            if try_evict(&dentry) {
+                round += 1;
+            } else {
+                RING.lock().push_back(oldest);
+            }
+        }
+        if round == 0 {
+            return gone;
+        }
+        gone += round;
+    }
+}

@@ -1,0 +1,41 @@
+//! The virtual file system: one tree of names over many file systems.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`inode`] | what a file system implements |
+//! | [`metadata`] | what `stat(2)` shows |
+//! | [`state`] | what the VFS keeps with every inode |
+//! | [`dentry`], [`cache`] | names that have been looked up, and how many are kept |
+//! | [`mount`], [`path`] | the tree of mounts, places in it and their text |
+//! | [`walk`] | from text to place |
+//! | [`permission`] | who may do what |
+//! | [`context`] | where a process stands |
+
+pub mod cache;
+mod anonymous;
+mod attributes;
+mod context;
+mod dentry;
+pub mod events;
+mod inode;
+mod metadata;
+mod mount;
+mod path;
+mod permission;
+mod state;
+mod walk;
+
+pub use anonymous::{AnonymousInode, anonymous_path, anonymous_place};
+pub(crate) use attributes::content_changes;
+pub use context::FsContext;
+pub use dentry::{Dentry, Name};
+pub use inode::{
+    AllocateMode, Attributes, DeviceNumber, DirSink, FileSystem, FsStatistics, Inode, LinkTarget, NAME_MAX,
+    NewInode, NewKind, OpenRequest, PATH_MAX, RenameFlags,
+};
+pub use metadata::{FileType, Metadata, Timestamp, mode};
+pub use mount::{MOUNTS_MAX, Mount, MountFlags, Namespace, SuperBlock};
+pub use path::{Path, PathText};
+pub use permission::{Permission, owner_or_capable, permission};
+pub use state::InodeState;
+pub use walk::{LINKS_MAX, Last, Parent, Start, Subject, WalkFlags, resolve, resolve_parent};
