@@ -6,6 +6,8 @@ mod basic;
 mod exec;
 mod futex;
 mod interrupt;
+mod mapped_file;
+mod memory;
 mod pipe;
 mod process;
 mod session;
@@ -24,4 +26,6 @@ pub(crate) const TABLES: &[&[Case]] = &[
     interrupt::CASES,
     thread::CASES,
     futex::CASES,
+    memory::CASES,
+    mapped_file::CASES,
 ];

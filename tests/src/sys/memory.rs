@@ -58,6 +58,16 @@ pub(crate) struct Fault {
     pub(crate) address: usize,
 }
 
+const FAULT_STACK_LEN: usize = 64 << 10;
+
+/// The handler's stack is no mapping of its own: that could land in the hole a case looks at.
+struct FaultStack(std::cell::UnsafeCell<[u8; FAULT_STACK_LEN]>);
+
+// SAFETY: only the kernel writes to it, on behalf of the one handler of a forked child.
+unsafe impl Sync for FaultStack {}
+
+static FAULT_STACK: FaultStack = FaultStack(std::cell::UnsafeCell::new([0; FAULT_STACK_LEN]));
+
 static FAULT_PIPE: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn report_fault(signal: i32, info: *mut siginfo_t, _context: *mut c_void) {
@@ -76,7 +86,7 @@ pub(crate) fn fault_of(body: impl FnOnce()) -> Option<Fault> {
     let (from, to) = pipe();
     let child = fork(|| {
         FAULT_PIPE.store(to, Ordering::Relaxed);
-        super::use_alternate_stack(map_anonymous(16 * PAGE), 16 * PAGE);
+        super::use_alternate_stack(FAULT_STACK.0.get() as usize, FAULT_STACK_LEN);
         for signal in [libc::SIGSEGV, libc::SIGBUS] {
             super::on_signal(signal, report_fault, libc::SA_ONSTACK);
         }
