@@ -9,6 +9,7 @@
 //! | [`pipe`] | pipes and FIFOs |
 //! | `poll` | waiting for several files at once |
 //! | [`lock`] | flock, POSIX and open-file-description locks |
+//! | [`tty`] | terminals |
 //! | `pseudo` | the frame of devfs, procfs and sysfs |
 //! | [`signal`] | signals that files send |
 #![cfg_attr(not(test), no_std)]
@@ -21,4 +22,5 @@ pub mod interim;
 pub mod lock;
 pub mod pipe;
 pub mod signal;
+pub mod tty;
 pub mod vfs;
