@@ -42,6 +42,7 @@ pub enum LockClass {
     WaitNode,
     Task,
     TaskRegistry,
+    TimerOwner,
     Timer,
     RunQueue,
     Frames,

@@ -1,0 +1,79 @@
+//! Which CPU of which executor runs this code.
+//!
+//! In the kernel there is one executor and the machine knows the CPU. On the host several executors
+//! may run at once, each with threads for CPUs, so the answer is kept by the thread.
+
+use crate::cpu::Cpu;
+
+#[cfg(any(test, feature = "host"))]
+mod place {
+    use super::Cpu;
+    use core::cell::Cell;
+
+    std::thread_local!(static HERE: Cell<Option<&'static Cpu>> = const { Cell::new(None) });
+
+    #[inline]
+    pub(super) fn get() -> Option<&'static Cpu> {
+        HERE.with(Cell::get)
+    }
+
+    pub(super) fn set(cpu: Option<&'static Cpu>) {
+        HERE.with(|here| here.set(cpu));
+    }
+}
+
+#[cfg(not(any(test, feature = "host")))]
+mod place {
+    use super::Cpu;
+    use base::sync::{MAX_CPUS, Once};
+
+    static CPUS: [Once<&'static Cpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
+
+    #[inline]
+    pub(super) fn get() -> Option<&'static Cpu> {
+        CPUS.get(base::machine().cpu_id())?.get().copied()
+    }
+
+    pub(super) fn set(cpu: Option<&'static Cpu>) {
+        if let (Some(cpu), Some(place)) = (cpu, CPUS.get(base::machine().cpu_id())) {
+            place.call_once(|| cpu);
+        }
+    }
+}
+
+static FIRST: base::sync::Once<&'static Cpu> = base::sync::Once::new();
+
+/// The CPU that runs this code; nothing on a thread that is none, or before it entered its loop.
+#[inline]
+pub(crate) fn this() -> Option<&'static Cpu> {
+    place::get()
+}
+
+/// The CPU that runs this code, or else the first CPU of the first executor.
+///
+/// # Panics
+///
+/// Before there is an executor.
+pub(crate) fn this_or_first() -> &'static Cpu {
+    this().or_else(|| FIRST.get().copied()).expect("an executor exists before timers are armed")
+}
+
+/// Remembers the first CPU of the first executor.
+pub(crate) fn remember_first(cpu: &'static Cpu) {
+    FIRST.call_once(|| cpu);
+}
+
+/// While it lives, this thread is that CPU.
+pub(crate) struct Entered(());
+
+/// Makes this thread (in the kernel: this CPU, for ever) `cpu`.
+pub(crate) fn enter(cpu: &'static Cpu) -> Entered {
+    place::set(Some(cpu));
+    Entered(())
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        place::set(None);
+    }
+}

@@ -1,0 +1,52 @@
+//! Giving the CPU back.
+
+use core::future::poll_fn;
+use core::task::Poll;
+
+use crate::cpu;
+
+/// Lets the others that wait for this CPU run first.
+///
+/// Dropped midway: nothing is left behind.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A place where a long piece of kernel work may be interrupted: yields when the poll has lasted for
+/// its budget, so that interrupts are taken; almost free otherwise. Whatever loops for long passes
+/// through here.
+///
+/// Dropped midway: nothing is left behind.
+#[inline]
+pub async fn yield_point() {
+    if cpu::this().is_some_and(cpu::Cpu::budget_over) {
+        yield_now().await;
+    }
+}
+
+/// Looks at what interrupts may have brought (other CPUs' wakes, timers), and says whether the
+/// current task should yield: its slice is over and somebody waits, or it may not run here any more.
+///
+/// A thread's loop calls it after every interrupt from user mode, and before it enters user mode when
+/// [`TaskFlags::RESCHED`](crate::TaskFlags::RESCHED) is up. No lock may be held. False outside a task.
+#[must_use]
+pub fn slice_over() -> bool {
+    base::sync::assert_none_held();
+    cpu::this().is_some_and(cpu::Cpu::slice_over)
+}
+
+/// Records that this CPU's timer interrupt came. For the interrupt handler; it takes no lock.
+pub fn timer_expired() {
+    if let Some(cpu) = cpu::this() {
+        cpu.timer_expired();
+    }
+}
