@@ -133,6 +133,9 @@ impl RegionMap {
 
     /// Takes out what lies in `range`; regions that reach past it are cut.
     pub fn remove(&mut self, range: Range<u64>) -> Vec<Region> {
+        if range.is_empty() {
+            return Vec::new();
+        }
         self.cut_at(range.start);
         self.cut_at(range.end);
         let starts: Vec<u64> = self.by_start.range(range).map(|(start, _)| *start).collect();
@@ -145,6 +148,9 @@ impl RegionMap {
 
     /// Changes what lies in `range`: regions that reach past it are cut, neighbours that became alike joined.
     pub fn change(&mut self, range: Range<u64>, mut change: impl FnMut(&mut Region)) {
+        if range.is_empty() {
+            return;
+        }
         self.cut_at(range.start);
         self.cut_at(range.end);
         let mut borders = alloc::vec![range.end, range.start];
