@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod declare;
+pub mod elf;
 pub mod families;
 #[cfg(any(test, feature = "host"))]
 pub mod host;

@@ -6,8 +6,10 @@
 //! | [`machine`](mod@machine) | the machine that [`install`] sets up: clock, entropy, frames |
 //! | [`table`] | page tables |
 //! | [`script`] | programs: closures that stand at addresses |
+//! | [`file`](mod@file) | files that are only bytes |
 //! | [`fpu`] | floating-point state that is only bytes |
 
+pub mod file;
 pub mod fpu;
 pub mod machine;
 pub mod script;

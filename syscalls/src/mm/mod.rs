@@ -42,6 +42,7 @@ pub mod shared;
 pub mod space;
 pub mod unmap;
 pub mod user;
+pub mod vdso;
 
 pub use fault::FaultSignal;
 pub use futex_key::FutexKey;
