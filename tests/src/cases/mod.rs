@@ -3,7 +3,9 @@
 use crate::harness::Case;
 
 mod basic;
+mod descriptor;
 mod exec;
+mod file;
 mod futex;
 mod interrupt;
 mod mapped_file;
@@ -28,4 +30,6 @@ pub(crate) const TABLES: &[&[Case]] = &[
     futex::CASES,
     memory::CASES,
     mapped_file::CASES,
+    descriptor::CASES,
+    file::CASES,
 ];
