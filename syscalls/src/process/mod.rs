@@ -2,14 +2,19 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`identity`] | how credentials change |
 //! | [`numbers`], [`registry`] | ids and the family tree, as plain data |
 //! | [`table`] | the one registry of this machine, and its lookups |
+//! | [`children`], [`report`] | what wait4(2) looks for |
 //! | [`ending`] | why and how a process ends |
 //! | [`usage`] | what it has used: time, faults, switches |
 
+pub mod children;
 pub mod ending;
+pub mod identity;
 pub mod numbers;
 pub mod registry;
+pub mod report;
 pub mod table;
 pub mod usage;
 
@@ -20,7 +25,10 @@ use base::charge::Account;
 use base::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use ending::Ending;
+use report::Report;
 use usage::Usage;
+
+use crate::signal::Signal;
 
 /// A thread group.
 ///
@@ -32,10 +40,13 @@ pub struct Process {
     parent: AtomicU32,
     group: AtomicU32,
     session: AtomicU32,
+    uid: AtomicU32,
+    exit_signal: AtomicU32,
     live_threads: AtomicUsize,
     limits: Arc<Limits>,
     account: Arc<Account>,
     ending: Ending,
+    report: Report,
     /// What its finished threads used.
     usage: Usage,
     /// What its finished and awaited children used.
@@ -52,10 +63,13 @@ impl Process {
             parent: AtomicU32::new(0),
             group: AtomicU32::new(pid),
             session: AtomicU32::new(pid),
+            uid: AtomicU32::new(0),
+            exit_signal: AtomicU32::new(Signal::SIGCHLD.number().into()),
             live_threads: AtomicUsize::new(0),
             limits,
             account: Account::new(),
             ending: Ending::default(),
+            report: Report::default(),
             usage: Usage::default(),
             children_usage: Usage::default(),
         })
@@ -97,6 +111,28 @@ impl Process {
         self.session() == self.pid
     }
 
+    /// Real user id, as the thread that changed it last left it: signals to the parent carry it.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid.load(Ordering::Relaxed)
+    }
+
+    /// Publishes the real user id.
+    pub(crate) fn set_uid(&self, uid: u32) {
+        self.uid.store(uid, Ordering::Relaxed);
+    }
+
+    /// The signal that tells the parent of the end; `None` when there is none.
+    #[must_use]
+    pub fn exit_signal(&self) -> Option<Signal> {
+        i32::try_from(self.exit_signal.load(Ordering::Relaxed)).ok().and_then(|n| Signal::new(n).ok())
+    }
+
+    /// Sets the signal that tells the parent; a number that is no signal means none.
+    pub(crate) fn set_exit_signal(&self, number: u32) {
+        self.exit_signal.store(number, Ordering::Relaxed);
+    }
+
     /// Threads that have not exited.
     #[must_use]
     pub fn live_threads(&self) -> usize {
@@ -121,6 +157,12 @@ impl Process {
         &self.ending
     }
 
+    /// The stop or continuation that its parent has not waited for.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
     /// What its finished threads used; add the live ones for the whole.
     #[must_use]
     pub fn usage(&self) -> &Usage {
@@ -131,5 +173,11 @@ impl Process {
     #[must_use]
     pub fn children_usage(&self) -> &Usage {
         &self.children_usage
+    }
+}
+
+impl core::fmt::Debug for Process {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "process {}", self.pid)
     }
 }

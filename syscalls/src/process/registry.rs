@@ -381,3 +381,107 @@ impl<P, T> Registry<P, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Tree = Registry<(), ()>;
+
+    /// init(1) with a shell (2, its own session) that runs two jobs: 3 with child 4, and 5.
+    fn shell() -> Tree {
+        let mut tree = Tree::default();
+        for (pid, parent) in [(1, 0), (2, 1), (3, 2), (4, 3), (5, 2)] {
+            tree.insert(pid, (), (), parent, parent);
+            if pid == 2 {
+                tree.start_session(2).unwrap();
+            }
+        }
+        tree.set_group(2, 3, 3).unwrap();
+        tree.set_group(4, 4, 3).unwrap();
+        tree.set_group(2, 5, 5).unwrap();
+        tree
+    }
+
+    fn die(tree: &mut Tree, pid: u32) -> Vec<Adopted> {
+        assert!(tree.remove_thread(pid, pid));
+        tree.become_zombie(pid);
+        tree.orphan(pid)
+    }
+
+    #[test]
+    fn a_number_is_not_reused_while_its_group_lives() {
+        let mut tree = shell();
+        die(&mut tree, 3);
+        tree.reap(3);
+        assert!(tree.process(3).is_none() && tree.group(3).is_some());
+        for _ in 0..40_000 {
+            assert!(![1, 2, 3, 4, 5].contains(&tree.fresh_number().unwrap()));
+        }
+        die(&mut tree, 4);
+        tree.reap(4);
+        assert!(tree.group(3).is_none());
+    }
+
+    #[test]
+    fn orphans_go_to_the_nearest_subreaper_or_to_init() {
+        let mut tree = shell();
+        assert_eq!(die(&mut tree, 3)[0], Adopted { child: 4, parent: 1, zombie: false, group: 3 });
+        let mut tree = shell();
+        tree.process_mut(2).unwrap().subreaper = true;
+        assert_eq!(die(&mut tree, 3)[0].parent, 2);
+        assert_eq!(tree.process(2).unwrap().children, [3, 5, 4]);
+    }
+
+    #[test]
+    fn setpgid_obeys_its_rules() {
+        let mut tree = shell();
+        assert_eq!(tree.set_group(1, 99, 99), Err(Errno::ESRCH));
+        assert_eq!(tree.set_group(5, 3, 3), Err(Errno::ESRCH), "neither itself nor its child");
+        assert_eq!(tree.set_group(2, 2, 2), Err(Errno::EPERM), "a session leader");
+        assert_eq!(tree.set_group(1, 2, 1), Err(Errno::EPERM), "a child in another session");
+        assert_eq!(tree.set_group(2, 3, 77), Err(Errno::EPERM), "no such group");
+        assert_eq!(tree.set_group(2, 3, 1), Err(Errno::EPERM), "a group of another session");
+        tree.process_mut(5).unwrap().executed = true;
+        assert_eq!(tree.set_group(2, 5, 3), Err(Errno::EACCES));
+        assert_eq!(tree.set_group(5, 5, 3), Ok(5), "for itself it may, whatever it executed");
+        assert!(tree.group(5).is_none());
+    }
+
+    #[test]
+    fn setsid_fails_for_a_group_leader() {
+        let mut tree = shell();
+        assert_eq!(tree.start_session(3), Err(Errno::EPERM));
+        assert_eq!(tree.start_session(4), Ok(()));
+        assert_eq!(tree.process(4).map(|node| (node.group, node.session)), Some((4, 4)));
+        assert!(tree.is_session(4) && !tree.group(3).unwrap().members.contains(&4));
+    }
+
+    #[test]
+    fn a_group_is_orphaned_when_its_last_outside_parent_goes() {
+        let mut tree = shell();
+        assert!(!tree.is_orphaned(3, None));
+        assert!(tree.is_orphaned(3, Some(3)), "only 3 has its parent outside");
+        die(&mut tree, 2);
+        assert!(tree.is_orphaned(3, None) && tree.is_orphaned(5, None));
+    }
+
+    #[test]
+    fn a_thread_that_executes_takes_the_leaders_number() {
+        let mut tree = shell();
+        tree.insert_thread(5, 9, ());
+        assert!(!tree.remove_thread(5, 5));
+        tree.take_over_leader(5, 9);
+        assert_eq!(tree.process(5).unwrap().threads, [5]);
+        assert!(tree.thread(9).is_none() && tree.thread(5).is_some());
+    }
+
+    #[test]
+    fn children_pass_to_another_thread_of_their_parent() {
+        let mut tree = shell();
+        tree.insert_thread(2, 7, ());
+        tree.insert(8, (), (), 2, 7);
+        assert_eq!(tree.hand_over_children(2, 7, 2), [8]);
+        assert_eq!(tree.process(8).unwrap().parent_thread, 2);
+    }
+}

@@ -160,3 +160,9 @@ impl Thread {
         &self.usage
     }
 }
+
+impl core::fmt::Debug for Thread {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "thread {} of {:?}", self.tid(), self.process)
+    }
+}
