@@ -164,7 +164,7 @@ fn change_of(child: &Process, zombie: bool, options: WaitOptions) -> Option<Chan
 
 fn take(table: &mut Table, search: &Search, pid: u32, child: &Process, change: Change) -> Found {
     let used = child.usage().get() + child.children_usage().get();
-    let mut found = Found { pid, uid: child.uid(), change, used, reaped: None };
+    let mut found = Found { pid, uid: child.real_uid(), change, used, reaped: None };
     if search.options.contains(WaitOptions::NOWAIT) {
         return found;
     }

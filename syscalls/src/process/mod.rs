@@ -23,10 +23,11 @@ use alloc::sync::Arc;
 use base::caller::Limits;
 use base::charge::Account;
 use base::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use executor::pollwait::{WaitKind, WaitSource};
 
 use ending::Ending;
 use report::Report;
-use usage::Usage;
+use usage::{Usage, Used};
 
 use crate::signal::Signal;
 
@@ -49,6 +50,10 @@ pub struct Process {
     report: Report,
     /// What its finished threads used.
     usage: Usage,
+    /// Woken when a child changes its state.
+    children_source: Arc<WaitSource>,
+    /// Woken when one of its threads is gone.
+    threads_source: WaitSource,
     /// What its finished and awaited children used.
     children_usage: Usage,
 }
@@ -71,6 +76,8 @@ impl Process {
             ending: Ending::default(),
             report: Report::default(),
             usage: Usage::default(),
+            children_source: Arc::new(WaitSource::new(WaitKind::Child, pid.into())),
+            threads_source: WaitSource::new(WaitKind::Exit, pid.into()),
             children_usage: Usage::default(),
         })
     }
@@ -113,7 +120,7 @@ impl Process {
 
     /// Real user id, as the thread that changed it last left it: signals to the parent carry it.
     #[must_use]
-    pub fn uid(&self) -> u32 {
+    pub fn real_uid(&self) -> u32 {
         self.uid.load(Ordering::Relaxed)
     }
 
@@ -161,6 +168,35 @@ impl Process {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// What wait4(2) waits on: woken when a child ends, stops or is continued.
+    #[must_use]
+    pub fn children_source(&self) -> &Arc<WaitSource> {
+        &self.children_source
+    }
+
+    /// Woken when one of its threads is gone: execve(2) waits for the others.
+    #[must_use]
+    pub(crate) fn threads_source(&self) -> &WaitSource {
+        &self.threads_source
+    }
+
+    /// One thread more or less; under the registry's lock.
+    pub(super) fn count_thread(&self, comes: bool) {
+        if comes {
+            self.live_threads.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.live_threads.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What all its threads used, finished and live ones.
+    #[must_use]
+    pub fn total_usage(&self) -> Used {
+        let mut total = self.usage.get();
+        table::for_each_thread(self, |thread| total = total + thread.used());
+        total
     }
 
     /// What its finished threads used; add the live ones for the whole.

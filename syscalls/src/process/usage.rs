@@ -1,7 +1,5 @@
 //! What threads use: time, page faults, context switches. Source: `getrusage(2)`.
 
-use core::time::Duration;
-
 use base::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters that one thread adds to and anybody reads.
@@ -19,10 +17,10 @@ pub struct Usage {
 /// The values of a [`Usage`] at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Time in ring 3.
-    pub user: Duration,
-    /// Time in the kernel.
-    pub system: Duration,
+    /// Time in ring 3, nanoseconds.
+    pub user: u64,
+    /// Time in the kernel, nanoseconds.
+    pub system: u64,
     /// Page faults that needed no device.
     pub minor_faults: u64,
     /// Page faults that waited for a device.
@@ -61,8 +59,7 @@ impl Usage {
 
     /// Adds everything in `used`; the resident maximum is the greater of both.
     pub fn add(&self, used: &Used) {
-        let nanoseconds = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        self.add_time(nanoseconds(used.user), nanoseconds(used.system));
+        self.add_time(used.user, used.system);
         self.minor_faults.fetch_add(used.minor_faults, Ordering::Relaxed);
         self.major_faults.fetch_add(used.major_faults, Ordering::Relaxed);
         self.voluntary.fetch_add(used.voluntary, Ordering::Relaxed);
@@ -74,8 +71,8 @@ impl Usage {
     #[must_use]
     pub fn get(&self) -> Used {
         Used {
-            user: Duration::from_nanos(self.user.load(Ordering::Relaxed)),
-            system: Duration::from_nanos(self.system.load(Ordering::Relaxed)),
+            user: self.user.load(Ordering::Relaxed),
+            system: self.system.load(Ordering::Relaxed),
             minor_faults: self.minor_faults.load(Ordering::Relaxed),
             major_faults: self.major_faults.load(Ordering::Relaxed),
             voluntary: self.voluntary.load(Ordering::Relaxed),

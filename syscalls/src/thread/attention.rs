@@ -24,6 +24,8 @@ bitflags::bitflags! {
         const DIE = 1 << 2;
         /// Work that the thread left for its way out (a borrowed signal mask, for instance).
         const WORK = 1 << 3;
+        /// The thread has another address space than before: it executed a program.
+        const SPACE = 1 << 4;
     }
 }
 

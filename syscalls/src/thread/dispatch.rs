@@ -1,8 +1,6 @@
 //! From a trapped `syscall` instruction to its handler, and back.
 
-use core::future::Future;
-use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use core::pin::pin;
 
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::{Errno, Result};
@@ -11,6 +9,7 @@ use crate::declare::{Arguments, Entry};
 use crate::machine::{UserContext, user_machine};
 use crate::table;
 use crate::thread::Thread;
+use crate::thread::drive::Drive;
 
 /// Number that [`Published`] shows while no syscall is blocked.
 const NOT_BLOCKED: u64 = u64::MAX;
@@ -50,7 +49,7 @@ pub struct BlockedCall {
 }
 
 impl Published {
-    fn set(&self, call: &BlockedCall) {
+    pub(super) fn set(&self, call: &BlockedCall) {
         for (slot, value) in self.arguments.iter().zip(call.arguments) {
             slot.store(value, Ordering::Relaxed);
         }
@@ -59,7 +58,7 @@ impl Published {
         self.number.store(call.number, Ordering::Release);
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.number.store(NOT_BLOCKED, Ordering::Release);
     }
 
@@ -100,51 +99,19 @@ pub async fn dispatch(thread: &Thread, context: &mut UserContext) -> Outcome {
     let result = match syscall.entry {
         Entry::Sync(handler) => Some(handler(thread, &arguments)),
         Entry::Async(handler) => {
-            let mut future = pin!(handler(thread, arguments));
-            Drive { thread, call, context: Some(context), future: future.as_mut() }.await
+            let future = pin!(handler(thread, arguments));
+            Drive::new(thread, future).publishing(call).saving(context).await
         }
         Entry::Context(handler) => {
             // The handler borrows the registers and may copy the floating-point image, so the
             // image is brought up to date first and needs no saving when the call waits.
             user_machine().save_fpu(context);
-            let mut future = pin!(handler(thread, context, arguments));
-            Drive { thread, call, context: None, future: future.as_mut() }.await
+            let future = pin!(handler(thread, context, arguments));
+            Drive::new(thread, future).publishing(call).await
         }
     };
     match result {
         None => Outcome::Killed,
         Some(result) => Outcome::Done(result.map_err(|error| syscall.settle(error))),
-    }
-}
-
-/// Polls a syscall to its end, or until the thread has to die.
-///
-/// The operation is looked at before the kill, so that whatever it completed is complete.
-struct Drive<'a, F> {
-    thread: &'a Thread,
-    call: BlockedCall,
-    /// Whose floating-point state is saved before another CPU may run the thread.
-    context: Option<&'a mut UserContext>,
-    future: Pin<&'a mut F>,
-}
-
-impl<F: Future<Output = Result<u64>>> Future for Drive<'_, F> {
-    type Output = Option<Result<u64>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Poll::Ready(result) = this.future.as_mut().poll(cx) {
-            this.thread.published().clear();
-            return Poll::Ready(Some(result));
-        }
-        if this.thread.attention().is_dying() {
-            this.thread.published().clear();
-            return Poll::Ready(None);
-        }
-        this.thread.published().set(&this.call);
-        if let Some(context) = this.context.as_deref_mut() {
-            user_machine().save_fpu(context);
-        }
-        Poll::Pending
     }
 }

@@ -2,33 +2,33 @@
 //! floating-point state, the syscall in flight) lives in its future, in [`run`].
 
 pub mod attention;
+pub mod clock;
 pub mod dispatch;
+pub mod drive;
 pub mod name;
 pub mod resources;
 pub mod run;
+pub mod words;
 
 use alloc::sync::Arc;
 
 use base::caller::{Caller, Credentials};
 use base::sync::Once;
-use base::sync::atomic::{AtomicU32, Ordering};
+use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use executor::TaskRef;
+use executor::lock::Completion;
+use fs::file::FdTable;
+use fs::vfs::FsContext;
 
 use attention::{Attention, Reasons};
+use clock::Clock;
 use name::Name;
 use resources::{Resources, Slot};
+use words::{Settings, UserWords};
 
 use crate::mm::AddressSpace;
 use crate::process::Process;
-use crate::process::usage::Usage;
-
-/// How others reach the task that runs a thread.
-pub trait TaskControl: Send + Sync {
-    /// Polls the task again, so that it looks at its attention word.
-    fn wake(&self);
-
-    /// Ends an interruptible wait with the reason `Signal`, and polls the task.
-    fn interrupt(&self);
-}
+use crate::process::usage::{Usage, Used};
 
 /// A thread, as everybody else sees it.
 pub struct Thread {
@@ -37,16 +37,33 @@ pub struct Thread {
     process: Arc<Process>,
     attention: Attention,
     published: dispatch::Published,
-    task: Once<Arc<dyn TaskControl>>,
+    task: Once<TaskRef>,
     resources: Slot,
     name: Name,
     usage: Usage,
+    clock: Clock,
+    words: UserWords,
+    settings: Settings,
+    /// Address of the last fault that became a signal, for its frame.
+    fault_address: AtomicU64,
+    /// Status of exit(2).
+    exit_code: AtomicU32,
+    /// Threads and processes that it has made.
+    children: AtomicU64,
+    /// Completed when it lets go of its memory: vfork(2).
+    vfork: Once<Arc<Completion>>,
 }
 
 impl Thread {
     /// A thread of `process` with this id and stable key.
     #[must_use]
     pub fn new(tid: u32, key: u64, process: Arc<Process>) -> Arc<Thread> {
+        Self::with_settings(tid, key, process, Settings::default())
+    }
+
+    /// A thread with settings that it inherits.
+    #[must_use]
+    pub fn with_settings(tid: u32, key: u64, process: Arc<Process>, settings: Settings) -> Arc<Thread> {
         Arc::new(Thread {
             tid: AtomicU32::new(tid),
             key,
@@ -57,6 +74,13 @@ impl Thread {
             resources: Slot::default(),
             name: Name::default(),
             usage: Usage::default(),
+            clock: Clock::default(),
+            words: UserWords::default(),
+            settings,
+            fault_address: AtomicU64::new(0),
+            exit_code: AtomicU32::new(0),
+            children: AtomicU64::new(0),
+            vfork: Once::new(),
         })
     }
 
@@ -144,6 +168,18 @@ impl Thread {
         self.own(|resources| resources.space.clone())
     }
 
+    /// Its descriptors. Panics as [`Thread::caller`].
+    #[must_use]
+    pub fn files(&self) -> Arc<FdTable> {
+        self.own(|resources| resources.files.clone())
+    }
+
+    /// Its root, working directory and umask. Panics as [`Thread::caller`].
+    #[must_use]
+    pub fn fs_context(&self) -> Arc<FsContext> {
+        self.own(|resources| resources.place.clone())
+    }
+
     fn own<R>(&self, read: impl FnOnce(&Resources) -> R) -> R {
         self.resources.map(read).expect("a thread that runs has its resources")
     }
@@ -154,10 +190,67 @@ impl Thread {
         &self.name
     }
 
-    /// What it has used so far.
+    /// Its page faults and switches; [`Thread::used`] has the times too.
     #[must_use]
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// Its time in ring 3 and in the kernel.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Everything it has used so far.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        let (user, system) = self.clock.now();
+        Used { user, system, ..self.usage.get() }
+    }
+
+    /// The words in user memory that concern its end.
+    #[must_use]
+    pub fn words(&self) -> &UserWords {
+        &self.words
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Address of the last fault that became a signal: `cr2` in a signal frame.
+    #[must_use]
+    pub fn fault_address(&self) -> u64 {
+        self.fault_address.load(Ordering::Relaxed)
+    }
+
+    /// Notes the address of a fault.
+    pub(crate) fn set_fault_address(&self, address: u64) {
+        self.fault_address.store(address, Ordering::Relaxed);
+    }
+
+    /// The task that runs it, once it has run.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskRef> {
+        self.task.get()
+    }
+
+    /// Makes the current task the one that runs this thread. Whoever raised reasons before this is
+    /// seen at the first look at the attention word.
+    pub(crate) fn adopt_task(&self) {
+        if let Some(task) = executor::current() {
+            self.task.call_once(|| task);
+        }
+    }
+
+    /// Takes back what [`Thread::interrupt`] did: the thread has looked.
+    pub fn clear_interrupt(&self) {
+        if let Some(task) = self.task.get() {
+            task.clear_interrupt();
+        }
     }
 }
 

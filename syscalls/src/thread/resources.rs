@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 
 use base::caller::{Caller, Credentials};
 use base::sync::{LockClass, SpinLock};
+use fs::file::FdTable;
+use fs::vfs::FsContext;
 
 use crate::mm::AddressSpace;
 
@@ -17,6 +19,10 @@ pub struct Resources {
     pub caller: Arc<Caller>,
     /// Its memory.
     pub space: Arc<AddressSpace>,
+    /// Its descriptors.
+    pub files: Arc<FdTable>,
+    /// Its root, working directory and umask.
+    pub place: Arc<FsContext>,
 }
 
 impl Resources {

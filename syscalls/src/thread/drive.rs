@@ -1,0 +1,81 @@
+//! Polls what a thread waits for to its end, or until the thread has to die.
+//!
+//! The operation is looked at before the kill, so that whatever it completed is complete. What is
+//! dropped here is undone by its own drop, on the thread's own CPU, outside of any lock.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::machine::{UserContext, user_machine};
+use crate::thread::Thread;
+use crate::thread::clock::Share;
+use crate::thread::dispatch::BlockedCall;
+
+/// The future; its output is `None` when the thread was killed first.
+pub struct Drive<'a, F> {
+    thread: &'a Thread,
+    /// What is published while it waits.
+    call: Option<BlockedCall>,
+    /// Whose floating-point state is saved before another CPU may run the thread.
+    context: Option<&'a mut UserContext>,
+    future: Pin<&'a mut F>,
+    waited: bool,
+}
+
+impl<'a, F> Drive<'a, F> {
+    /// Drives `future` on behalf of `thread`.
+    pub fn new(thread: &'a Thread, future: Pin<&'a mut F>) -> Self {
+        Drive { thread, call: None, context: None, future, waited: false }
+    }
+
+    /// Saves the floating-point state of `context` when it waits.
+    #[must_use]
+    pub fn saving(mut self, context: &'a mut UserContext) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// Shows `call` to those who watch while it waits.
+    #[must_use]
+    pub fn publishing(mut self, call: BlockedCall) -> Self {
+        self.call = Some(call);
+        self
+    }
+
+    fn finish(&mut self) {
+        if self.waited {
+            self.thread.published().clear();
+            self.thread.clock().account(Share::System);
+        }
+    }
+}
+
+impl<F: Future> Future for Drive<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.waited {
+            this.thread.clock().resume();
+        }
+        if let Poll::Ready(output) = this.future.as_mut().poll(cx) {
+            this.finish();
+            return Poll::Ready(Some(output));
+        }
+        if this.thread.attention().is_dying() {
+            this.finish();
+            return Poll::Ready(None);
+        }
+        if let Some(call) = &this.call {
+            this.thread.published().set(call);
+        }
+        if let Some(context) = this.context.as_deref_mut() {
+            user_machine().save_fpu(context);
+        }
+        this.thread.usage().count_switch(true);
+        this.thread.clock().pause(if this.waited { Share::System } else { Share::Mixed });
+        this.waited = true;
+        Poll::Pending
+    }
+}
