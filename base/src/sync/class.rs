@@ -47,6 +47,7 @@ pub enum LockClass {
     RunQueue,
     Frames,
     Heap,
+    Device,
     Log,
 }
 

@@ -1,0 +1,55 @@
+//! Random numbers: the processor's own, or those of the boot seed when the run is to be repeated.
+
+use base::sync::{LockClass, SpinLock};
+use conquer_once::spin::OnceCell;
+use x86_64::instructions::random::RdRand;
+
+use super::generator::Generator;
+use super::{clock, tsc};
+
+/// Where numbers come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// RDRAND.
+    Processor(RdRand),
+    /// A generator with the seed of the command line.
+    Seed,
+    /// A generator stirred by the time of each call: the processor has no RDRAND. Guessable.
+    Time,
+}
+
+static SOURCE: OnceCell<Source> = OnceCell::uninit();
+static GENERATOR: SpinLock<Generator> = SpinLock::new(LockClass::Device, Generator::new(0));
+/// RDRAND may fail now and then; Intel says that ten times in a row means a fault.
+const TRIES: usize = 10;
+
+/// Chooses the source. `seed` makes every later number a function of it and of the number's place in the sequence.
+pub(super) fn init(seed: Option<u64>) -> Source {
+    let source = match (seed, RdRand::new()) {
+        (Some(_), _) => Source::Seed,
+        (None, Some(processor)) => Source::Processor(processor),
+        (None, None) => Source::Time,
+    };
+    *GENERATOR.lock() = Generator::new(seed.unwrap_or_else(|| {
+        let wall = clock::wall_clock_at_boot().as_nanos() as u64;
+        tsc::ticks() ^ wall.rotate_left(32)
+    }));
+    SOURCE.init_once(|| source);
+    source
+}
+
+/// 64 unpredictable bits, or the next ones of the boot seed.
+#[must_use]
+pub fn next() -> u64 {
+    let source = SOURCE.get().copied().unwrap_or(Source::Time);
+    if let Source::Processor(processor) = source
+        && let Some(number) = (0..TRIES).find_map(|_| processor.get_u64())
+    {
+        return number;
+    }
+    let mut generator = GENERATOR.lock();
+    if !matches!(source, Source::Seed) {
+        generator.stir(tsc::ticks());
+    }
+    generator.next()
+}
