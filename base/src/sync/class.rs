@@ -20,6 +20,7 @@ pub enum LockClass {
     FsContext,
     Mount,
     MountPlace,
+    Rename,
     Dentry,
     DentryPlace,
     DentryCache,

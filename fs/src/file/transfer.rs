@@ -296,7 +296,7 @@ impl OpenFile {
             Errno::EAGAIN => match source {
                 Some((source, seen)) => {
                     // What came together with a signal is delivered all the same: one more attempt.
-                    *interrupted = source.wait(seen, Wait::interruptible().on(events)).await == Reason::Signal;
+                    *interrupted = source.wait(seen, Wait::interruptible().events(events)).await == Reason::Signal;
                     Next::Again
                 }
                 None => match self.ops().load(io) {

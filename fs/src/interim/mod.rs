@@ -13,7 +13,7 @@ pub mod pollwait {
         pub fn interruptible() -> Wait {
             Wait
         }
-        pub fn on(self, _events: Events) -> Wait {
+        pub fn events(self, _events: Events) -> Wait {
             self
         }
     }
@@ -35,6 +35,9 @@ pub mod pollwait {
             0
         }
         pub fn wake_all(&self, _events: Events, _reason: Reason) -> usize {
+            0
+        }
+        pub fn waiting(&self) -> usize {
             0
         }
         pub fn close(&self) {}
