@@ -6,7 +6,7 @@ use core::any::Any;
 
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
-use crate::interim::pollwait::{Events, Reason};
+use executor::pollwait::{Events, Reason};
 
 use super::ring::PIPE_BUF;
 use super::{IN, OUT, Pipe};

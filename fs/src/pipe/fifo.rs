@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use base::{Errno, Result};
-use crate::interim::pollwait::{Events, Reason, Wait};
+use executor::pollwait::{Events, Reason, Wait};
 
 use super::Pipe;
 use super::end::PipeEnd;

@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use base::caller::{Caller, Capabilities};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
-use crate::interim::pollwait::{Events, Reason, WaitKind, WaitSource};
+use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
 use crate::file::{AccessMode, OpenFile, OpenFlags};
 use crate::vfs::{AnonymousInode, FileType, Inode, anonymous_place};
