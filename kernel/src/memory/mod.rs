@@ -30,6 +30,7 @@ pub mod user;
 use core::ops::Range;
 
 use base::frame::PAGE_SIZE;
+use base::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arch::boot::start_info::BootInfo;
 use crate::arch::layout;
@@ -78,14 +79,11 @@ fn whole_pages(range: Range<u64>) -> Range<u64> {
 pub struct Initrd(Range<u64>);
 
 impl Initrd {
-    /// The ramdisk that the loader passed, if any. Ask once: there is one owner.
-    ///
-    /// # Safety
-    ///
-    /// After [`init`], and no other `Initrd` has been made.
+    /// The ramdisk that the loader passed, if any, to the first who asks after [`init`].
     #[must_use]
-    pub unsafe fn take(info: &BootInfo) -> Option<Initrd> {
-        info.initrd().map(Initrd)
+    pub fn take(info: &BootInfo) -> Option<Initrd> {
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        info.initrd().filter(|_| !TAKEN.swap(true, Ordering::AcqRel)).map(Initrd)
     }
 
     /// Its bytes.

@@ -13,6 +13,7 @@ use base::sync::{CachePadded, LockClass, MAX_CPUS, PerCpu, SpinLock};
 
 use super::tree::Tree;
 use super::{kernel_map, reaper};
+use crate::arch::cpu_area::CpuArea;
 
 /// The page tables of an address space, as CPUs load them.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Core {
     /// True when this CPU has the space loaded.
     #[inline]
     pub(super) fn is_loaded(&self) -> bool {
-        LOADED.this().root.load(Ordering::Relaxed) == self.tree.root().number()
+        loaded_root() == self.tree.root().number()
     }
 }
 
@@ -56,16 +57,10 @@ impl Drop for Core {
     }
 }
 
-struct Loaded {
-    /// Frame of the root that CR3 names; 0 while it is the kernel's own.
-    root: AtomicU64,
-    space: SpinLock<Option<Arc<Core>>>,
-}
-
-static LOADED: PerCpu<Loaded> = PerCpu::from_padded(
-    [const { CachePadded(Loaded { root: AtomicU64::new(0), space: SpinLock::new(LockClass::Frames, None) }) };
-        MAX_CPUS],
-);
+/// The space that each CPU has loaded; none while it is the kernel's own. The root's frame is in
+/// [`CpuArea::loaded_root`], where every way into user mode looks.
+static LOADED: PerCpu<SpinLock<Option<Arc<Core>>>> =
+    PerCpu::from_padded([const { CachePadded(SpinLock::new(LockClass::Frames, None)) }; MAX_CPUS]);
 
 const _: () = assert!(MAX_CPUS <= 64, "a set of CPUs is one 64-bit word");
 
@@ -87,11 +82,11 @@ fn switch_to(core: &Arc<Core>) {
     let bit = this_bit();
     core.users.fetch_or(bit, Ordering::SeqCst);
     let old = {
-        let mut space = slot.space.lock();
+        let mut space = slot.lock();
         // SAFETY: the upper half of every tree is the kernel's, and the reference that goes into the slot keeps
         // it alive until the next load.
         unsafe { kernel_map::load(core.tree.root()) };
-        slot.root.store(core.tree.root().number(), Ordering::Relaxed);
+        CpuArea::current().loaded_root.store(core.tree.root().number(), Ordering::Relaxed);
         space.replace(core.clone())
     };
     forget(old, bit);
@@ -101,10 +96,10 @@ fn switch_to(core: &Arc<Core>) {
 pub fn leave() {
     let slot = LOADED.this();
     let old = {
-        let mut space = slot.space.lock();
+        let mut space = slot.lock();
         // SAFETY: the kernel's own tables live for ever.
         unsafe { kernel_map::load(kernel_map::root()) };
-        slot.root.store(0, Ordering::Relaxed);
+        CpuArea::current().loaded_root.store(0, Ordering::Relaxed);
         space.take()
     };
     forget(old, this_bit());
@@ -117,6 +112,7 @@ fn forget(old: Option<Arc<Core>>, bit: u64) {
 }
 
 /// Frame of the root that this CPU has loaded; 0 for the kernel's own.
+#[inline]
 pub(super) fn loaded_root() -> u64 {
-    LOADED.this().root.load(Ordering::Relaxed)
+    CpuArea::current().loaded_root.load(Ordering::Relaxed)
 }
