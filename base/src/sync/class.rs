@@ -20,7 +20,6 @@ pub enum LockClass {
     FsContext,
     Mount,
     MountPlace,
-    Rename,
     Dentry,
     DentryPlace,
     DentryCache,

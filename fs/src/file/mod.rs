@@ -18,7 +18,6 @@ mod rights;
 mod slots;
 mod table;
 mod transfer;
-mod user;
 
 pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
 pub use mapping::{Mappable, Mapping, MappingObserver};
@@ -27,4 +26,3 @@ pub use ops::{ALWAYS_READY, FileOps, Io, Sources, Whence};
 pub use rights::FdRights;
 pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
 pub use transfer::MAX_TRANSFER;
-pub use user::{get_user, put_user};

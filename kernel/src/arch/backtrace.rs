@@ -42,13 +42,13 @@ pub(super) fn print(rbp: u64) {
 
 /// Prints where this CPU was when `frame` was pushed: in the kernel, or in a program and the kernel under it.
 pub(super) fn print_frame(frame: &TrapFrame) {
-    const SAVED_RBP: u64 = 4 * 8;
+    const SAVED_RBP: u64 = 2 * 8;
     emergency::line(format_args!("{frame}"));
     emergency::line(format_args!("  at {:#018x}", frame.rip));
     if frame.from_user() {
-        // run_user pushed six registers, rbx first and rbp after it.
+        // run_user pushed rbp, rbx and the place to come back to.
         let rsp = CpuArea::current().kernel_rsp.load(core::sync::atomic::Ordering::Relaxed);
-        if CpuArea::current().on_stack(rsp) && CpuArea::current().on_stack(rsp + 55) {
+        if CpuArea::current().on_stack(rsp) && CpuArea::current().on_stack(rsp + 23) {
             // SAFETY: run_user's frame lies on mapped pages of this CPU's stack.
             print(unsafe { ((rsp + SAVED_RBP) as *const u64).read_volatile() });
         }

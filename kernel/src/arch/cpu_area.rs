@@ -7,10 +7,11 @@ use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use base::sync::MAX_CPUS;
 use syscalls::machine::Registers;
 
 use super::features::{self, BaseRegister};
-use super::layout::{self, MAX_CPUS};
+use super::layout;
 use super::segments::Segments;
 use super::stacks::{BLOCK_SIZE, Stack};
 
@@ -28,9 +29,9 @@ pub struct CpuArea {
     /// Number of the CPU, from 0.
     index: AtomicUsize,
     /// Its local APIC's id.
-    pub(super) apic_id: AtomicU32,
+    apic_id: AtomicU32,
     /// Set when it has started.
-    pub(super) online: AtomicBool,
+    online: AtomicBool,
     /// Set when an NMI is to make it say where it is, and when it has.
     pub(super) asked: AtomicBool,
     pub(super) reported: AtomicBool,
@@ -41,6 +42,8 @@ pub struct CpuArea {
     /// FS and GS bases of programs, as the processor has them.
     pub(super) fs_base: AtomicU64,
     pub(super) gs_base: AtomicU64,
+    /// Frame of the page-table root in CR3; 0 while it is the kernel's own. See [`crate::memory::spaces`].
+    pub loaded_root: AtomicU64,
     /// First address of its block of stacks.
     stacks: AtomicU64,
     /// Its GDT and TSS.
@@ -69,6 +72,7 @@ impl CpuArea {
             fpu_dirty: AtomicBool::new(false),
             fs_base: AtomicU64::new(0),
             gs_base: AtomicU64::new(0),
+            loaded_root: AtomicU64::new(0),
             stacks: AtomicU64::new(0),
             segments: Segments::new(),
         }
@@ -118,6 +122,11 @@ impl CpuArea {
         self.index.load(Ordering::Relaxed)
     }
 
+    /// Notes its local APIC's id, which the first CPU learns late.
+    pub(crate) fn set_apic_id(&self, id: u32) {
+        self.apic_id.store(id, Ordering::Relaxed);
+    }
+
     /// Its local APIC's id.
     pub fn apic_id(&self) -> u32 {
         self.apic_id.load(Ordering::Relaxed)
@@ -134,11 +143,16 @@ impl CpuArea {
         self.segments.load();
         // SAFETY: the area of this CPU lives for ever.
         unsafe { BaseRegister::Gs.write(core::ptr::from_ref(self).addr() as u64) };
-        features::enable();
+        features::enable(self.index());
+    }
+
+    /// True once the CPU has started.
+    pub(super) fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
     }
 
     /// Counts this CPU as online.
-    pub(super) fn go_online(&self) {
+    pub(crate) fn go_online(&self) {
         self.online.store(true, Ordering::Release);
         ONLINE.fetch_add(1, Ordering::AcqRel);
     }

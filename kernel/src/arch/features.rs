@@ -31,6 +31,8 @@ pub struct Features {
     pub hwcap: u32,
 }
 
+const TSC_AUX: u32 = 0xc000_0103;
+
 static FEATURES: Once<Features> = Once::new();
 
 fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
@@ -80,11 +82,11 @@ fn fpu_image_size(components: Option<u64>) -> usize {
     }
 }
 
-/// Turns the features on for this CPU and points SYSCALL to its entry.
+/// Turns the features on for this CPU, which has number `index`, and points SYSCALL to its entry.
 ///
 /// FSGSBASE stays off: with it, programs could change their bases without the kernel's knowledge,
 /// which would cost two reads at each switch, and a GS base in the kernel's half would become possible.
-pub(super) fn enable() {
+pub(super) fn enable(index: usize) {
     let features = Features::get();
     let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
         | Cr4Flags::PAGE_GLOBAL
@@ -99,6 +101,7 @@ pub(super) fn enable() {
         | Cr0Flags::EXTENSION_TYPE
         | Cr0Flags::NUMERIC_ERROR
         | Cr0Flags::WRITE_PROTECT
+        | Cr0Flags::ALIGNMENT_MASK
         | Cr0Flags::PAGING;
     let mut efer =
         EferFlags::LONG_MODE_ENABLE | EferFlags::LONG_MODE_ACTIVE | EferFlags::SYSTEM_CALL_EXTENSIONS;
@@ -111,6 +114,10 @@ pub(super) fn enable() {
         Efer::write(efer);
         if let Some(components) = features.xsave {
             write_xcr0(components);
+        }
+        if features.rdtscp {
+            // What the vDSO's getcpu reads.
+            Msr::new(TSC_AUX).write(index as u64);
         }
     }
     point_syscall_to_entry();

@@ -13,9 +13,6 @@ pub const PHYSMAP_BASE: u64 = 0xffff_8000_0000_0000;
 /// Difference between virtual and physical addresses of the kernel image.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 
-/// How many CPUs this kernel can use; more in the machine stay off.
-pub const MAX_CPUS: usize = 64;
-
 macro_rules! linker_symbols {
     ($($(#[$doc:meta])* $function:ident = $start:ident .. $end:ident;)*) => {
         $(
@@ -43,8 +40,6 @@ linker_symbols! {
     data = data_start..data_end;
     /// Stacks of the first CPU; [`super::stacks::guard_pages`] says which pages stay unmapped.
     boot_stacks = boot_stacks..boot_stacks_end;
-    /// The image of the vDSO, page-aligned.
-    vdso_image = vdso_start..vdso_end;
 }
 
 /// Physical address of a place in the kernel image.

@@ -10,13 +10,11 @@
 //! | [`stacks`] | each CPU's stacks and their guard pages |
 //! | [`trap`] | the entry stubs, expected faults, interrupt vectors |
 //! | [`user`] | `run_user` |
-//! | [`attention`] | which interrupts a running program hears about |
 //! | [`user_copy`] | copies to and from user memory |
 //! | [`fpu`] | floating-point state, owned per CPU |
 //! | [`fatal`], [`nmi`], [`backtrace`], [`emergency`] | panics and dumps |
 //! | [`power`] | the result record and the end of the run |
 
-pub mod attention;
 mod backtrace;
 pub mod boot;
 pub mod cpu_area;
@@ -25,11 +23,13 @@ pub mod fatal;
 pub mod features;
 pub mod fpu;
 pub mod layout;
-mod local_apic;
+pub mod machine;
 pub mod nmi;
 pub mod power;
 pub mod segments;
+pub mod smp;
 pub mod stacks;
 pub mod trap;
 mod user;
 pub mod user_copy;
+pub mod vdso;

@@ -6,10 +6,13 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use base::sync::MAX_CPUS;
+
 use super::cpu_area::CpuArea;
-use super::layout::MAX_CPUS;
+
 use super::trap::frame::TrapFrame;
-use super::{backtrace, emergency, fatal, local_apic};
+use super::{backtrace, emergency, fatal};
+use crate::drivers::local_apic;
 
 /// The runner reads up to this line.
 const LAST_LINE: &str = "kairos-dump: end";
@@ -58,12 +61,12 @@ fn report(area: &CpuArea, frame: &TrapFrame) {
 /// Has every other CPU print where it is; in a panic they stop there.
 pub(super) fn ask_others(this: &CpuArea) {
     for other in (0..MAX_CPUS).filter_map(CpuArea::of) {
-        if other.index() == this.index() || !other.online.load(Ordering::Acquire) {
+        if other.index() == this.index() || !other.is_online() {
             continue;
         }
         other.reported.store(false, Ordering::Release);
         other.asked.store(true, Ordering::Release);
-        local_apic::send_nmi(other.apic_id());
+        local_apic::send_nmi(other.index());
         if !(0..PATIENCE).any(|_| other.reported.load(Ordering::Acquire)) {
             emergency::line(format_args!("cpu {}: does not answer", other.index()));
         }

@@ -13,9 +13,23 @@ use super::fpu::FpuArea;
 use super::segments::{USER_CODE, USER_DATA};
 use super::trap::{self, frame, interrupts};
 
-unsafe extern "C" {
-    fn enter_by_iret(registers: *mut Registers) -> u64;
-    fn enter_by_sysret(registers: *mut Registers) -> u64;
+/// Which instruction leaves the kernel.
+macro_rules! enter {
+    ($way:literal, $registers:expr) => {{
+        let trapped: u64;
+        // The kernel's callee-saved registers are the compiler's to save, and only those it uses.
+        core::arch::asm!(
+            "lea rax, [rip + 2f]",
+            concat!("jmp ", $way),
+            "2:",
+            inout("rdi") $registers => _,
+            out("rax") trapped,
+            out("rcx") _, out("rdx") _, out("rsi") _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+        );
+        trapped != 0
+    }};
 }
 
 /// What a program may have in its flags: CF PF AF ZF SF TF DF OF NT RF AC ID.
@@ -46,40 +60,35 @@ pub(super) fn run(cpu: &CpuArea, context: &mut UserContext) -> Trap {
         if context.registers.rip >> USER_BITS == 0 {
             // SAFETY: the registers are in place for the entry code, stay there until it returns, and hold
             // what sysret takes: a canonical rip and sanitised flags.
-            if unsafe { enter_by_sysret(&raw mut context.registers) } == 0 {
+            if !unsafe { enter!("leave_by_sysret", registers) } {
                 return Trap::Syscall;
             }
             context.full_restore = true;
-            return match classify(&context.registers) {
-                Some(trap) => trap,
-                None => run_by_iret(context),
-            };
+            return classify(&context.registers);
         }
         context.full_restore = true;
     }
     run_by_iret(context)
 }
 
-/// The way that loads all registers; also goes round for interrupts that concern nobody.
+/// The way that loads all registers.
+#[inline(never)]
 fn run_by_iret(context: &mut UserContext) -> Trap {
-    loop {
-        let registers = &mut context.registers;
-        registers.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
-        registers.cs = u64::from(USER_CODE);
-        registers.ss = u64::from(USER_DATA);
-        if !is_canonical(registers.rip) {
-            // What the program would meet at once; iretq would meet it in ring 0.
-            return Trap::Exception { vector: trap::GENERAL_PROTECTION, error: 0 };
-        }
-        // SAFETY: as for sysret; iretq cannot fault with these selectors, flags and a canonical rip.
-        if unsafe { enter_by_iret(&raw mut *registers) } == 0 {
-            context.full_restore = false;
-            return Trap::Syscall;
-        }
-        if let Some(trap) = classify(&context.registers) {
-            return trap;
-        }
+    let registers = &mut context.registers;
+    registers.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
+    registers.cs = u64::from(USER_CODE);
+    registers.ss = u64::from(USER_DATA);
+    if !is_canonical(registers.rip) {
+        // What the program would meet at once; iretq would meet it in ring 0.
+        return Trap::Exception { vector: trap::GENERAL_PROTECTION, error: 0 };
     }
+    let registers: *mut Registers = registers;
+    // SAFETY: as for sysret; iretq cannot fault with these selectors, flags and a canonical rip.
+    if !unsafe { enter!("leave_by_iret", registers) } {
+        context.full_restore = false;
+        return Trap::Syscall;
+    }
+    classify(&context.registers)
 }
 
 fn is_canonical(address: u64) -> bool {
@@ -122,15 +131,16 @@ fn write_bases(cpu: &CpuArea, registers: &mut Registers) {
     cpu.gs_base.store(registers.gs_base, Ordering::Relaxed);
 }
 
-/// What a trap other than a syscall means to the thread; `None` when it goes on at once.
-fn classify(registers: &Registers) -> Option<Trap> {
+/// What a trap other than a syscall means to the thread. Handles the interrupt if it is one.
+fn classify(registers: &Registers) -> Trap {
     const PRESENT: u64 = 1;
     const WRITE: u64 = 2;
     const EXECUTE: u64 = 16;
     let (vector, error) = (registers.vector as u8, registers.error);
     if vector >= trap::FIRST_INTERRUPT {
         interrupts::dispatch(vector);
-        return super::attention::wanted().then_some(Trap::Interrupt);
+        // The thread asks its executor whether anything came of it; interrupts are rare.
+        return Trap::Interrupt;
     }
     if vector == trap::PAGE_FAULT {
         let access = match error {
@@ -139,7 +149,7 @@ fn classify(registers: &Registers) -> Option<Trap> {
             _ => FaultAccess::Read,
         };
         let address = frame::fault_address();
-        return Some(Trap::PageFault { address, access, present: error & PRESENT != 0 });
+        return Trap::PageFault { address, access, present: error & PRESENT != 0 };
     }
-    Some(Trap::Exception { vector, error })
+    Trap::Exception { vector, error }
 }

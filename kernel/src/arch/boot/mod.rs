@@ -25,7 +25,7 @@ extern "C" fn start(start_info: u64) -> ! {
     // SAFETY: the entry code passes on what the loader gave it; the boot tables map the first 4 GiB,
     // and nobody has written to memory yet.
     match unsafe { start_info::read(start_info) } {
-        Ok(info) => crate::kernel_main(info),
+        Ok(info) => crate::boot::start(info),
         Err(reason) => panic!("{reason}"),
     }
 }

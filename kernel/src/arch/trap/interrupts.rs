@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::arch::local_apic;
+use crate::drivers::local_apic;
 
 /// The 8259s are remapped to here, and masked; a spurious one may still come.
 pub const LEGACY: u8 = 0x20;

@@ -33,14 +33,11 @@ trap:
     swapgs
 trap_leave_user:
     movq %gs:CPU_KERNEL_RSP, %rsp
-    movl $1, %eax
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
+    popq %rcx
     popq %rbx
-    retq
+    popq %rbp
+    movl $1, %eax
+    jmpq *%rcx
 
 trap_from_kernel:
     movq %rsp, %rdi

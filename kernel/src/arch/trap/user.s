@@ -2,35 +2,27 @@
 
 .section .text.user, "ax", @progbits
 
-// enter_by_iret(registers: *mut Registers) -> u64 and enter_by_sysret: return 0 after a syscall,
-// 1 after any other trap. The caller has set TSS.RSP0 and CPU_REGISTERS to these registers.
+// The ways out: rdi holds the registers, rax the place to come back to. The caller has set TSS.RSP0 and
+// CPU_REGISTERS to these registers, and gives up every register but rsp, rbp and rbx (see arch/user.rs).
 .balign 16
-.global enter_by_iret
-enter_by_iret:
-    pushq %rbx
+.global leave_by_iret
+leave_by_iret:
     pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    pushq %rbx
+    pushq %rax
     movq %rsp, %gs:CPU_KERNEL_RSP
     movq %rdi, %rsp
     POP_GENERAL
     addq $16, %rsp
     swapgs
-.global enter_iretq
-enter_iretq:
     iretq
 
 .balign 16
-.global enter_by_sysret
-enter_by_sysret:
-    pushq %rbx
+.global leave_by_sysret
+leave_by_sysret:
     pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    pushq %rbx
+    pushq %rax
     movq %rsp, %gs:CPU_KERNEL_RSP
     movq F_R15(%rdi), %r15
     movq F_R14(%rdi), %r14
@@ -78,11 +70,8 @@ syscall_entry:
     movq %gs:CPU_USER_RSP, %rcx
     movq %rcx, F_RSP(%rsp)
     movq %gs:CPU_KERNEL_RSP, %rsp
-    xorl %eax, %eax
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
+    popq %rcx
     popq %rbx
-    retq
+    popq %rbp
+    xorl %eax, %eax
+    jmpq *%rcx

@@ -1,0 +1,96 @@
+//! The order in which the kernel comes up, and what each CPU does from then on.
+
+use alloc::boxed::Box;
+
+use base::machine::Outcome;
+use base::sync::Once;
+use executor::{Config, Executor};
+
+use crate::arch::boot::start_info::BootInfo;
+use crate::arch::cpu_area::{self, CpuArea};
+use crate::arch::trap::interrupts::{self, BELL, TIMER};
+use crate::arch::vdso::{self, ClockReading};
+use crate::arch::{machine, nmi, smp};
+use crate::command_line::CommandLine;
+use crate::drivers::{self, clock, local_apic};
+use crate::{dump, memory};
+
+static EXECUTOR: Once<&'static Executor> = Once::new();
+
+/// The executor, once it is there.
+pub fn executor() -> Option<&'static Executor> {
+    EXECUTOR.get().copied()
+}
+
+/// Brings the kernel up on the first CPU, which then runs tasks.
+pub fn start(info: &'static BootInfo) -> ! {
+    let command_line = CommandLine::new(info.command_line());
+    machine::install();
+    memory::init(info);
+    let madt = drivers::init(info, command_line);
+    CpuArea::current().set_apic_id(local_apic::id());
+    CpuArea::current().go_online();
+    interrupts::set_handler(TIMER, executor::timer_expired);
+    // Leaving the halt or user mode is all the bell is for.
+    interrupts::set_handler(BELL, || {});
+    memory::shoot_down::init();
+    smp::start_others(madt.cpus.as_slice());
+    if command_line.value("vdso") != Some("0") {
+        prepare_vdso();
+    }
+    let executor = Executor::new(cpu_area::online(), configuration(command_line));
+    nmi::set_dump_hook(dump::tasks);
+    EXECUTOR.call_once(|| executor);
+    for cpu in 1..cpu_area::online() {
+        base::machine().kick(cpu);
+    }
+    start_init(memory::Initrd::take(info), command_line);
+    run_cpu()
+}
+
+fn configuration(command_line: CommandLine<'_>) -> Config {
+    let mut config = Config::default();
+    if command_line.value("deadlock") == Some("end") {
+        config.on_deadlock = Some(Box::new(|_| {
+            dump::tasks();
+            base::machine().power_off(Outcome::Deadlock(
+                "every CPU is idle, no event is awaited from outside, and work is left",
+            ))
+        }));
+    }
+    config
+}
+
+fn prepare_vdso() {
+    let relation = clock::relation();
+    let reading = ClockReading {
+        ticks: relation.ticks,
+        nanoseconds: relation.nanoseconds,
+        scale: relation.scale,
+        wall_offset: clock::wall_clock_at_boot().as_nanos() as u64,
+    };
+    if let Err(error) = vdso::prepare(reading) {
+        log::warn!("no vDSO: {error:?}");
+    }
+}
+
+/// What a CPU does once it is up: run tasks, for ever.
+pub fn run_cpu() -> ! {
+    let cpu = CpuArea::current().index();
+    loop {
+        match executor() {
+            Some(executor) => executor.run(cpu),
+            // The first CPU rings when there is one.
+            None => base::machine().wait_for_interrupt(&|| executor().is_some()),
+        }
+    }
+}
+
+/// Makes the first process from the initial ramdisk. This CPU runs it when it enters its loop.
+fn start_init(initrd: Option<memory::Initrd>, command_line: CommandLine<'_>) {
+    let path = command_line.value("init").unwrap_or("/init");
+    let Some(initrd) = initrd else {
+        base::machine().power_off(Outcome::Panic("no initial ramdisk: nothing to run"))
+    };
+    log::info!("boot: {} bytes of initial ramdisk, first program {path}", initrd.bytes().len());
+}
