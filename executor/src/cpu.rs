@@ -54,11 +54,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    pub(crate) fn new(
-        executor: &'static Executor,
-        index: usize,
-        wheel: &'static WheelLock,
-    ) -> Cpu {
+    pub(crate) fn new(executor: &'static Executor, index: usize, wheel: &'static WheelLock) -> Cpu {
         Cpu {
             index,
             executor,
@@ -132,9 +128,7 @@ impl Cpu {
 
     /// The running task has a competitor: its slice begins to matter.
     fn somebody_waits(&self) {
-        if self.executor.idle_cpus_beside(self.index)
-            && self.share_at.load(Ordering::Relaxed) == u64::MAX
-        {
+        if self.executor.idle_cpus_beside(self.index) && self.share_at.load(Ordering::Relaxed) == u64::MAX {
             let now = self.look_at_clock().as_nanos();
             self.share_at.store(now + SHARE_DELAY, Ordering::Relaxed);
         }

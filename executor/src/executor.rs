@@ -85,9 +85,8 @@ impl Executor {
             self.live.fetch_add(1, Ordering::AcqRel);
         }
         let body = Body { task: Arc::clone(&task), future };
-        let (runnable, handle) = async_task::Builder::new()
-            .metadata(Meta(Arc::clone(&task)))
-            .spawn(|_| body, WithInfo(schedule));
+        let (runnable, handle) =
+            async_task::Builder::new().metadata(Meta(Arc::clone(&task))).spawn(|_| body, WithInfo(schedule));
         // The task's own waker keeps it from now on.
         task.keep_waker(runnable.waker());
         handle.detach();
@@ -157,14 +156,15 @@ impl Executor {
 
     /// Makes [`run`](Self::run) return on every CPU; unfinished tasks stay as they are.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        for cpu in self.online().iter() {
+        // Sequentially consistent against `run`: either this sees the CPU online, or the CPU sees this.
+        self.stopping.store(true, Ordering::SeqCst);
+        for cpu in CpuSet::from_bits(self.online.load(Ordering::SeqCst)).iter() {
             machine().kick(cpu);
         }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping.load(Ordering::SeqCst)
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -241,12 +241,7 @@ impl Executor {
     }
 
     /// Where a new task goes: as asked, or to an idle CPU, or to its maker's.
-    fn place_new(
-        &self,
-        task: &Task,
-        wanted: Option<usize>,
-        here: Option<&'static Cpu>,
-    ) -> &'static Cpu {
+    fn place_new(&self, task: &Task, wanted: Option<usize>, here: Option<&'static Cpu>) -> &'static Cpu {
         let allowed = self.allowed(task);
         let idle = CpuSet::from_bits(self.idle.load(Ordering::Relaxed)).intersection(allowed);
         let here = here.map(|cpu| cpu.index);

@@ -38,6 +38,8 @@ mod deadlock;
 mod executor;
 #[cfg(not(loom))]
 mod here;
+#[cfg(all(not(loom), any(test, feature = "host")))]
+pub mod host;
 #[cfg(not(loom))]
 pub mod lock;
 #[cfg(not(loom))]
@@ -52,6 +54,8 @@ mod run_loop;
 mod slot;
 #[cfg(not(loom))]
 mod task;
+#[cfg(all(test, not(loom)))]
+mod tests;
 #[cfg(not(loom))]
 mod yielding;
 
@@ -62,9 +66,7 @@ mod surface {
     pub use crate::executor::Executor;
     pub use crate::pollwait::wait::sleep_until;
     pub use crate::slot::FutureSlot;
-    pub use crate::task::{
-        NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, child_key,
-    };
+    pub use crate::task::{NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, child_key};
     pub use crate::timer::{Timer, TimerTarget};
     pub use crate::yielding::{slice_over, timer_expired, yield_now, yield_point};
 }

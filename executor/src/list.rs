@@ -190,9 +190,7 @@ mod tests {
     }
 
     fn items(count: usize) -> Vec<Box<Item>> {
-        (0..count)
-            .map(|value| Box::new(Item { value, links: UnsafeCell::new(Links::UNLINKED) }))
-            .collect()
+        (0..count).map(|value| Box::new(Item { value, links: UnsafeCell::new(Links::UNLINKED) })).collect()
     }
 
     fn values(list: &List<Item>) -> Vec<usize> {

@@ -21,7 +21,7 @@ impl Executor {
     pub fn run(&'static self, cpu: usize) {
         let Some(cpu) = self.cpu(cpu) else { return };
         let _entered = cpu::enter(cpu);
-        self.online.fetch_or(1 << cpu.index, Ordering::AcqRel);
+        self.online.fetch_or(1 << cpu.index, Ordering::SeqCst);
         cpu.look_at_clock();
         while !self.is_stopping() {
             // Between two polls interrupts are taken; no lock is held.

@@ -216,9 +216,7 @@ impl Task {
         options: &TaskOptions<'_>,
     ) -> Task {
         let key = options.key.unwrap_or_else(|| match parent {
-            Some(parent) => {
-                child_key(parent.key, parent.children.fetch_add(1, Ordering::Relaxed))
-            }
+            Some(parent) => child_key(parent.key, parent.children.fetch_add(1, Ordering::Relaxed)),
             None => child_key(0, id),
         });
         Task {
@@ -362,13 +360,7 @@ impl Task {
 
     /// Publishes what the task waits for.
     #[inline]
-    pub(crate) fn record_wait(
-        &self,
-        kind: WaitKind,
-        object: u64,
-        events: Events,
-        deadline: Option<Instant>,
-    ) {
+    pub(crate) fn record_wait(&self, kind: WaitKind, object: u64, events: Events, deadline: Option<Instant>) {
         self.wait.object.store(object, Ordering::Relaxed);
         self.wait.events.store(events.bits(), Ordering::Relaxed);
         let deadline = deadline.unwrap_or(Instant::FAR_FUTURE).as_nanos();

@@ -1,9 +1,15 @@
-//! Parts of a machine for the host: what unit, property and model tests stand on.
+//! A machine for the host: what unit, property and model tests stand on.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`frames`] | page frames from one arena, with limits and leak counts |
+//! | [`simulation`] | CPUs made of threads, virtual or real time |
+//! | [`install`] | all of it as the machine |
 
 pub mod frames;
+mod machine;
+pub mod simulation;
 
 pub use frames::HostFrames;
+pub use machine::install;
+pub use simulation::{Clock, Simulation};

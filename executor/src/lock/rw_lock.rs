@@ -69,12 +69,12 @@ impl<T: ?Sized> RwLock<T> {
     /// Takes the lock for reading, if no writer holds it and nobody waits.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         let enter = |state| (state & (WRITER | CONTENDED) == 0).then_some(state + READER);
-        self.update(enter).then_some(RwLockReadGuard { lock: self })
+        self.update(enter).then(|| RwLockReadGuard { lock: self })
     }
 
     /// Takes the lock for writing, if nobody holds it and nobody waits.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.update(|state| (state == 0).then_some(WRITER)).then_some(RwLockWriteGuard { lock: self })
+        self.update(|state| (state == 0).then_some(WRITER)).then(|| RwLockWriteGuard { lock: self })
     }
 
     /// Takes the lock for reading, after those who came before.

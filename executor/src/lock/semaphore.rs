@@ -130,9 +130,7 @@ impl Protocol for Acquiring<'_> {
 
     unsafe fn link(&self, node: &Node, waker: &Waker) -> Option<Reason> {
         let admit = || {
-            let step = |state: usize| {
-                Some(if state >= PERMIT { state - PERMIT } else { state | CONTENDED })
-            };
+            let step = |state: usize| Some(if state >= PERMIT { state - PERMIT } else { state | CONTENDED });
             let before = self.semaphore.state.try_update(Ordering::AcqRel, Ordering::Acquire, step);
             before.is_ok_and(|state| state >= PERMIT).then_some(Reason::Data)
         };

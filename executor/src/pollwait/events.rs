@@ -66,8 +66,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 5] =
-        [Reason::Data, Reason::Hup, Reason::Close, Reason::Signal, Reason::Timeout];
+    pub const ALL: [Reason; 5] = [Reason::Data, Reason::Hup, Reason::Close, Reason::Signal, Reason::Timeout];
 
     /// The reason that `events` tell when the waker names none.
     #[must_use]

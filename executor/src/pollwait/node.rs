@@ -156,11 +156,7 @@ impl Node {
     /// The caller holds the lock of the node's source and has just taken the node off its list. It
     /// does not touch the node again (N3).
     #[inline]
-    pub(super) unsafe fn set_woken(
-        node: NonNull<Node>,
-        reason: Reason,
-        one: bool,
-    ) -> Option<Waker> {
+    pub(super) unsafe fn set_woken(node: NonNull<Node>, reason: Reason, one: bool) -> Option<Waker> {
         let node = node.as_ptr();
         // SAFETY: N1, N2: the node was linked, and the caller holds the lock of its source.
         let waker = unsafe { (*node).waker.with_mut(|place| (*place).take()) };

@@ -161,11 +161,8 @@ impl WaitSource {
         if before & (HAS_WAITERS | HAS_WATCHERS) == 0 {
             return 0;
         }
-        let woken = if before & HAS_WAITERS != 0 && count > 0 {
-            self.wake_waiters(count, events, reason)
-        } else {
-            0
-        };
+        let woken =
+            if before & HAS_WAITERS != 0 && count > 0 { self.wake_waiters(count, events, reason) } else { 0 };
         if before & HAS_WATCHERS != 0 {
             self.notify_watchers(events, reason);
         }
@@ -264,10 +261,7 @@ impl WaitSource {
     }
 
     /// Locks the lists of both sources, in the order of their addresses.
-    fn lock_both<'a>(
-        &'a self,
-        other: &'a WaitSource,
-    ) -> (SpinGuard<'a, Lists>, SpinGuard<'a, Lists>) {
+    fn lock_both<'a>(&'a self, other: &'a WaitSource) -> (SpinGuard<'a, Lists>, SpinGuard<'a, Lists>) {
         if core::ptr::from_ref(self) < core::ptr::from_ref(other) {
             let mine = self.lists.lock();
             (mine, other.lists.lock_nested())
@@ -340,12 +334,7 @@ impl WaitSource {
     ///
     /// As for `link`.
     #[inline]
-    pub(crate) unsafe fn link_unless_moved(
-        &self,
-        node: &Node,
-        waker: &Waker,
-        seen: Seq,
-    ) -> Option<Reason> {
+    pub(crate) unsafe fn link_unless_moved(&self, node: &Node, waker: &Waker, seen: Seq) -> Option<Reason> {
         let admit = || {
             // The flag is cleared only under the lock, which is held: when it is up already, a
             // plain load is ordered with every waker by the word's own modification order.

@@ -306,9 +306,7 @@ impl Future for Suspend {
         if !this.begun {
             this.begun = true;
             let (kind, deadline) = (this.kind, this.wait.deadline);
-            here.map(|cpu| {
-                cpu.with_current(|task| task.record_wait(kind, 0, Events::empty(), deadline))
-            });
+            here.map(|cpu| cpu.with_current(|task| task.record_wait(kind, 0, Events::empty(), deadline)));
         }
         Poll::Pending
     }

@@ -79,11 +79,7 @@ impl Watch {
     /// Like [`new`](Self::new), but of the exclusive watchers on a source only the first that is
     /// concerned is told of a wake. Source: `EPOLLEXCLUSIVE` in `epoll_ctl(2)`.
     #[must_use]
-    pub fn exclusive(
-        source: &Arc<WaitSource>,
-        watcher: Arc<dyn Watcher>,
-        interest: Events,
-    ) -> Watch {
+    pub fn exclusive(source: &Arc<WaitSource>, watcher: Arc<dyn Watcher>, interest: Events) -> Watch {
         Self::place(source, watcher, interest, true)
     }
 
@@ -193,12 +189,7 @@ impl WaitSource {
     #[cold]
     pub(super) fn notify_watchers(&self, events: Events, reason: Reason) {
         let cursor = core::pin::pin!(WatchNode::new(None, Events::empty(), false));
-        let mut walk = Walk {
-            source: self,
-            cursor: cursor.as_ref(),
-            linked: false,
-            exclusive_told: false,
-        };
+        let mut walk = Walk { source: self, cursor: cursor.as_ref(), linked: false, exclusive_told: false };
         let mut batch = [const { None::<Arc<dyn Watcher>> }; BATCH];
         loop {
             let more = walk.collect(events, &mut batch);

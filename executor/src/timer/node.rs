@@ -129,12 +129,7 @@ impl TimerNode {
         target: Target,
         keeping: bool,
     ) {
-        let armed = Armed {
-            deadline: deadline.as_nanos(),
-            target: Some(target),
-            place: Place::Due,
-            keeping,
-        };
+        let armed = Armed { deadline: deadline.as_nanos(), target: Some(target), place: Place::Due, keeping };
         let old = wheel.with(|wheel_inside| {
             // SAFETY: T2, the node is idle and the caller owns it.
             let old = self.armed.with_mut(|place| unsafe { ptr::replace(place, armed) });

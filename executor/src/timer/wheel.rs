@@ -33,10 +33,7 @@ pub(crate) struct WheelLock {
 impl WheelLock {
     /// An empty wheel.
     pub(crate) fn new() -> WheelLock {
-        WheelLock {
-            wheel: SpinLock::new(LockClass::Timer, Wheel::new()),
-            next: AtomicU64::new(u64::MAX),
-        }
+        WheelLock { wheel: SpinLock::new(LockClass::Timer, Wheel::new()), next: AtomicU64::new(u64::MAX) }
     }
 
     /// Runs `action` under the lock, and publishes the next deadline before it is released.
