@@ -7,12 +7,15 @@ extern crate alloc;
 pub mod declare;
 pub mod elf;
 pub mod families;
+pub mod futex;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
 pub mod machine;
 pub mod mm;
 pub mod process;
+pub mod restart;
 pub mod signal;
 pub mod table;
 pub mod thread;
+pub mod time;
 pub mod user;

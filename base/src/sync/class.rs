@@ -14,6 +14,7 @@ pub enum LockClass {
     Process,
     ThreadGroup,
     Signals,
+    SharedSignals,
     AddressSpace,
     PageTable,
     FdTable,

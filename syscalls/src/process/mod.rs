@@ -23,13 +23,15 @@ use alloc::sync::Arc;
 use base::caller::Limits;
 use base::charge::Account;
 use base::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use base::sync::{LockClass, SpinLock};
+
 use executor::pollwait::{WaitKind, WaitSource};
 
 use ending::Ending;
 use report::Report;
 use usage::{Usage, Used};
 
-use crate::signal::Signal;
+use crate::signal::{Actions, SharedSignals, Signal};
 
 /// A thread group.
 ///
@@ -47,6 +49,8 @@ pub struct Process {
     limits: Arc<Limits>,
     account: Arc<Account>,
     ending: Ending,
+    signals: SharedSignals,
+    actions: SpinLock<Arc<Actions>>,
     report: Report,
     /// What its finished threads used.
     usage: Usage,
@@ -74,6 +78,8 @@ impl Process {
             limits,
             account: Account::new(),
             ending: Ending::default(),
+            signals: SharedSignals::default(),
+            actions: SpinLock::new(LockClass::Process, Actions::new()),
             report: Report::default(),
             usage: Usage::default(),
             children_source: Arc::new(WaitSource::new(WaitKind::Child, pid.into())),
@@ -156,6 +162,24 @@ impl Process {
     #[must_use]
     pub fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// Signals sent to the process as a whole, and whether it is stopped.
+    #[must_use]
+    pub fn signals(&self) -> &SharedSignals {
+        &self.signals
+    }
+
+    /// What it does about each signal.
+    #[must_use]
+    pub fn actions(&self) -> Arc<Actions> {
+        self.actions.lock().clone()
+    }
+
+    /// Replaces its actions as a whole: clone, exec.
+    pub fn set_actions(&self, actions: Arc<Actions>) {
+        let before = core::mem::replace(&mut *self.actions.lock(), actions);
+        drop(before);
     }
 
     /// Whether it is ending, and how.

@@ -9,15 +9,28 @@
 //! | [`altstack`] | the alternate stack |
 //! | [`stop`] | stopping and continuing a process |
 //! | [`frame`] | the frame that a handler runs on |
+//! | [`state`] | the part of a thread and of a process that signals need |
+//! | [`child`] | telling a parent of stops |
+//! | [`permission`] | who may signal whom |
+//! | [`send`] | sending: who is concerned, who is woken |
+//! | [`deliver`] | delivering on the way back to ring 3 |
 
 pub mod action;
 pub mod altstack;
+pub mod child;
+pub mod deliver;
 pub mod frame;
 pub mod info;
 pub mod pending;
+pub mod permission;
+pub mod send;
 pub mod set;
+pub mod state;
 pub mod stop;
 
 pub use action::{Action, Actions};
+pub use deliver::{Interrupted, deliver};
 pub use info::SigInfo;
+pub use send::{borrow_mask, force, recompute, send_to_process, send_to_thread, set_mask};
 pub use set::{Signal, SignalSet};
+pub use state::{SharedSignals, ThreadSignals};

@@ -18,6 +18,8 @@ use crate::signal::set::Signal;
 pub struct GroupStop {
     /// The signal that stops it; `None` while it runs.
     pub(super) signal: Option<Signal>,
+    /// Counts the stops, so that a thread knows for which one it parked.
+    pub(super) generation: u64,
     /// Threads that have parked.
     pub(super) parked: usize,
     /// The parent has been told of this stop.
@@ -31,7 +33,8 @@ impl GroupStop {
         if self.signal.is_some() {
             return false;
         }
-        *self = GroupStop { signal: Some(signal), parked: 0, reported: false };
+        let generation = self.generation + 1;
+        *self = GroupStop { signal: Some(signal), generation, parked: 0, reported: false };
         true
     }
 
@@ -47,7 +50,7 @@ impl GroupStop {
     #[must_use]
     pub(super) fn end(&mut self) -> Option<(Signal, bool)> {
         let ended = self.signal.map(|signal| (signal, self.reported));
-        *self = GroupStop::default();
+        *self = GroupStop { generation: self.generation, ..GroupStop::default() };
         ended
     }
 }

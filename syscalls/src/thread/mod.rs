@@ -29,6 +29,8 @@ use words::{Settings, UserWords};
 use crate::mm::AddressSpace;
 use crate::process::Process;
 use crate::process::usage::{Usage, Used};
+use crate::restart::Restart;
+use crate::signal::ThreadSignals;
 
 /// A thread, as everybody else sees it.
 pub struct Thread {
@@ -52,6 +54,8 @@ pub struct Thread {
     children: AtomicU64,
     /// Completed when it lets go of its memory: vfork(2).
     vfork: Once<Arc<Completion>>,
+    signals: ThreadSignals,
+    restart: Restart,
 }
 
 impl Thread {
@@ -81,6 +85,8 @@ impl Thread {
             exit_code: AtomicU32::new(0),
             children: AtomicU64::new(0),
             vfork: Once::new(),
+            signals: ThreadSignals::default(),
+            restart: Restart::default(),
         })
     }
 
@@ -120,6 +126,18 @@ impl Thread {
         if let Some(task) = self.task.get() {
             task.interrupt();
         }
+    }
+
+    /// Its signals: mask, queue, alternate stack.
+    #[must_use]
+    pub fn signals(&self) -> &ThreadSignals {
+        &self.signals
+    }
+
+    /// What restart_syscall(2) goes on with.
+    #[must_use]
+    pub fn restart(&self) -> &Restart {
+        &self.restart
     }
 
     /// Has the thread's task polled again, without ending its wait.

@@ -1,0 +1,258 @@
+//! Delivering signals on the way back to ring 3.
+//!
+//! ```text
+//!   take the next unblocked signal
+//!     | ignored            -> take the next
+//!     | default: stop      -> park until continued, take the next
+//!     | default: end       -> the process exits
+//!     | handler            -> settle the interrupted call, build a frame, take the next
+//!   none left              -> settle the interrupted call, put a borrowed mask back
+//! ```
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::memory::UserMemory;
+use base::{Errno, Result};
+use executor::pollwait::Wait;
+
+use crate::machine::{UserContext, user_machine};
+use crate::process::ending::ExitStatus;
+use crate::process::report::Halt;
+use crate::process::table;
+use crate::signal::action::{Action, ActionFlags, SIG_DFL, SIG_IGN};
+use crate::signal::altstack::{AltStack, SS_AUTODISARM};
+use crate::signal::child::report_change;
+use crate::signal::frame::{self, Saved};
+use crate::signal::info::SEGV_MAPERR;
+use crate::signal::send::{end_process, force, is_first, recompute, set_mask};
+use crate::signal::set::DefaultAction;
+use crate::signal::{SigInfo, Signal, SignalSet};
+use crate::thread::Thread;
+use crate::thread::attention::Reasons;
+use crate::user::copy_out;
+
+/// Bytes of the `syscall` instruction, to step back over when a call restarts.
+const SYSCALL_BYTES: u64 = 2;
+/// Number of restart_syscall(2).
+const RESTART_SYSCALL: u64 = 219;
+
+/// A syscall that a signal may have interrupted: its number, and its error if that is a restart code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The number it was called with.
+    pub number: u64,
+    /// One of the four restart codes.
+    pub error: Errno,
+}
+
+/// Handles everything that waits for the thread: stops, signals, a borrowed mask. When it returns, the
+/// registers are those to go to ring 3 with, unless the thread is dying.
+///
+/// Dropping the future leaves signals that were taken undelivered: only a dying thread is dropped here.
+pub async fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut interrupted: Option<Interrupted>) {
+    loop {
+        if thread.attention().is_dying() {
+            return;
+        }
+        park_while_stopped(thread).await;
+        let Some(info) = take_next(thread) else { break };
+        let signal = info.signal;
+        let action = thread.process().actions().take_for_delivery(signal);
+        match action.handler {
+            SIG_IGN => {}
+            SIG_DFL => default_action(thread, signal),
+            _ => {
+                if let Some(call) = interrupted.take() {
+                    settle_for_handler(context, call, action.flags);
+                }
+                if call_handler(thread, context, &info, &action).await.is_err() {
+                    frame_failed(thread, signal);
+                }
+            }
+        }
+    }
+    if let Some(call) = interrupted {
+        restart(context, call);
+    }
+    if let Some(mask) = thread.signals().take_borrowed() {
+        // A signal that only the borrowed mask let in has been delivered above.
+        let _ = set_mask(thread, mask);
+    }
+}
+
+fn take_next(thread: &Arc<Thread>) -> Option<SigInfo> {
+    let blocked = thread.signals().mask();
+    let own = thread.signals().pending.lock().take(blocked);
+    let next = own.or_else(|| thread.process().signals().pending.lock().take(blocked));
+    if next.is_none() {
+        recompute(thread);
+    }
+    next
+}
+
+fn default_action(thread: &Arc<Thread>, signal: Signal) {
+    let process = thread.process();
+    match signal.default_action() {
+        DefaultAction::Ignore | DefaultAction::Continue => {}
+        _ if is_first(process) => {}
+        DefaultAction::Stop => {
+            // Job-control stops are lost on an orphaned group: nobody could continue it.
+            if signal == Signal::SIGSTOP || !table::in_orphaned_group(process) {
+                begin_stop(thread, signal);
+            }
+        }
+        DefaultAction::Terminate => end_process(process, ExitStatus::Signal { signal, core: false }),
+        DefaultAction::Core => end_process(process, ExitStatus::Signal { signal, core: true }),
+    }
+}
+
+/// Edge 1 of [`super::stop`].
+fn begin_stop(thread: &Arc<Thread>, signal: Signal) {
+    let process = thread.process();
+    if process.signals().stop.lock().begin(signal) {
+        table::for_each_thread(process, |other| {
+            other.attention().raise(Reasons::STOP);
+            if other.tid() != thread.tid() {
+                other.interrupt();
+            }
+        });
+    }
+}
+
+/// Edge 2: parks here as long as the group is stopped.
+async fn park_while_stopped(thread: &Arc<Thread>) {
+    let process = thread.process();
+    let mut parked_for = None;
+    loop {
+        let seen = process.signals().continued.observe();
+        let stopping = {
+            let mut stop = process.signals().stop.lock();
+            match stop.signal {
+                Some(signal) if !thread.attention().is_dying() => {
+                    if parked_for != Some(stop.generation) {
+                        stop.parked += 1;
+                        parked_for = Some(stop.generation);
+                    }
+                    Some((signal, stop.completes(process.live_threads())))
+                }
+                _ => None,
+            }
+        };
+        let Some((signal, complete)) = stopping else { return };
+        if complete {
+            report_change(process, Halt::Stopped(signal));
+        }
+        let _ = process.signals().continued.wait(seen, Wait::uninterruptible()).await;
+    }
+}
+
+/// A thread that leaves its group while the group is stopping may be the last one waited for.
+pub fn thread_left(thread: &Arc<Thread>) {
+    let process = thread.process();
+    let complete = {
+        let mut stop = process.signals().stop.lock();
+        let complete = stop.completes(process.live_threads());
+        stop.signal.filter(|_| complete)
+    };
+    if let Some(signal) = complete {
+        report_change(process, Halt::Stopped(signal));
+    }
+}
+
+/// Without a handler the interrupted call starts again.
+fn restart(context: &mut UserContext, call: Interrupted) {
+    let registers = &mut context.registers;
+    registers.rip = registers.rip.wrapping_sub(SYSCALL_BYTES);
+    registers.rax = if call.error == Errno::ERESTART_RESTARTBLOCK { RESTART_SYSCALL } else { call.number };
+    context.full_restore = true;
+}
+
+/// With a handler the call restarts after it, or answers `EINTR`.
+fn settle_for_handler(context: &mut UserContext, call: Interrupted, flags: ActionFlags) {
+    let again = match call.error {
+        Errno::ERESTARTNOINTR => true,
+        Errno::ERESTARTSYS => flags.contains(ActionFlags::RESTART),
+        _ => false,
+    };
+    if again {
+        restart(context, call);
+    } else {
+        context.registers.rax = Errno::EINTR.as_return_value();
+    }
+}
+
+/// Builds the frame and points the registers at the handler.
+///
+/// # Errors
+///
+/// `EFAULT` when the frame cannot be written; nothing has changed for the thread then.
+async fn call_handler(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    info: &SigInfo,
+    action: &Action,
+) -> Result<()> {
+    if !action.flags.contains(ActionFlags::RESTORER) {
+        return Err(Errno::EFAULT);
+    }
+    user_machine().save_fpu(context);
+    let alternate = thread.signals().alternate();
+    let (top, on_alternate) = stack_for(&alternate, context.registers.rsp, action.flags);
+    let mut image = Vec::from(context.fpu.image());
+    let placed = frame::place(top, on_alternate, image.len());
+    if on_alternate && !alternate.holds(placed.frame) {
+        return Err(Errno::EFAULT);
+    }
+    // The mask to return to is the one from before a borrowed mask.
+    let before = thread.signals().take_borrowed().unwrap_or_else(|| thread.signals().mask());
+    let saved = Saved {
+        registers: context.registers,
+        mask: before,
+        alternate,
+        fault_address: thread.fault_address(),
+    };
+    let has_header = frame::has_xsave_header(image.len());
+    let bytes = frame::encode(&saved, action.restorer, &info.to_bytes(), placed.image, has_header);
+    frame::describe_image(&mut image);
+    image.extend_from_slice(&frame::end_marker());
+    let space = thread.space();
+    let memory: &dyn UserMemory = &*space;
+    copy_out(memory, placed.image, &image).await?;
+    copy_out(memory, placed.frame, &bytes).await?;
+
+    let signal = info.signal;
+    context.registers =
+        frame::handler_registers(&context.registers, placed.frame, action.handler, signal.number());
+    context.full_restore = true;
+    user_machine().discard_fpu(context);
+    context.fpu.reset();
+    if on_alternate && alternate.flags & SS_AUTODISARM != 0 {
+        thread.signals().clear_alternate();
+    }
+    let own =
+        if action.flags.contains(ActionFlags::NODEFER) { SignalSet::EMPTY } else { SignalSet::of(&[signal]) };
+    let _ = set_mask(thread, thread.signals().mask().union(action.mask).union(own));
+    Ok(())
+}
+
+/// The stack that the frame goes on, and whether it is the alternate one.
+fn stack_for(alternate: &AltStack, stack_pointer: u64, flags: ActionFlags) -> (u64, bool) {
+    if alternate.contains(stack_pointer) {
+        return (stack_pointer, true);
+    }
+    if flags.contains(ActionFlags::ONSTACK) && alternate.is_armed() {
+        return (alternate.top(), true);
+    }
+    (stack_pointer, false)
+}
+
+/// A frame that cannot be written is a segmentation fault; a second one ends the process.
+fn frame_failed(thread: &Arc<Thread>, signal: Signal) {
+    if signal == Signal::SIGSEGV {
+        let actions = thread.process().actions();
+        let action = actions.get(signal);
+        let _ = actions.set(signal, Action { handler: SIG_DFL, ..action });
+    }
+    force(thread, SigInfo::fault(Signal::SIGSEGV, SEGV_MAPERR, 0));
+}
