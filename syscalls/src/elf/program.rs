@@ -6,7 +6,7 @@ use base::Result;
 use base::memory::BoxFuture;
 
 use crate::mm::AddressSpace;
-use crate::mm::file::MappedFile;
+use crate::mm::file::FileMapping;
 
 /// A file that may be a program: opened, regular, and executable for the caller.
 pub trait ProgramFile: Send + Sync {
@@ -23,7 +23,7 @@ pub trait ProgramFile: Send + Sync {
     /// # Errors
     ///
     /// `ENODEV` when it cannot be mapped; `ENOMEM`.
-    fn map_into(&self, space: &Arc<AddressSpace>) -> Result<Arc<dyn MappedFile>>;
+    fn map_into(&self, space: &Arc<AddressSpace>) -> Result<Arc<FileMapping>>;
 
     /// For whoever opened it and wants to know it again.
     fn as_any(&self) -> &dyn core::any::Any;

@@ -10,7 +10,7 @@ use base::{Errno, Result};
 use super::header::{HEADER_BYTES, Header, Kind, Segment, SegmentKind, decode_segments};
 use super::program::{ProgramFile, read_exact};
 use crate::machine::{PageFlags, USER_END};
-use crate::mm::file::MappedFile;
+use crate::mm::file::FileMapping;
 use crate::mm::map::Place;
 use crate::mm::placement;
 use crate::mm::region::Backing;
@@ -178,7 +178,7 @@ fn access_of(segment: &Segment) -> PageFlags {
 /// Maps the part of a segment that the file has, clears the rest of its last page, and maps zeros behind it.
 async fn place_segment(
     space: &AddressSpace,
-    file: &Arc<dyn MappedFile>,
+    file: &Arc<FileMapping>,
     segment: &Segment,
     bias: u64,
     mode: Place,

@@ -98,12 +98,13 @@ impl AddressSpace {
         result
     }
 
-    /// Sets and clears flags of the regions in a range.
+    /// Sets and clears flags of the regions in a range. A drop leaves them set or not.
     ///
     /// # Errors
     ///
     /// `EINVAL` at the first region that cannot have them; `ENOMEM` for a hole, or too many regions.
-    pub fn advise_flags(&self, range: Range<u64>, advice: FlagAdvice) -> Result<()> {
+    pub async fn advise_flags(&self, range: Range<u64>, advice: FlagAdvice) -> Result<()> {
+        let _layout = self.layout.lock().await;
         let mut guard = self.lock();
         let state = &mut *guard;
         state.reserve_regions(2, self.account())?;

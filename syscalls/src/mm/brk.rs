@@ -13,6 +13,7 @@ impl AddressSpace {
     ///
     /// Dropping the future leaves the break moved or not.
     pub async fn brk(&self, wanted: u64) -> u64 {
+        let layout = self.layout.lock().await;
         let mut stale = Stale::new();
         let mut removed = alloc::vec::Vec::new();
         let mut populate = None;
@@ -39,6 +40,7 @@ impl AddressSpace {
         };
         drop(removed);
         self.flush(stale).await;
+        drop(layout);
         if let Some(range) = populate {
             self.populate(range).await;
         }

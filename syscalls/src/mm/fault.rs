@@ -16,10 +16,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use base::frame::Frame;
+use base::memory::Access;
 use base::sync::Once;
 use base::{Errno, Result};
 
-use super::file::MappedFile;
+use super::file::FileMapping;
 use super::oom::{self, Relief};
 use super::region::{Backing, Region, RegionFlags};
 use super::space::State;
@@ -54,7 +55,7 @@ enum Step {
     /// It can be repeated when these translations are gone.
     Flush(Stale),
     /// A page of a file has to be read first.
-    Read(Arc<dyn MappedFile>, u64),
+    Read(Arc<FileMapping>, u64),
     /// No frame is free.
     NoMemory,
     /// The program has no business there.
@@ -63,7 +64,7 @@ enum Step {
 
 /// Why a page could not be put in place.
 enum Obstacle {
-    Read(Arc<dyn MappedFile>, u64),
+    Read(Arc<FileMapping>, u64),
     NoMemory,
     PastEnd,
 }
@@ -118,8 +119,8 @@ impl AddressSpace {
                     self.flush(stale).await;
                     return Ok(());
                 }
-                Step::Read(file, index) => match file.page(index).await {
-                    Ok(_) => {}
+                Step::Read(file, index) => match file.load(index).await {
+                    Ok(()) => {}
                     Err(Errno::ENOMEM) => relieve(address).await?,
                     Err(_) => return Err(FaultSignal { signo: SIGBUS, code: BUS_ADRERR, address }),
                 },
@@ -193,11 +194,7 @@ impl AddressSpace {
             return Ok(Placed::Original);
         }
         if region.is_shared() {
-            if let Backing::File(file) = &region.backing {
-                file.will_write(region.index_of(page))?;
-            }
-            table.protect(page..page + PAGE, flags, false, stale);
-            return Ok(Placed::Original);
+            return self.allow_shared_write(region, page, mapped, stale);
         }
         // The entry and `mapped` hold one count each; with no third the page is this space's alone (A3).
         if mapped.frame.references() == 2 {
@@ -208,6 +205,27 @@ impl AddressSpace {
             table.map(page, mapped.frame.duplicate()?, flags, stale)?;
         }
         Ok(Placed::Own)
+    }
+
+    /// The first write to a page of a shared mapping: its file has to know.
+    fn allow_shared_write(
+        &self,
+        region: &Region,
+        page: u64,
+        mapped: &MappedPage,
+        stale: &mut Stale,
+    ) -> core::result::Result<Placed, Obstacle> {
+        let flags = region.page_flags();
+        if let Backing::File(file) = &region.backing {
+            let frame = file_page(file, region.index_of(page), true)?;
+            // A hole was mapped as zeros until now, and has a page of its own from now on.
+            if frame.number() != mapped.frame.number() {
+                self.page_table().map(page, frame, flags, stale)?;
+                return Ok(Placed::Original);
+            }
+        }
+        self.page_table().protect(page..page + PAGE, flags, false, stale);
+        Ok(Placed::Original)
     }
 
     /// Nothing is mapped at the page yet.
@@ -232,7 +250,7 @@ impl AddressSpace {
                 return Ok(Placed::Original);
             }
             Backing::Shared(_) => return Err(Obstacle::PastEnd),
-            Backing::File(file) => file_page(file, index)?,
+            Backing::File(file) => file_page(file, index, write && region.is_shared())?,
             Backing::Kernel(pages) => {
                 let frame = usize::try_from(index).ok().and_then(|index| pages.frames.get(index));
                 frame.ok_or(Obstacle::PastEnd)?.clone()
@@ -243,9 +261,6 @@ impl AddressSpace {
             return Ok(Placed::Original);
         }
         if region.is_shared() {
-            if let Backing::File(file) = &region.backing {
-                file.will_write(index)?;
-            }
             table.map(page, original, flags, stale)?;
             return Ok(Placed::Original);
         }
@@ -293,14 +308,16 @@ fn permits(region: &Region, access: FaultAccess) -> bool {
 }
 
 /// A page of a mapped file, if it is at hand.
-fn file_page(file: &Arc<dyn MappedFile>, index: u64) -> core::result::Result<Frame, Obstacle> {
-    if index >= file.size().div_ceil(PAGE) {
-        return Err(Obstacle::PastEnd);
-    }
-    match file.page_now(index) {
-        Some(frame) => Ok(frame?),
-        None => Err(Obstacle::Read(file.clone(), index)),
-    }
+fn file_page(
+    file: &Arc<FileMapping>,
+    index: u64,
+    shared_write: bool,
+) -> core::result::Result<Frame, Obstacle> {
+    let access = if shared_write { Access::Write } else { Access::Read };
+    file.page(index, access).map_err(|error| match error {
+        Errno::EAGAIN => Obstacle::Read(file.clone(), index),
+        error => error.into(),
+    })
 }
 
 /// The frame of zeros that every page of untouched anonymous memory reads from.

@@ -1,13 +1,20 @@
-//! What a mapping needs of a file.
+//! Mapped files: a file's pages, as one space sees them, and the pages that a file takes back.
 
-use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use core::ops::{ControlFlow, Range};
 
-use base::Result;
 use base::frame::Frame;
-use base::memory::BoxFuture;
+use base::memory::{Access, BoxFuture};
+use base::{Errno, Result};
+use fs::file::{Mappable, Mapping, MappingObserver, OpenFile};
+use futures_util::FutureExt;
+
+use super::region::{Backing, Region, RegionFlags};
+use super::{AddressSpace, PAGE};
+use crate::machine::{PageFlags, Stale};
 
 /// What makes two mapped files the same file, whatever names they were opened by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileIdentity {
     /// Device number, as `stat(2)` tells it.
     pub device: u64,
@@ -15,43 +22,154 @@ pub struct FileIdentity {
     pub inode: u64,
 }
 
-/// A file, as an address space sees it: numbered pages that the page cache holds.
-pub trait MappedFile: Send + Sync {
-    /// The page at `index`, when that needs no wait: `None` when it does.
+/// A mapping of a file by one space. The regions that mmap(2) and its successors cut from it share it.
+pub struct FileMapping {
+    pages: Arc<dyn Mappable>,
+    /// The open file, for names and for what else it holds; a file made for a test has none.
+    file: Option<Arc<OpenFile>>,
+    identity: FileIdentity,
+    shared_write: bool,
+    _registration: Mapping,
+    _observer: Arc<Observer>,
+}
+
+impl FileMapping {
+    /// A mapping of `file` for `space`. `shared_write` says that it is shared and may be written.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` without a frame; `EIO` when the file cannot be read. Past the end of the file the caller
-    /// has checked [`MappedFile::size`].
-    fn page_now(&self, index: u64) -> Option<Result<Frame>>;
+    /// `ENODEV` when files of its kind cannot be mapped; `EPERM` when a seal forbids it; `ENOMEM`.
+    pub fn of_file(
+        space: &Arc<AddressSpace>,
+        file: &Arc<OpenFile>,
+        shared_write: bool,
+    ) -> Result<Arc<FileMapping>> {
+        let pages = file.ops().mappable().ok_or(Errno::ENODEV)?;
+        let metadata = file.inode().metadata();
+        let identity = FileIdentity { device: metadata.device.encode(), inode: metadata.ino };
+        FileMapping::new(space, pages, Some(file.clone()), identity, shared_write)
+    }
 
-    /// The page at `index`, read from the device if it must be. A drop leaves at most a page in the cache.
+    /// A mapping of `pages` for `space`.
     ///
     /// # Errors
     ///
-    /// As [`MappedFile::page_now`].
-    fn page(&self, index: u64) -> BoxFuture<'_, Result<Frame>>;
+    /// As [`Mappable::map`].
+    pub fn new(
+        space: &Arc<AddressSpace>,
+        pages: Arc<dyn Mappable>,
+        file: Option<Arc<OpenFile>>,
+        identity: FileIdentity,
+        shared_write: bool,
+    ) -> Result<Arc<FileMapping>> {
+        let observer = Arc::new(Observer { space: Arc::downgrade(space), pages: Arc::downgrade(&pages) });
+        let weak: Weak<Observer> = Arc::downgrade(&observer);
+        // All pages: the regions know which of them are mapped now, and mremap(2) may add others.
+        let registration = pages.clone().map(weak, 0..u64::MAX, shared_write)?;
+        Ok(Arc::new(FileMapping {
+            pages,
+            file,
+            identity,
+            shared_write,
+            _registration: registration,
+            _observer: observer,
+        }))
+    }
 
-    /// Size in bytes now.
-    fn size(&self) -> u64;
-
-    /// A program is about to write to the page at `index` through a shared mapping.
+    /// The same mapping for another space: a child's.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` or `EIO`, which the program gets as SIGBUS.
-    fn will_write(&self, index: u64) -> Result<()>;
+    /// As [`Mappable::map`].
+    pub fn for_space(&self, space: &Arc<AddressSpace>) -> Result<Arc<FileMapping>> {
+        FileMapping::new(space, self.pages.clone(), self.file.clone(), self.identity, self.shared_write)
+    }
 
-    /// Writes the pages of a byte range back to the device: msync(2). A drop leaves some of them unwritten.
+    /// The page at `index`; as [`Mappable::page`].
     ///
     /// # Errors
     ///
-    /// `EIO`, `ENOSPC`.
-    fn sync(&self, offset: u64, length: u64) -> BoxFuture<'_, Result<()>>;
+    /// As [`Mappable::page`].
+    pub fn page(&self, index: u64, access: Access) -> Result<Frame> {
+        self.pages.page(index, access)
+    }
+
+    /// Reads the page at `index` from its device; as [`Mappable::load`].
+    ///
+    /// # Errors
+    ///
+    /// `EIO`, `ENOMEM`.
+    pub fn load(&self, index: u64) -> BoxFuture<'_, Result<()>> {
+        self.pages.load(index)
+    }
 
     /// Device and inode.
-    fn identity(&self) -> FileIdentity;
+    #[must_use]
+    pub fn identity(&self) -> FileIdentity {
+        self.identity
+    }
 
-    /// The path for `/proc/<pid>/maps`, with ` (deleted)` where that is due.
-    fn path(&self) -> String;
+    /// The open file that was mapped.
+    #[must_use]
+    pub fn file(&self) -> Option<&Arc<OpenFile>> {
+        self.file.as_ref()
+    }
+}
+
+/// Hears of pages that leave the file.
+struct Observer {
+    space: Weak<AddressSpace>,
+    pages: Weak<dyn Mappable>,
+}
+
+impl MappingObserver for Observer {
+    fn unmap_pages(&self, pages: Range<u64>) {
+        let (Some(space), Some(file)) = (self.space.upgrade(), self.pages.upgrade()) else { return };
+        let mut stale = Stale::new();
+        {
+            let state = space.lock();
+            for region in state.regions.iter() {
+                if let Backing::File(mapping) = &region.backing
+                    && core::ptr::addr_eq(Arc::as_ptr(&mapping.pages), Arc::as_ptr(&file))
+                {
+                    space.forget(region, mapping, pages.clone(), &mut stale);
+                }
+            }
+        }
+        if let Err(stale) = space.page_table().try_flush(stale) {
+            // The first poll starts the shoot-down, which then belongs to its acknowledgements; nobody here
+            // may wait for them.
+            let _ = space.page_table().flush(stale).now_or_never();
+        }
+    }
+}
+
+impl AddressSpace {
+    /// Unmaps pages of a region that its file does not have any more.
+    fn forget(&self, region: &Region, mapping: &FileMapping, pages: Range<u64>, stale: &mut Stale) {
+        let first = pages.start.max(region.offset);
+        let last = pages.end.min(region.offset + region.pages());
+        if first >= last {
+            return;
+        }
+        let address = |index: u64| region.start + (index - region.offset) * PAGE;
+        let range = address(first)..address(last);
+        if !region.flags.contains(RegionFlags::HAS_COPIES) {
+            self.page_table().unmap(range, stale);
+            return;
+        }
+        // Private copies go when the file ends before them, and stay when it only has a hole there now.
+        let mut gone = alloc::vec::Vec::new();
+        self.page_table().for_each(range, &mut |page, mapped| {
+            let copied = mapped.dirty || mapped.flags.contains(PageFlags::WRITE);
+            let past_end = mapping.page(region.index_of(page), Access::Read).err() == Some(Errno::ENXIO);
+            if past_end || !copied {
+                gone.push(page);
+            }
+            ControlFlow::Continue(())
+        });
+        for page in gone {
+            self.page_table().unmap(page..page + PAGE, stale);
+        }
+    }
 }

@@ -11,14 +11,20 @@ use core::ops::ControlFlow;
 use base::Result;
 use base::caller::Limits;
 use base::charge::Account;
+use executor::yield_point;
 
-use super::AddressSpace;
-use super::region::{Region, RegionFlags};
+use super::file::FileMapping;
+use super::region::{Backing, Region, RegionFlags};
+use super::{AddressSpace, PAGE};
 use crate::machine::{PageFlags, Stale};
+
+/// Pages that are copied under the lock at a time.
+const PAGES_AT_ONCE: usize = 128;
 
 impl AddressSpace {
     /// A copy-on-write copy of the space, for a process with `limits` whose memory `account` pays for.
     ///
+    /// Threads of this space that run meanwhile may write to pages before or after those are copied.
     /// Dropping the future leaves this space as it was, apart from write protection that its next faults undo.
     ///
     /// # Errors
@@ -26,19 +32,20 @@ impl AddressSpace {
     /// `ENOMEM` when there is no memory for the child's tables or map.
     pub async fn fork(&self, limits: Arc<Limits>, account: Arc<Account>) -> Result<Arc<AddressSpace>> {
         let child = AddressSpace::new(limits, account)?;
+        let _layout = self.layout.lock().await;
         let mut stale = Stale::new();
-        let result = self.copy_into(&child, &mut stale);
+        let result = self.copy_into(&child, &mut stale).await;
         // The child must not run before the parent's other CPUs have stopped writing to the shared frames.
         self.flush(stale).await;
         result.map(|()| child)
     }
 
-    fn copy_into(&self, child: &AddressSpace, stale: &mut Stale) -> Result<()> {
-        let state = self.lock();
-        let inherited: Vec<Region> = state.regions.iter().filter_map(for_child).collect();
+    async fn copy_into(&self, child: &Arc<AddressSpace>, stale: &mut Stale) -> Result<()> {
+        let mut inherited: Vec<Region> = self.lock().regions.iter().filter_map(for_child).collect();
+        adopt_files(&mut inherited, child)?;
         {
-            // The child is not published yet, and its lock has the parent's class: it is filled under no lock
-            // of its own that anybody could wait for.
+            let state = self.lock();
+            // The child is known to nobody else yet, so nobody holds its lock and wants this one.
             let mut copy = child.lock_nested();
             copy.placement = state.placement.clone();
             copy.heap = state.heap.clone();
@@ -49,26 +56,46 @@ impl AddressSpace {
             }
         }
         for region in &inherited {
-            let has_copies = region.flags.contains(RegionFlags::HAS_COPIES);
-            if has_copies && !region.is_shared() {
-                self.share_pages(child, region, stale)?;
+            if region.is_shared() || !region.flags.contains(RegionFlags::HAS_COPIES) {
+                continue;
+            }
+            let mut next = Some(region.start);
+            while let Some(start) = next {
+                next = self.share_pages(child, start, region.end, stale)?;
+                yield_point().await;
             }
         }
         Ok(())
     }
 
-    /// Maps the pages of a private region in the child too, and takes write permission from both.
-    fn share_pages(&self, child: &AddressSpace, region: &Region, stale: &mut Stale) -> Result<()> {
+    /// Maps some of the pages from `start` to `end` in the child too, and takes write permission from both.
+    /// Where to go on, if there are more.
+    fn share_pages(
+        &self,
+        child: &AddressSpace,
+        start: u64,
+        end: u64,
+        stale: &mut Stale,
+    ) -> Result<Option<u64>> {
+        let _state = self.lock();
         let mut outcome = Ok(());
+        let mut count = 0;
+        let mut next = start;
         let mut fresh = Stale::new();
-        self.page_table().for_each(region.range(), &mut |page, mapped| {
+        self.page_table().for_each(start..end, &mut |page, mapped| {
             let flags = mapped.flags.difference(PageFlags::WRITE);
             outcome = child.page_table().map(page, mapped.frame, flags, &mut fresh);
-            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            next = page + PAGE;
+            count += 1;
+            if outcome.is_ok() && count < PAGES_AT_ONCE {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         let unwritable = PageFlags::READ | PageFlags::EXECUTE;
-        self.page_table().protect(region.range(), unwritable, true, stale);
-        outcome
+        self.page_table().protect(start..next, unwritable, true, stale);
+        outcome.map(|()| (count == PAGES_AT_ONCE).then_some(next))
     }
 }
 
@@ -83,4 +110,25 @@ fn for_child(region: &Region) -> Option<Region> {
         copy.flags.remove(RegionFlags::HAS_COPIES);
     }
     Some(copy)
+}
+
+/// Gives the child mappings of its own of the files, one for each of the parent's.
+fn adopt_files(regions: &mut [Region], child: &Arc<AddressSpace>) -> Result<()> {
+    let mut adopted: Vec<(Arc<FileMapping>, Arc<FileMapping>)> = Vec::new();
+    for region in regions {
+        let Backing::File(old) = &region.backing else { continue };
+        // The regions of one mapping are mostly neighbours.
+        let known =
+            adopted.iter().rev().find(|(parent, _)| Arc::ptr_eq(parent, old)).map(|(_, own)| own.clone());
+        let own = match known {
+            Some(own) => own,
+            None => {
+                let own = old.for_space(child)?;
+                adopted.push((old.clone(), own.clone()));
+                own
+            }
+        };
+        region.backing = Backing::File(own);
+    }
+    Ok(())
 }

@@ -89,6 +89,7 @@ impl AddressSpace {
     /// the request's verdict; `EAGAIN` above `RLIMIT_MEMLOCK`; `ENOMEM` above `RLIMIT_AS` or `RLIMIT_DATA`.
     pub async fn map(&self, request: MapRequest) -> Result<u64> {
         let populate = request.populate;
+        let layout = self.layout.lock().await;
         let mut stale = Stale::new();
         let (range, removed, locked) = {
             let mut state = self.lock();
@@ -100,6 +101,7 @@ impl AddressSpace {
         };
         drop(removed);
         self.flush(stale).await;
+        drop(layout);
         let start = range.start;
         if populate || locked {
             self.populate(range).await;

@@ -39,9 +39,11 @@ impl AddressSpace {
         }
         let length = page_ceiling(length).filter(|length| *length > 0).ok_or(Errno::ENOMEM)?;
         let end = start.checked_add(length).ok_or(Errno::ENOMEM)?;
+        let layout = self.layout.lock().await;
         let mut stale = Stale::new();
         let result = self.protect_locked(start, end, access, stretch, &mut stale);
         self.flush(stale).await;
+        drop(layout);
         result
     }
 

@@ -7,7 +7,7 @@ use core::ops::Range;
 use base::frame::Frame;
 
 use super::PAGE;
-use super::file::MappedFile;
+use super::file::FileMapping;
 use super::shared::SharedMemory;
 use crate::machine::PageFlags;
 
@@ -50,7 +50,7 @@ pub enum Backing {
     /// Memory shared with the children that inherit the mapping.
     Shared(Arc<SharedMemory>),
     /// Pages of a file.
-    File(Arc<dyn MappedFile>),
+    File(Arc<FileMapping>),
     /// Frames that the kernel shows to every program: the vDSO and its data.
     Kernel(KernelPages),
 }
@@ -71,7 +71,7 @@ impl Backing {
         match (self, other) {
             (Backing::Anonymous, Backing::Anonymous) => true,
             (Backing::Shared(a), Backing::Shared(b)) => Arc::ptr_eq(a, b),
-            (Backing::File(a), Backing::File(b)) => core::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
+            (Backing::File(a), Backing::File(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
     }

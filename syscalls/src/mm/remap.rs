@@ -81,10 +81,12 @@ impl AddressSpace {
         if request.new_length == 0 {
             return Err(Errno::EINVAL);
         }
+        let layout = self.layout.lock().await;
         let mut after = Aftermath::default();
         let result = self.remap_locked(&request, &mut after);
         drop(after.removed);
         self.flush(after.stale).await;
+        drop(layout);
         if let Some(range) = after.populate {
             self.populate(range).await;
         }

@@ -17,6 +17,7 @@ use base::charge::{Account, Charge};
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{LockClass, SpinGuard, SpinLock};
 use base::{Errno, Result};
+use executor::lock::Mutex;
 
 use super::placement::Placement;
 use super::region::{Region, RegionFlags};
@@ -38,6 +39,7 @@ pub struct AddressSpace {
     table: Arc<dyn PageTable>,
     limits: Arc<Limits>,
     account: Arc<Account>,
+    pub(super) layout: Mutex<()>,
     state: SpinLock<State>,
 }
 
@@ -89,6 +91,7 @@ impl AddressSpace {
             table,
             limits,
             account,
+            layout: Mutex::new(()),
             state: SpinLock::new(
                 LockClass::AddressSpace,
                 State {

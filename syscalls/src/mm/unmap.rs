@@ -25,6 +25,7 @@ impl AddressSpace {
         }
         let length = page_ceiling(length).filter(|length| *length > 0).ok_or(Errno::EINVAL)?;
         let range = user_range(start, length)?;
+        let layout = self.layout.lock().await;
         let mut stale = Stale::new();
         let removed = {
             let mut state = self.lock();
@@ -38,6 +39,7 @@ impl AddressSpace {
         };
         drop(removed);
         self.flush(stale).await;
+        drop(layout);
         Ok(())
     }
 
