@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use base::machine::Outcome;
 use base::sync::Once;
-use executor::{Config, Executor};
+use executor::{Config, Executor, TaskOptions};
 
 use crate::arch::boot::start_info::BootInfo;
 use crate::arch::cpu_area::{self, CpuArea};
@@ -41,6 +41,7 @@ pub fn start(info: &'static BootInfo) -> ! {
     let executor = Executor::new(cpu_area::online(), configuration(command_line));
     nmi::set_dump_hook(dump::tasks);
     EXECUTOR.call_once(|| executor);
+    executor.spawn(TaskOptions::new("reaper").daemon(), memory::reaper::run());
     for cpu in 1..cpu_area::online() {
         base::machine().kick(cpu);
     }

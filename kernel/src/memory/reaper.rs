@@ -5,25 +5,31 @@
 //! frame allocator calls it when it has nothing else left.
 
 use base::buddy::NONE;
+use base::frame::Frame;
 use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use base::sync::{LockClass, SpinLock};
+use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource};
+use executor::yield_point;
 
 use super::frames;
 use super::table::{OWNED, SPAN, Table, frame_of};
 use super::tree::Tree;
-use base::frame::Frame;
 
 /// Lowest tables that one step takes apart: at most this many times 512 pages.
 const TABLES_PER_STEP: usize = 4;
 
 static GRAVES: SpinLock<u32> = SpinLock::new(LockClass::Frames, NONE);
 static WAITING: AtomicU32 = AtomicU32::new(0);
+/// Set once the reaper task runs.
 static TASK: AtomicBool = AtomicBool::new(false);
+static WORK: WaitSource = WaitSource::new(WaitKind::Other, 0);
 
 /// Buries the tree: from now on it belongs to the reaper.
 pub(super) fn bury(tree: Tree) {
     push(tree);
-    if !TASK.load(Ordering::Acquire) {
+    if TASK.load(Ordering::Acquire) {
+        WORK.wake_one(Events::empty(), Reason::Data);
+    } else {
         while step() {}
     }
 }
@@ -82,9 +88,19 @@ fn free_pages(table: Table) {
     table.live().store(0, Ordering::Relaxed);
 }
 
-/// Tells that a task calls [`step`] whenever [`waiting`] is not 0, so that nobody else has to.
-pub fn task_started() {
+/// The reaper task: a daemon, to be spawned once.
+///
+/// Dropped midway: dead spaces stay on the list.
+pub async fn run() {
     TASK.store(true, Ordering::Release);
+    loop {
+        let seen = WORK.observe();
+        if step() {
+            yield_point().await;
+        } else {
+            WORK.wait(seen, Wait::uninterruptible()).await;
+        }
+    }
 }
 
 const _: () = assert!(SPAN == 512 * 4096);

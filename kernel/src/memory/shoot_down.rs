@@ -10,16 +10,14 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::Future;
 use core::ops::Range;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
 
 use base::machine;
 use base::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{CachePadded, LockClass, MAX_CPUS, PerCpu, SpinLock};
 use conquer_once::spin::OnceCell;
 use crossbeam_queue::ArrayQueue;
+use executor::lock::Completion;
 use syscalls::machine::Stale;
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
@@ -27,6 +25,7 @@ use x86_64::instructions::tlb;
 use super::spaces::{self, Core};
 use super::table::PAGE;
 use crate::arch::trap::interrupts::{self, SHOOT_DOWN};
+use crate::boot;
 use crate::drivers::local_apic;
 
 /// Batches that wait for one CPU in its own mailbox.
@@ -49,7 +48,6 @@ static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
 static SENT: AtomicU64 = AtomicU64::new(0);
 
 /// What other CPUs have to forget, and who waits for it.
-#[derive(Debug)]
 pub(super) struct Batch {
     /// Frame of the root of the space concerned.
     root: u64,
@@ -58,7 +56,8 @@ pub(super) struct Batch {
     leave: bool,
     /// CPUs that have not answered.
     pending: AtomicUsize,
-    waker: SpinLock<Option<Waker>>,
+    /// All have answered.
+    answered: Completion,
 }
 
 impl Batch {
@@ -76,11 +75,18 @@ impl Batch {
 
     fn answer(&self) {
         if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let waker = self.waker.lock().take();
-            if let Some(waker) = waker {
-                waker.wake();
+            self.answered.complete();
+            if let Some(executor) = boot::executor() {
+                executor.outside_source_detach();
             }
         }
+    }
+
+    /// Waits until every CPU has answered.
+    ///
+    /// Dropped midway: nothing is left behind; the batch belongs to the CPUs that have not.
+    pub(super) async fn wait(&self) {
+        self.answered.wait().await;
     }
 }
 
@@ -110,8 +116,12 @@ pub(super) fn send(core: &Core, users: u64, stale: Stale, leave: bool) -> Arc<Ba
         stale,
         leave,
         pending: AtomicUsize::new(users.count_ones() as usize),
-        waker: SpinLock::new(LockClass::WaitSource, None),
+        answered: Completion::new(),
     });
+    // Answers under way are no deadlock, however idle the CPUs are.
+    if let Some(executor) = boot::executor() {
+        executor.outside_source_attach();
+    }
     SENT.fetch_add(1, Ordering::Relaxed);
     for cpu in (0..MAX_CPUS).filter(|cpu| users >> cpu & 1 == 1) {
         let Some(mailbox) = MAILBOXES.get(cpu) else { continue };
@@ -158,25 +168,7 @@ pub fn counts() -> (u64, u64) {
     (SENT.load(Ordering::Relaxed), OVERFLOWS.load(Ordering::Relaxed))
 }
 
-/// Lets the interrupt reach [`acknowledge`]; once, at boot.
+/// Lets the interrupt reach [`acknowledge`]; once, at boot, before other CPUs start.
 pub fn init() {
     interrupts::set_handler(SHOOT_DOWN, acknowledge);
-}
-
-/// Waits until every CPU has answered. Dropping it leaves the batch to the CPUs that have not.
-pub(super) struct Answers(pub(super) Arc<Batch>);
-
-impl Future for Answers {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let batch = &self.0;
-        if batch.pending.load(Ordering::Acquire) == 0 {
-            return Poll::Ready(());
-        }
-        let old = batch.waker.lock().replace(context.waker().clone());
-        drop(old);
-        // An answer that came before the waker was there found nobody to wake.
-        if batch.pending.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
-    }
 }

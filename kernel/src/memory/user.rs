@@ -21,7 +21,7 @@ use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 use syscalls::machine::{MappedPage, PageFlags, PageTable, Stale, USER_END};
 
-use super::shoot_down::{self, Answers};
+use super::shoot_down;
 use super::spaces::{self, Core};
 use super::table::{
     ACCESSED, DIRTY, NO_EXECUTE, OWNED, PAGE, PRESENT, SPAN, Table, USER, WRITABLE, address_bits, frame_of,
@@ -335,7 +335,11 @@ impl PageTable for UserSpace {
             Err(stale) => {
                 shoot_down::forget_here(&self.core, &stale.ranges);
                 let others = self.core.other_users();
-                Box::pin(Answers(shoot_down::send(&self.core, others, stale, false)))
+                if others == 0 {
+                    return Box::pin(ready(()));
+                }
+                let batch = shoot_down::send(&self.core, others, stale, false);
+                Box::pin(async move { batch.wait().await })
             }
         }
     }
