@@ -100,16 +100,29 @@ fn start(index: usize, apic_id: u32) -> Option<()> {
     local_apic::send_init(index);
     clock::spin_until(clock::now() + Duration::from_micros(10), || false);
     local_apic::send_startup(index, page);
-    if clock::spin_until(clock::now() + Duration::from_micros(200), || area.is_online()) {
+    if halt_until(Duration::from_micros(200), || area.is_online()) {
         return Some(());
     }
     local_apic::send_startup(index, page);
-    clock::spin_until(clock::now() + PATIENCE, || area.is_online()).then_some(())
+    halt_until(PATIENCE, || area.is_online()).then_some(())
+}
+
+/// Waits for `ready` at most `span`. The CPU that makes it true rings; a halted CPU leaves the host, or
+/// under instruction counting the machine, to that one.
+fn halt_until(span: Duration, ready: impl Fn() -> bool) -> bool {
+    let end = clock::now() + span;
+    while !ready() && clock::now() < end {
+        clock::arm_timer(Some(end));
+        base::machine().wait_for_interrupt(&ready);
+    }
+    clock::arm_timer(None);
+    ready()
 }
 
 extern "C" fn ap_start(area: &'static CpuArea) -> ! {
     area.start();
     local_apic::enable();
     area.go_online();
+    base::machine().kick(0);
     crate::boot::run_cpu()
 }
