@@ -4,12 +4,14 @@ use crate::harness::Case;
 
 mod basic;
 mod descriptor;
+mod directory;
 mod exec;
 mod file;
 mod futex;
 mod interrupt;
 mod mapped_file;
 mod memory;
+mod permission;
 mod pipe;
 mod process;
 mod session;
@@ -32,4 +34,6 @@ pub(crate) const TABLES: &[&[Case]] = &[
     mapped_file::CASES,
     descriptor::CASES,
     file::CASES,
+    directory::CASES,
+    permission::CASES,
 ];
