@@ -9,8 +9,7 @@ use executor::{Config, Executor, TaskOptions};
 use crate::arch::boot::start_info::BootInfo;
 use crate::arch::cpu_area::{self, CpuArea};
 use crate::arch::trap::interrupts::{self, BELL, TIMER};
-use crate::arch::vdso::{self, ClockReading};
-use crate::arch::{machine, nmi, smp};
+use crate::arch::{machine, nmi, smp, vdso};
 use crate::command_line::CommandLine;
 use crate::drivers::{self, clock, local_apic};
 use crate::{dump, memory};
@@ -36,7 +35,8 @@ pub fn start(info: &'static BootInfo) -> ! {
     memory::shoot_down::init();
     smp::start_others(madt.cpus.as_slice());
     if command_line.value("vdso") != Some("0") {
-        prepare_vdso();
+        let prepared = vdso::prepare(clock::relation(), clock::wall_clock_at_boot());
+        prepared.unwrap_or_else(|error| log::warn!("no vDSO: {error:?}"));
     }
     let executor = Executor::new(cpu_area::online(), configuration(command_line));
     nmi::set_dump_hook(dump::tasks);
@@ -60,19 +60,6 @@ fn configuration(command_line: CommandLine<'_>) -> Config {
         }));
     }
     config
-}
-
-fn prepare_vdso() {
-    let relation = clock::relation();
-    let reading = ClockReading {
-        ticks: relation.ticks,
-        nanoseconds: relation.nanoseconds,
-        scale: relation.scale,
-        wall_offset: clock::wall_clock_at_boot().as_nanos() as u64,
-    };
-    if let Err(error) = vdso::prepare(reading) {
-        log::warn!("no vDSO: {error:?}");
-    }
 }
 
 /// What a CPU does once it is up: run tasks, for ever.

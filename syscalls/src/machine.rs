@@ -263,6 +263,12 @@ pub trait UserMachine: Sync {
     /// Features for `AT_HWCAP` (CPUID.1:EDX) and `AT_HWCAP2`.
     fn hwcap(&self) -> (u64, u64);
 
+    /// Tells the vDSO that the wall clock is `offset` ahead of the monotonic one from now on: clock_settime(2).
+    /// A machine without a vDSO has nobody to tell.
+    fn wall_clock_moved(&self, offset: core::time::Duration) {
+        let _ = offset;
+    }
+
     /// Frames of the vDSO image and of its data page, and the image's offsets; `None` when it is turned off.
     fn vdso(&self) -> Option<&'static Vdso>;
 }

@@ -112,6 +112,10 @@ impl UserMachine for Pc {
         (u64::from(Features::get().hwcap), 0)
     }
 
+    fn wall_clock_moved(&self, offset: Duration) {
+        vdso::set_clock(clock::relation(), offset);
+    }
+
     fn vdso(&self) -> Option<&'static Vdso> {
         vdso::get()
     }

@@ -5,6 +5,7 @@ mod clock_page;
 
 use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
+use core::time::Duration;
 
 use base::frame::{Frame, PAGE_SIZE};
 use base::sync::{LockClass, Once, SpinLock};
@@ -13,6 +14,7 @@ use syscalls::machine::Vdso;
 
 use self::clock_page::ClockPage;
 use super::features::Features;
+use crate::drivers::clock::Relation;
 
 /// The ELF image; build.rs makes it.
 static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vdso.so"));
@@ -20,25 +22,12 @@ static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vdso.so"));
 static VDSO: Once<Vdso> = Once::new();
 static WRITERS: SpinLock<()> = SpinLock::new(LockClass::Timer, ());
 
-/// What the clock page tells programs.
-#[derive(Clone, Copy, Debug)]
-pub struct ClockReading {
-    /// A value of the time-stamp counter.
-    pub ticks: u64,
-    /// Nanoseconds on the monotonic clock at that value.
-    pub nanoseconds: u64,
-    /// Nanoseconds per tick, times 2^32.
-    pub scale: u64,
-    /// Wall clock minus monotonic clock, in nanoseconds.
-    pub wall_offset: u64,
-}
-
 /// Puts the image and the clock page into frames of their own. Once, at boot.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub fn prepare(reading: ClockReading) -> Result<()> {
+pub fn prepare(relation: Relation, wall_offset: Duration) -> Result<()> {
     let mut code = Vec::new();
     for part in IMAGE.chunks(PAGE_SIZE) {
         let frame = Frame::zeroed()?;
@@ -47,7 +36,7 @@ pub fn prepare(reading: ClockReading) -> Result<()> {
     }
     let data = Vec::from([Frame::zeroed()?]);
     VDSO.call_once(|| Vdso { data, code });
-    set_clock(reading);
+    set_clock(relation, wall_offset);
     Ok(())
 }
 
@@ -56,8 +45,8 @@ pub(super) fn get() -> Option<&'static Vdso> {
     VDSO.get()
 }
 
-/// Tells programs a new relation between counter and clocks.
-pub fn set_clock(reading: ClockReading) {
+/// Tells programs how counter, monotonic clock and wall clock (`wall_offset` ahead of it) hang together.
+pub fn set_clock(relation: Relation, wall_offset: Duration) {
     let Some(frame) = get().and_then(|vdso| vdso.data.first()) else { return };
     let _one_writer = WRITERS.lock();
     let page: *const ClockPage = machine().frames().base(frame.number()).cast();
@@ -68,9 +57,9 @@ pub fn set_clock(reading: ClockReading) {
     page.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
     fence(Ordering::Release);
     page.numbers_cpus.store(u32::from(Features::get().rdtscp), Ordering::Relaxed);
-    page.base_ticks.store(reading.ticks, Ordering::Relaxed);
-    page.base.store(reading.nanoseconds, Ordering::Relaxed);
-    page.scale.store(reading.scale, Ordering::Relaxed);
-    page.wall_offset.store(reading.wall_offset, Ordering::Relaxed);
+    page.base_ticks.store(relation.ticks, Ordering::Relaxed);
+    page.base.store(relation.nanoseconds, Ordering::Relaxed);
+    page.scale.store(relation.scale, Ordering::Relaxed);
+    page.wall_offset.store(wall_offset.as_nanos() as u64, Ordering::Relaxed);
     page.sequence.store(sequence.wrapping_add(2), Ordering::Release);
 }
