@@ -53,6 +53,8 @@ pub struct Ending(SpinLock<State>);
 #[derive(Debug, Default)]
 struct State {
     status: Option<ExitStatus>,
+    /// What exit(2) of the first thread said.
+    leader_code: u8,
     executing: bool,
 }
 
@@ -75,6 +77,18 @@ impl Ending {
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         self.0.lock().status
+    }
+
+    /// The first thread left with this code: the status unless somebody decides it for the whole process.
+    pub(super) fn leader_left(&self, code: u8) {
+        self.0.lock().leader_code = code;
+    }
+
+    /// The last thread is gone: how the process ended.
+    pub(super) fn finish(&self) -> ExitStatus {
+        let mut state = self.0.lock();
+        let by_leader = ExitStatus::Code(state.leader_code);
+        *state.status.get_or_insert(by_leader)
     }
 
     /// Lets one thread, and no other, replace the program. False when another one does so already, or

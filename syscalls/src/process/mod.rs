@@ -10,17 +10,26 @@
 //! | [`usage`] | what it has used: time, faults, switches |
 
 pub mod children;
+pub mod clone;
+pub mod clone_flags;
 pub mod ending;
+pub mod exit;
+pub mod groups;
 pub mod identity;
 pub mod numbers;
+pub mod program;
 pub mod registry;
 pub mod report;
+pub mod session;
 pub mod table;
 pub mod usage;
+pub mod users;
 
 use alloc::sync::Arc;
 
 use base::caller::Limits;
+use base::machine;
+use base::time::Instant;
 use base::charge::Account;
 use base::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
@@ -28,6 +37,7 @@ use base::sync::{LockClass, SpinLock};
 use executor::pollwait::{WaitKind, WaitSource};
 
 use ending::Ending;
+use program::Program;
 use report::Report;
 use usage::{Usage, Used};
 
@@ -43,6 +53,8 @@ pub struct Process {
     parent: AtomicU32,
     group: AtomicU32,
     session: AtomicU32,
+    started: Instant,
+    program: Program,
     uid: AtomicU32,
     exit_signal: AtomicU32,
     live_threads: AtomicUsize,
@@ -66,20 +78,34 @@ impl Process {
     /// A process with this id and stable key. It is nobody until [`table`] has it.
     #[must_use]
     pub fn new(pid: u32, key: u64, limits: Arc<Limits>) -> Arc<Process> {
+        Self::with_parts(pid, key, limits, Account::new(), Actions::new())
+    }
+
+    /// A process that is made of these parts.
+    #[must_use]
+    pub fn with_parts(
+        pid: u32,
+        key: u64,
+        limits: Arc<Limits>,
+        account: Arc<Account>,
+        actions: Arc<Actions>,
+    ) -> Arc<Process> {
         Arc::new(Process {
             pid,
             key,
             parent: AtomicU32::new(0),
             group: AtomicU32::new(pid),
             session: AtomicU32::new(pid),
+            started: machine().now(),
+            program: Program::default(),
             uid: AtomicU32::new(0),
             exit_signal: AtomicU32::new(Signal::SIGCHLD.number().into()),
             live_threads: AtomicUsize::new(0),
             limits,
-            account: Account::new(),
+            account,
             ending: Ending::default(),
             signals: SharedSignals::default(),
-            actions: SpinLock::new(LockClass::Process, Actions::new()),
+            actions: SpinLock::new(LockClass::Process, actions),
             report: Report::default(),
             usage: Usage::default(),
             children_source: Arc::new(WaitSource::new(WaitKind::Child, pid.into())),
@@ -122,6 +148,24 @@ impl Process {
     #[must_use]
     pub fn is_session_leader(&self) -> bool {
         self.session() == self.pid
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What it executes, and what follows from that.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// What a forked process has from its parent, beside what is shared or copied as a whole.
+    pub(super) fn inherit(&self, parent: &Process) {
+        self.set_uid(parent.real_uid());
+        self.program.inherit(&parent.program);
     }
 
     /// Real user id, as the thread that changed it last left it: signals to the parent carry it.

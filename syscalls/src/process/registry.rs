@@ -43,6 +43,9 @@ pub struct Node<P> {
     pub threads: Vec<u32>,
     /// All threads are gone, and the parent has not yet waited for it.
     pub zombie: bool,
+    /// The parent has been told of the end. Until then nobody may take the zombie away, so that the
+    /// signal neither comes before the zombie can be found nor after it was.
+    pub reported: bool,
     /// It has executed a program since it was forked: setpgid(2) refuses it.
     pub executed: bool,
     /// Adopts the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`).
@@ -113,6 +116,15 @@ impl<P, T> Registry<P, T> {
             .ok_or(Errno::EAGAIN)
     }
 
+    /// True when nothing goes by this number.
+    #[must_use]
+    pub fn is_free(&self, number: u32) -> bool {
+        !(self.processes.contains_key(&number)
+            || self.threads.contains_key(&number)
+            || self.groups.contains_key(&number)
+            || self.sessions.contains_key(&number))
+    }
+
     /// The number given out last.
     #[must_use]
     pub fn last_number(&self) -> u32 {
@@ -136,6 +148,7 @@ impl<P, T> Registry<P, T> {
             session,
             threads: alloc::vec![pid],
             zombie: false,
+            reported: false,
             executed: false,
             subreaper: false,
         };

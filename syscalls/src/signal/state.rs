@@ -154,6 +154,12 @@ impl SharedSignals {
         self.pending.lock().len()
     }
 
+    /// True from the moment that a stop begins until the process goes on.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.lock().signal.is_some()
+    }
+
     /// What signalfd and poll wait on.
     #[must_use]
     pub fn source(&self) -> &Arc<WaitSource> {

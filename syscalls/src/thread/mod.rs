@@ -5,6 +5,7 @@ pub mod attention;
 pub mod clock;
 pub mod dispatch;
 pub mod drive;
+pub mod exception;
 pub mod name;
 pub mod resources;
 pub mod run;
@@ -13,7 +14,8 @@ pub mod words;
 use alloc::sync::Arc;
 
 use base::caller::{Caller, Credentials};
-use base::sync::Once;
+use base::charge::Charge;
+use base::sync::{LockClass, Once, SpinLock};
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use executor::TaskRef;
 use executor::lock::Completion;
@@ -22,15 +24,16 @@ use fs::vfs::FsContext;
 
 use attention::{Attention, Reasons};
 use clock::Clock;
-use name::Name;
+use name::{NAME_BYTES, Name};
 use resources::{Resources, Slot};
 use words::{Settings, UserWords};
 
 use crate::mm::AddressSpace;
 use crate::process::Process;
 use crate::process::usage::{Usage, Used};
+use crate::process::users::Counted;
 use crate::restart::Restart;
-use crate::signal::ThreadSignals;
+use crate::signal::{Signal, ThreadSignals};
 
 /// A thread, as everybody else sees it.
 pub struct Thread {
@@ -53,38 +56,65 @@ pub struct Thread {
     /// Threads and processes that it has made.
     children: AtomicU64,
     /// Completed when it lets go of its memory: vfork(2).
-    vfork: Once<Arc<Completion>>,
+    vfork: Option<Arc<Completion>>,
+    /// What it costs, until it has exited.
+    costs: SpinLock<Costs>,
     signals: ThreadSignals,
     restart: Restart,
+}
+
+/// What a thread costs.
+#[derive(Debug, Default)]
+pub struct Costs {
+    /// Its place among the threads of its user.
+    pub counted: Option<Counted>,
+    /// The kernel memory that it takes.
+    pub charge: Option<Charge>,
+}
+
+/// What a thread starts with.
+#[derive(Default)]
+pub struct Birth {
+    /// Its stable key.
+    pub key: u64,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its name.
+    pub name: [u8; NAME_BYTES],
+    /// What it costs.
+    pub costs: Costs,
+    /// Who waits until it lets go of its memory.
+    pub vfork: Option<Arc<Completion>>,
 }
 
 impl Thread {
     /// A thread of `process` with this id and stable key.
     #[must_use]
     pub fn new(tid: u32, key: u64, process: Arc<Process>) -> Arc<Thread> {
-        Self::with_settings(tid, key, process, Settings::default())
+        Self::born(tid, process, Birth { key, ..Birth::default() })
     }
 
-    /// A thread with settings that it inherits.
+    /// A thread with what it inherits.
     #[must_use]
-    pub fn with_settings(tid: u32, key: u64, process: Arc<Process>, settings: Settings) -> Arc<Thread> {
+    pub fn born(tid: u32, process: Arc<Process>, birth: Birth) -> Arc<Thread> {
         Arc::new(Thread {
             tid: AtomicU32::new(tid),
-            key,
+            key: birth.key,
             process,
             attention: Attention::default(),
             published: dispatch::Published::default(),
             task: Once::new(),
             resources: Slot::default(),
-            name: Name::default(),
+            name: Name::new(birth.name),
             usage: Usage::default(),
             clock: Clock::default(),
             words: UserWords::default(),
-            settings,
+            settings: birth.settings,
             fault_address: AtomicU64::new(0),
             exit_code: AtomicU32::new(0),
             children: AtomicU64::new(0),
-            vfork: Once::new(),
+            vfork: birth.vfork,
+            costs: SpinLock::new(LockClass::Process, birth.costs),
             signals: ThreadSignals::default(),
             restart: Restart::default(),
         })
@@ -237,6 +267,57 @@ impl Thread {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// One more child: its number among this thread's children, from 0.
+    pub(crate) fn count_child(&self) -> u64 {
+        self.children.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// True when it has ever made a thread or process.
+    pub(crate) fn has_children(&self) -> bool {
+        self.children.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ends the wait of vfork(2) for this thread. Further calls have no effect.
+    pub(crate) fn complete_vfork(&self) {
+        if let Some(completion) = &self.vfork {
+            completion.complete();
+        }
+    }
+
+    /// The status of exit(2), for the first thread of a process.
+    pub(crate) fn exit_code(&self) -> u8 {
+        u8::try_from(self.exit_code.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// exit(2): the thread leaves its process at its next look at the attention word.
+    pub(crate) fn exit(&self, code: u8) {
+        self.exit_code.store(code.into(), Ordering::Relaxed);
+        self.attention.raise(Reasons::DIE);
+    }
+
+    /// execve(2) made it the first thread of its process.
+    pub(crate) fn take_number(&self, tid: u32) {
+        self.tid.store(tid, Ordering::Relaxed);
+    }
+
+    /// The signal that it wants when its parent thread ends.
+    pub(crate) fn parent_death_signal(&self) -> Option<Signal> {
+        let number = self.settings.parent_death_signal.load(Ordering::Relaxed);
+        i32::try_from(number).ok().and_then(|number| Signal::new(number).ok())
+    }
+
+    /// Counts it for another user: setuid(2). True when that user is over `RLIMIT_NPROC` now.
+    pub(crate) fn count_for(&self, uid: u32) -> bool {
+        let mut costs = self.costs.lock();
+        let limits = self.process.limits();
+        costs.counted.as_mut().is_some_and(|counted| counted.pass_to(uid, limits))
+    }
+
+    /// Gives back what it cost: it has exited.
+    pub(crate) fn release_costs(&self) {
+        drop(core::mem::take(&mut *self.costs.lock()));
     }
 
     /// Address of the last fault that became a signal: `cr2` in a signal frame.

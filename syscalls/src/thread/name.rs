@@ -11,11 +11,17 @@ pub struct Name(SpinLock<[u8; NAME_BYTES]>);
 
 impl Default for Name {
     fn default() -> Self {
-        Name(SpinLock::new(LockClass::Process, [0; NAME_BYTES]))
+        Name::new([0; NAME_BYTES])
     }
 }
 
 impl Name {
+    /// This name, padded with NULs; the last byte is one.
+    #[must_use]
+    pub fn new(padded: [u8; NAME_BYTES]) -> Name {
+        Name(SpinLock::new(LockClass::Process, padded))
+    }
+
     /// The name, padded with NULs; the last byte is one.
     #[must_use]
     pub fn get(&self) -> [u8; NAME_BYTES] {

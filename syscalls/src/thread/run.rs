@@ -11,6 +11,163 @@
 //!      v                                                         |
 //!   attention: die, stop, deliver signals -----------------------+
 //! ```
+//!
+//! A syscall that need not wait goes round without a lock, an allocation or a look at the clock.
 
-/// Bytes of the `syscall` instruction, to step back over when a call restarts.
-pub const SYSCALL_INSTRUCTION_BYTES: u64 = 2;
+use alloc::sync::Arc;
+use core::pin::pin;
+
+use base::{Errno, Result};
+
+use crate::machine::{FaultAccess, PageTable, Trap, UserContext, user_machine};
+use crate::process::ending::ExitStatus;
+use crate::process::exit;
+use crate::signal::{Interrupted, SigInfo, Signal, deliver, force};
+use crate::signal::send::end_process;
+use crate::thread::Thread;
+use crate::thread::attention::Reasons;
+use crate::thread::clock::Share;
+use crate::thread::dispatch::{Outcome, dispatch};
+use crate::thread::drive::Drive;
+use crate::thread::exception;
+use crate::user::write_u32;
+
+/// What a new thread does before its first instruction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// Where to write its id (`CLONE_CHILD_SETTID`), 0 for nowhere.
+    pub child_tid: u64,
+}
+
+/// The first error number that is no answer but a restart code.
+const FIRST_RESTART_CODE: u16 = 512;
+
+/// Runs the thread to its end. It ends only by returning; nobody drops it.
+pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
+    thread.adopt_task();
+    thread.clock().resume();
+    if start.child_tid != 0 {
+        // As on Linux, a bad address is the program's own affair.
+        let space = thread.space();
+        let write = pin!(write_u32(&*space, start.child_tid, thread.tid()));
+        let _ = Drive::new(&thread, write).saving(&mut context).await;
+    }
+    let mut table = thread.space().page_table().clone();
+    loop {
+        if !thread.attention().get().is_empty() && !attend(&thread, &mut context, &mut table, None).await {
+            break;
+        }
+        let sampled = thread.clock().count_call();
+        if sampled {
+            thread.clock().sample_begins();
+        }
+        let trap = user_machine().run_user(&mut context, &table);
+        if sampled {
+            thread.clock().account(Share::User);
+        }
+        let interrupted = match trap {
+            Trap::Syscall => syscall(&thread, &mut context).await,
+            Trap::PageFault { address, access, .. } => {
+                page_fault(&thread, &mut context, address, access).await;
+                None
+            }
+            Trap::Interrupt => {
+                interrupt(&thread, &mut context).await;
+                None
+            }
+            Trap::Exception { vector, error } => {
+                force(&thread, exception::signal_for(vector, error, context.registers.rip));
+                None
+            }
+        };
+        if sampled {
+            thread.clock().sample_ends();
+        }
+        if interrupted.is_some() && !attend(&thread, &mut context, &mut table, interrupted).await {
+            break;
+        }
+    }
+    user_machine().discard_fpu(&mut context);
+    drop((context, table));
+    exit::leave(thread).await;
+}
+
+/// One syscall: the answer goes to `rax`, unless it is a restart code, which goes to the signals.
+#[inline]
+async fn syscall(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interrupted> {
+    let number = context.registers.rax;
+    match dispatch(thread, context).await {
+        Outcome::Done(Ok(value)) => {
+            context.registers.rax = value;
+            None
+        }
+        Outcome::Done(Err(error)) => {
+            context.registers.rax = error.as_return_value();
+            (error.number() >= FIRST_RESTART_CODE).then_some(Interrupted { number, error })
+        }
+        // The attention word says so too.
+        Outcome::Killed => None,
+    }
+}
+
+/// Looks at everything that others want of the thread. False when it has to exit.
+async fn attend(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    table: &mut Arc<dyn PageTable>,
+    interrupted: Option<Interrupted>,
+) -> bool {
+    let reasons = thread.attention().get();
+    if reasons.contains(Reasons::DIE) {
+        return false;
+    }
+    if reasons.contains(Reasons::SPACE) {
+        thread.attention().clear(Reasons::SPACE);
+        *table = thread.space().page_table().clone();
+    }
+    if reasons.intersects(Reasons::SIGNAL | Reasons::STOP | Reasons::WORK) || interrupted.is_some() {
+        thread.attention().clear(Reasons::WORK);
+        user_machine().save_fpu(context);
+        let mut future = pin!(deliver(thread, context, interrupted));
+        let _ = Drive::new(thread, future.as_mut()).await;
+    }
+    !thread.attention().is_dying()
+}
+
+/// A page is missing, or does not allow what the program did.
+async fn page_fault(thread: &Arc<Thread>, context: &mut UserContext, address: u64, access: FaultAccess) {
+    let space = thread.space();
+    let mut fault = pin!(space.handle_fault(address, access));
+    let drive = Drive::new(thread, fault.as_mut()).saving(context);
+    match drive.await {
+        Some(Ok(())) => thread.usage().count_fault(false),
+        Some(Err(deserved)) => {
+            thread.set_fault_address(deserved.address);
+            match signal_of(deserved.signo) {
+                Ok(Signal::SIGKILL) | Err(_) => kill(thread),
+                Ok(signal) => force(thread, SigInfo::fault(signal, deserved.code, deserved.address)),
+            }
+        }
+        None => {}
+    }
+}
+
+fn signal_of(number: u8) -> Result<Signal> {
+    Signal::new(number.into()).map_err(|_| Errno::EINVAL)
+}
+
+/// An interrupt brought the thread back from ring 3: perhaps others have waited long enough.
+async fn interrupt(thread: &Arc<Thread>, context: &mut UserContext) {
+    if executor::slice_over() {
+        user_machine().save_fpu(context);
+        thread.usage().count_switch(false);
+        thread.clock().pause(Share::Mixed);
+        executor::yield_now().await;
+        thread.clock().resume();
+    }
+}
+
+/// There is no memory for it, and it was chosen to give some back.
+fn kill(thread: &Arc<Thread>) {
+    end_process(thread.process(), ExitStatus::Signal { signal: Signal::SIGKILL, core: false });
+}

@@ -36,7 +36,7 @@ impl UserWords {
     }
 
     /// Takes both, for the one time that they are acted upon.
-    pub(super) fn take(&self) -> (u64, u64) {
+    pub(crate) fn take(&self) -> (u64, u64) {
         (self.clear_child_tid.swap(0, Ordering::Relaxed), self.robust_list.swap(0, Ordering::Relaxed))
     }
 }

@@ -1,0 +1,224 @@
+//! A new thread or process: fork(2), vfork(2), clone(2), clone3(2).
+//!
+//! Everything that can fail is made first. From the moment the new thread is in the registry nothing
+//! can fail any more, so there is nothing to take back.
+
+use alloc::sync::Arc;
+
+use base::caller::{Caller, Limits};
+use base::charge::{Account, Charge};
+use base::{Errno, Result};
+use executor::lock::Completion;
+use executor::{CpuSet, TaskOptions, child_key};
+
+use crate::machine::{USER_END, UserContext, user_machine};
+use crate::process::clone_flags::{CloneFlags, CloneRequest};
+use crate::process::registry::INIT;
+use crate::process::users::Counted;
+use crate::process::{Process, table};
+use crate::signal::altstack::AltStack;
+use crate::signal::Signal;
+use crate::thread::attention::Reasons;
+use crate::thread::resources::Resources;
+use crate::thread::run::{Start, run};
+use crate::thread::{Birth, Costs, Thread};
+use crate::user::write_u32;
+
+/// Bytes that a thread is charged for: its shared part, its task with the future, its FPU image.
+const THREAD_BYTES: usize = 4096;
+
+/// Bytes that a process is charged for, beside its threads, its memory and its descriptors.
+const PROCESS_BYTES: usize = 2048;
+
+/// Makes the new task and answers its id; with `CLONE_VFORK` when it has let go of the memory.
+///
+/// Dropping the future before the task is in the registry leaves nothing; afterwards the task lives,
+/// and only the wait for vfork(2) is given up.
+///
+/// # Errors
+///
+/// `EINVAL` and `EPERM` as [`CloneRequest::check`]; `EAGAIN` past `RLIMIT_NPROC` or without a free
+/// number; `ENOMEM`; the restart code `ERESTARTNOINTR` when a signal waits, so that a signal to the
+/// group is never lost between the two.
+pub async fn clone(thread: &Thread, context: &UserContext, request: CloneRequest) -> Result<u64> {
+    let maker = thread.process();
+    let credentials = thread.credentials();
+    request.check(credentials.effective, maker.pid() == INIT)?;
+    if request.flags.contains(CloneFlags::SETTLS) && request.tls >= USER_END {
+        return Err(Errno::EPERM);
+    }
+    if thread.attention().get().intersects(Reasons::SIGNAL | Reasons::DIE) {
+        return Err(Errno::ERESTARTNOINTR);
+    }
+    let counted = Counted::new(&credentials, maker.limits())?;
+    let child_context = child_context(context, &request)?;
+    let parts = Parts::make(thread, &request).await?;
+    let completion =
+        request.flags.contains(CloneFlags::VFORK).then(|| Arc::new(Completion::new()));
+    let child = publish(thread, &request, parts, counted, completion.clone())?;
+    let tid = child.tid();
+    if request.flags.contains(CloneFlags::PARENT_SETTID) {
+        // As on Linux, a bad address is the program's own affair.
+        let _ = write_u32(&*thread.space(), request.parent_tid, tid).await;
+    }
+    start(thread, child, child_context, &request);
+    if let Some(completion) = completion {
+        completion.wait().await;
+    }
+    Ok(tid.into())
+}
+
+/// The registers of the new task: the maker's, with answer 0.
+fn child_context(context: &UserContext, request: &CloneRequest) -> Result<UserContext> {
+    let mut fpu = user_machine().new_fpu()?;
+    fpu.set_image(context.fpu.image())?;
+    let mut registers = context.registers;
+    registers.rax = 0;
+    if request.stack != 0 {
+        registers.rsp = request.stack;
+    }
+    if request.flags.contains(CloneFlags::SETTLS) {
+        registers.fs_base = request.tls;
+    }
+    Ok(UserContext { registers, full_restore: true, fpu })
+}
+
+/// What the new task is made of, before it has a number.
+struct Parts {
+    /// Of a new process: its limits; its account is made with the process.
+    limits: Arc<Limits>,
+    account: Arc<Account>,
+    charge: Charge,
+    resources: Resources,
+}
+
+impl Parts {
+    async fn make(thread: &Thread, request: &CloneRequest) -> Result<Parts> {
+        let maker = thread.process();
+        let has = |flag| request.flags.contains(flag);
+        let own = thread.resources().ok_or(Errno::ESRCH)?;
+        let (limits, account, bytes) = if has(CloneFlags::THREAD) {
+            (maker.limits().clone(), maker.account().clone(), THREAD_BYTES)
+        } else {
+            let limits = Arc::new(Limits::clone(maker.limits()));
+            (limits, Account::new(), THREAD_BYTES + PROCESS_BYTES)
+        };
+        let charge = Charge::new(&account, bytes)?;
+        let space = if has(CloneFlags::VM) {
+            own.space.clone()
+        } else {
+            own.space.fork(limits.clone(), account.clone()).await?
+        };
+        let caller = Arc::new(Caller {
+            limits: limits.clone(),
+            account: account.clone(),
+            memory: space.clone(),
+            ..Caller::clone(&own.caller)
+        });
+        let place =
+            if has(CloneFlags::FS) { own.place.clone() } else { own.place.duplicate() };
+        // Last, because a table that is shared has to be left again.
+        let files =
+            if has(CloneFlags::FILES) { own.files.share() } else { own.files.duplicate(&caller)? };
+        Ok(Parts { limits, account, charge, resources: Resources { caller, space, files, place } })
+    }
+}
+
+/// Gives the new task its number and its place in the tree.
+fn publish(
+    thread: &Thread,
+    request: &CloneRequest,
+    parts: Parts,
+    counted: Counted,
+    completion: Option<Arc<Completion>>,
+) -> Result<Arc<Thread>> {
+    let maker = thread.process();
+    let has = |flag| request.flags.contains(flag);
+    let key = child_key(thread.key(), thread.count_child());
+    let alternate = if has(CloneFlags::VM) && !has(CloneFlags::VFORK) {
+        AltStack::default()
+    } else {
+        thread.signals().alternate()
+    };
+    let birth = Birth {
+        key,
+        settings: thread.settings().inherit(),
+        name: thread.name().get(),
+        costs: Costs { counted: Some(counted), charge: Some(parts.charge) },
+        vfork: completion,
+    };
+    let mut table = table::lock();
+    if thread.attention().is_dying() || has(CloneFlags::THREAD) && maker.ending().forbids_threads() {
+        return Err(Errno::ERESTARTNOINTR);
+    }
+    let tid = match request.wanted {
+        0 => table.fresh_number()?,
+        wanted if table.is_free(wanted) => wanted,
+        _ => return Err(Errno::EEXIST),
+    };
+    let process = if has(CloneFlags::THREAD) {
+        maker.clone()
+    } else {
+        let actions = match () {
+            () if has(CloneFlags::SIGHAND) => maker.actions(),
+            () if has(CloneFlags::CLEAR_SIGHAND) => maker.actions().after_exec(),
+            () => maker.actions().fork(),
+        };
+        let process = Process::with_parts(tid, key, parts.limits, parts.account, actions);
+        process.inherit(maker);
+        let exit_signal = if has(CloneFlags::PARENT) {
+            maker.exit_signal().map_or(0, Signal::number).into()
+        } else {
+            request.exit_signal
+        };
+        process.set_exit_signal(exit_signal);
+        process
+    };
+    let child = Thread::born(tid, process.clone(), birth);
+    child.signals().inherit(thread.signals().mask(), alternate);
+    let resources = parts.resources;
+    let caller = Caller { key, pid: process.pid(), tid, ..Caller::clone(&resources.caller) };
+    child.set_resources(Some(Arc::new(Resources { caller: Arc::new(caller), ..resources })));
+    if has(CloneFlags::THREAD) {
+        table.insert_thread(maker.pid(), tid, child.clone());
+    } else {
+        let (parent, parent_thread) = parent_of(&table, thread, has(CloneFlags::PARENT));
+        table.insert(tid, process.clone(), child.clone(), parent, parent_thread);
+        table::publish_relations(&table, tid);
+    }
+    process.count_thread(true);
+    // A stop that began before the thread was there concerns it too.
+    if has(CloneFlags::THREAD) && maker.signals().is_stopped() {
+        child.attention().raise(Reasons::STOP);
+    }
+    Ok(child)
+}
+
+/// The new process's parent: its maker, or with `CLONE_PARENT` its maker's parent.
+fn parent_of(table: &table::Table, thread: &Thread, sibling: bool) -> (u32, u32) {
+    let pid = thread.process().pid();
+    match table.process(pid) {
+        Some(node) if sibling => (node.parent, node.parent_thread),
+        _ => (pid, thread.tid()),
+    }
+}
+
+fn start(thread: &Thread, child: Arc<Thread>, context: UserContext, request: &CloneRequest) {
+    let has = |flag| request.flags.contains(flag);
+    if has(CloneFlags::CHILD_CLEARTID) {
+        child.words().set_clear_child_tid(request.child_tid);
+    }
+    let start = Start { child_tid: if has(CloneFlags::CHILD_SETTID) { request.child_tid } else { 0 } };
+    spawn(child, context, start, thread.task().map_or(CpuSet::ALL, executor::TaskRef::affinity));
+}
+
+/// Makes the task that runs `thread`.
+pub fn spawn(thread: Arc<Thread>, context: UserContext, start: Start, affinity: CpuSet) {
+    let name = thread.name().get();
+    let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    let name = core::str::from_utf8(&name[..length]).unwrap_or("?");
+    let options = TaskOptions::new(name).key(thread.key()).affinity(affinity);
+    let local = thread.clone();
+    let task = executor::spawn(options, run(thread, context, start));
+    task.set_local(local);
+}

@@ -1,0 +1,184 @@
+//! The end of a thread, and of the process with its last one.
+//!
+//! ```text
+//!   user words     clear_child_tid, robust futexes       while the memory is still there
+//!   vfork          the parent goes on
+//!   descriptors    closed here, in the thread's own task: peers see EOF before wait(2) returns
+//!   memory, place  let go
+//!   last thread    children to their reaper, orphaned groups, controlling terminal,
+//!                  zombie or gone, SIGCHLD, the parent's waits
+//! ```
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::{Result, machine};
+use base::machine::Outcome;
+use executor::pollwait::{Events, Reason};
+
+use crate::futex;
+use crate::process::children::Change;
+use crate::process::ending::ExitStatus;
+use crate::process::registry::INIT;
+use crate::process::{Process, groups, session, table};
+use crate::signal::action::{ActionFlags, SIG_IGN};
+use crate::signal::child::child_info;
+use crate::signal::deliver::thread_left;
+use crate::signal::{SigInfo, Signal, send_to_process};
+use crate::thread::Thread;
+use crate::thread::clock::Share;
+use crate::mm::AddressSpace;
+use crate::user::write_u32;
+
+/// Takes the calling thread out of its process. Its task ends when this returns.
+pub async fn leave(thread: Arc<Thread>) {
+    let process = thread.process().clone();
+    release_memory(&thread).await;
+    if let Some(resources) = thread.resources() {
+        thread.set_resources(None);
+        resources.files.leave().await;
+    }
+    // Alone from here on there is no await, so that nobody on this CPU sees a step in between.
+    thread.clock().pause(Share::System);
+    process.usage().add(&thread.used());
+    if thread.tid() == process.pid() {
+        process.ending().leader_left(thread.exit_code());
+    }
+    let (last, pass_on) = {
+        let mut table = table::lock();
+        let last = table.remove_thread(process.pid(), thread.tid());
+        process.count_thread(false);
+        let heir = table.process(process.pid()).and_then(|node| node.threads.first().copied());
+        let pass_on = match heir {
+            Some(heir) if thread.has_children() => table.hand_over_children(process.pid(), thread.tid(), heir),
+            _ => Vec::new(),
+        };
+        (last, pass_on)
+    };
+    thread.release_costs();
+    for child in pass_on {
+        parent_died(child);
+    }
+    thread_left(&thread);
+    process.threads_source().wake_all(Events::IN, Reason::Data);
+    if last {
+        end(&process);
+    }
+}
+
+/// What exit(2) and execve(2) do before a thread lets go of its memory: the futex words that it left
+/// with the kernel, and the parent that vfork(2) made wait.
+pub async fn release_memory(thread: &Thread) {
+    let (clear_tid, robust) = thread.words().take();
+    if let Some(resources) = thread.resources() {
+        let space = &resources.space;
+        if robust != 0 {
+            futex::robust::release(space, robust, thread.tid()).await;
+        }
+        // Nobody else can see the word in a space that this thread has for itself.
+        if clear_tid != 0 && is_shared(thread, space) {
+            let _ = clear_word(space, clear_tid).await;
+        }
+    }
+    thread.complete_vfork();
+}
+
+/// Zeroes the word that the thread named, and wakes who joins the thread by it.
+///
+/// # Errors
+///
+/// `EFAULT` for a bad address, which is the program's own affair.
+async fn clear_word(space: &Arc<AddressSpace>, address: u64) -> Result<()> {
+    write_u32(&**space, address, 0).await?;
+    futex::wake_at(space, address).await;
+    Ok(())
+}
+
+/// Whether another thread may look at this thread's memory.
+fn is_shared(thread: &Thread, space: &Arc<AddressSpace>) -> bool {
+    // Each user has one reference in its resources and one in the caller that is part of them.
+    const OWN_REFERENCES: usize = 2;
+    thread.process().live_threads() > 1 || Arc::strong_count(space) > OWN_REFERENCES
+}
+
+/// The last thread is gone.
+fn end(process: &Arc<Process>) {
+    let status = process.ending().finish();
+    if process.pid() == INIT {
+        machine().power_off(Outcome::Exit(status.to_shell_status()));
+    }
+    process.report().clear();
+    if process.is_session_leader() {
+        session::leader_exits(process);
+    }
+    let adopted = {
+        let mut table = table::lock();
+        let adopted = table.orphan(process.pid());
+        for child in &adopted {
+            table::publish_relations(&table, child.child);
+        }
+        adopted
+    };
+    groups::orphaned_by(process);
+    for child in adopted {
+        parent_died(child.child);
+        if let Some(orphan) = table::find_process(child.child) {
+            orphan.set_exit_signal(Signal::SIGCHLD.number().into());
+            groups::orphaned_by_adoption(process, &orphan);
+            if child.zombie {
+                tell_parent(&orphan);
+            }
+        }
+    }
+    become_zombie(process);
+}
+
+/// `PR_SET_PDEATHSIG`: the thread that made `child` has ended.
+fn parent_died(child: u32) {
+    let Some(process) = table::find_process(child) else { return };
+    let signals = table::threads_of(&process).into_iter().filter_map(|thread| thread.parent_death_signal());
+    for signal in signals {
+        // A real-time signal that finds no room is lost, as on Linux.
+        let _ = send_to_process(&process, SigInfo::kernel(signal));
+    }
+}
+
+/// The two steps in which a process becomes a zombie: whoever looks between them waits for the second,
+/// so that the signal is never late and never early.
+fn become_zombie(process: &Arc<Process>) {
+    if let Some(node) = table::lock().process_mut(process.pid()) {
+        node.zombie = true;
+    }
+    tell_parent(process);
+}
+
+/// Tells the parent that `child` is a zombie, or takes the zombie away when the parent does not care.
+fn tell_parent(child: &Arc<Process>) {
+    let parent = table::find_process(child.parent());
+    let mut ignored = false;
+    if let (Some(parent), Some(signal)) = (&parent, child.exit_signal()) {
+        let action = parent.actions().get(Signal::SIGCHLD);
+        let nobody_waits = signal == Signal::SIGCHLD
+            && (action.handler == SIG_IGN || action.flags.contains(ActionFlags::NOCLDWAIT));
+        if !(signal == Signal::SIGCHLD && action.handler == SIG_IGN) {
+            let status = child.ending().status().unwrap_or(ExitStatus::Code(0));
+            let (code, number) = Change::Ended(status).to_siginfo();
+            let info = SigInfo { signal, ..child_info(child, code, number) };
+            // A standard signal always finds its place.
+            let _ = send_to_process(parent, info);
+        }
+        ignored = nobody_waits;
+    }
+    {
+        let mut table = table::lock();
+        if let Some(node) = table.process_mut(child.pid()) {
+            node.reported = true;
+        }
+        if ignored || parent.is_none() {
+            drop(table.reap(child.pid()));
+        }
+    }
+    if let Some(parent) = parent {
+        parent.children_source().wake_all(Events::IN, Reason::Data);
+    }
+}

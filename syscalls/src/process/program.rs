@@ -1,0 +1,70 @@
+//! What a process executes, as `/proc` and core-dump rules see it.
+
+use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use base::sync::{LockClass, SpinLock};
+use fs::vfs::Path;
+
+/// `SUID_DUMP_USER`: the process may be looked into by its user.
+pub const DUMPABLE: u32 = 1;
+/// `SUID_DUMP_DISABLE`: only by the privileged.
+pub const NOT_DUMPABLE: u32 = 0;
+
+/// The program of a process.
+pub struct Program {
+    file: SpinLock<Option<Path>>,
+    dumpable: AtomicU32,
+    /// Its user was over `RLIMIT_NPROC` when it took its id: execve(2) answers `EAGAIN`.
+    over_limit: AtomicBool,
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Program {
+            file: SpinLock::new(LockClass::Process, None),
+            dumpable: AtomicU32::new(DUMPABLE),
+            over_limit: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Program {
+    /// The file it executes: `/proc/<pid>/exe`.
+    #[must_use]
+    pub fn file(&self) -> Option<Path> {
+        self.file.lock().clone()
+    }
+
+    /// It executes another file now.
+    pub(crate) fn set_file(&self, file: Option<Path>) {
+        let before = core::mem::replace(&mut *self.file.lock(), file);
+        drop(before);
+    }
+
+    /// `PR_GET_DUMPABLE`.
+    #[must_use]
+    pub fn dumpable(&self) -> u32 {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_DUMPABLE`, and what exec and changes of credentials make of it.
+    pub(crate) fn set_dumpable(&self, dumpable: u32) {
+        self.dumpable.store(dumpable, Ordering::Relaxed);
+    }
+
+    /// Notes whether the user has more threads than allowed.
+    pub(crate) fn set_over_limit(&self, over: bool) {
+        self.over_limit.store(over, Ordering::Relaxed);
+    }
+
+    /// Whether it was noted.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.over_limit.load(Ordering::Relaxed)
+    }
+
+    /// What a forked process starts with.
+    pub(super) fn inherit(&self, parent: &Program) {
+        self.set_file(parent.file());
+        self.set_dumpable(parent.dumpable());
+        self.set_over_limit(parent.is_over_limit());
+    }
+}
