@@ -110,6 +110,14 @@ pub struct UserBuffer<'m> {
     access: Access,
 }
 
+/// A position in a [`UserBuffer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    current: (usize, usize),
+    moved: usize,
+    remaining: usize,
+}
+
 enum Segments {
     One(Segment),
     Many(Vec<Segment>),
@@ -168,6 +176,17 @@ impl<'m> UserBuffer<'m> {
     /// Moves no more than `length` further bytes: for limits such as a file's end.
     pub fn truncate(&mut self, length: usize) {
         self.remaining = self.remaining.min(length);
+    }
+
+    /// The position now, for [`UserBuffer::rewind`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { current: self.current, moved: self.moved, remaining: self.remaining }
+    }
+
+    /// Goes back to `mark`: a message whose copy came up short consumes nothing.
+    pub fn rewind(&mut self, mark: Mark) {
+        (self.current, self.moved, self.remaining) = (mark.current, mark.moved, mark.remaining);
     }
 
     /// Copies `bytes` to the program. Short when the buffer is full or a page is missing.

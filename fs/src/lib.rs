@@ -18,7 +18,6 @@
 extern crate alloc;
 
 pub mod file;
-pub mod interim;
 pub mod lock;
 pub mod pipe;
 pub mod signal;

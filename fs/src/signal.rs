@@ -4,7 +4,7 @@ use base::caller::Caller;
 use base::sync::Once;
 
 use crate::file::{FileOwner, OpenFile};
-use crate::interim::pollwait::Events;
+use executor::pollwait::Events;
 
 /// Linux's number of the signal for a write that nobody will read.
 pub const SIGPIPE: u32 = 13;

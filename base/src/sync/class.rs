@@ -21,6 +21,7 @@ pub enum LockClass {
     FsContext,
     Mount,
     MountPlace,
+    Rename,
     Dentry,
     DentryPlace,
     DentryCache,

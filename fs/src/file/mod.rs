@@ -18,6 +18,7 @@ mod rights;
 mod slots;
 mod table;
 mod transfer;
+mod user;
 
 pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
 pub use mapping::{Mappable, Mapping, MappingObserver};
@@ -26,3 +27,4 @@ pub use ops::{ALWAYS_READY, FileOps, Io, Sources, Whence};
 pub use rights::FdRights;
 pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
 pub use transfer::MAX_TRANSFER;
+pub use user::{get_user, put_user};

@@ -7,7 +7,7 @@ use base::charge::Charge;
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
-use crate::interim::lock::Mutex;
+use executor::lock::Mutex;
 
 use super::flags::{AccessMode, IoFlags, OpenFlags};
 use super::ops::{FileOps, Io, Whence};

@@ -8,7 +8,7 @@ use core::fmt;
 use base::caller::Caller;
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
-use crate::interim::pollwait::{Events, WaitSource};
+use executor::pollwait::{Events, WaitSource};
 
 use super::flags::{IoFlags, OpenFlags};
 use super::mapping::Mappable;

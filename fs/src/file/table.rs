@@ -192,7 +192,7 @@ impl FdTable {
             for file in batch {
                 self.flush(&file);
             }
-            crate::interim::yield_point().await;
+            executor::yield_point().await;
         }
     }
 
@@ -392,7 +392,7 @@ impl FdTable {
                 self.flush(&entry.file);
                 closed += 1;
                 if closed % CLOSE_BATCH == 0 {
-                    crate::interim::yield_point().await;
+                    executor::yield_point().await;
                 }
             }
         }

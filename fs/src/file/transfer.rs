@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use base::caller::{Caller, Resource};
 use base::memory::{Access, KernelBytes, UserBuffer};
 use base::{Errno, Result};
-use crate::interim::pollwait::{Events, Reason, Wait, WaitSource};
+use executor::pollwait::{Events, Reason, Wait, WaitSource};
 
 use super::flags::{AccessMode, IoFlags};
 use super::open_file::OpenFile;
@@ -184,7 +184,7 @@ impl OpenFile {
             let error = match outcome {
                 // A positioned file may hand out long reads piece by piece; a stream says all it has at once.
                 Ok(got) if positioned && got > 0 && !buffer.is_empty() => {
-                    crate::interim::yield_point().await;
+                    executor::yield_point().await;
                     continue;
                 }
                 Ok(got) => return Ok(if positioned { buffer.moved() - start } else { got.max(buffer.moved() - start) }),
@@ -247,7 +247,7 @@ impl OpenFile {
             io.position = io.position.saturating_add(step as u64);
             let error = match outcome {
                 Ok(done) if done > 0 && ops.writes_all() && !buffer.is_empty() => {
-                    crate::interim::yield_point().await;
+                    executor::yield_point().await;
                     continue;
                 }
                 Ok(done) => return Ok(done.max(buffer.moved() - start)),
@@ -274,7 +274,7 @@ impl OpenFile {
         buffer: &mut UserBuffer<'_>,
         error: Errno,
         moved: usize,
-        source: Option<(&alloc::sync::Arc<WaitSource>, crate::interim::pollwait::Seq)>,
+        source: Option<(&alloc::sync::Arc<WaitSource>, executor::pollwait::Seq)>,
         events: Events,
         interrupted: &mut bool,
     ) -> Next {
@@ -296,7 +296,7 @@ impl OpenFile {
             Errno::EAGAIN => match source {
                 Some((source, seen)) => {
                     // What came together with a signal is delivered all the same: one more attempt.
-                    *interrupted = source.wait(seen, Wait::interruptible().on(events)).await == Reason::Signal;
+                    *interrupted = source.wait(seen, Wait::interruptible().events(events)).await == Reason::Signal;
                     Next::Again
                 }
                 None => match self.ops().load(io) {

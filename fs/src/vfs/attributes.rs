@@ -1,11 +1,16 @@
-//! Attributes: chmod, chown, utimensat, and what writing does to them.
+//! Attributes: chmod, chown, utimensat, access, and what writing does to them.
 
 use alloc::sync::Arc;
 
-use base::caller::{Caller, Capabilities};
+use base::caller::{Caller, Capabilities, Credentials};
+use base::{Errno, Result};
 
+use super::events::{self, EventMask};
 use super::inode::{Attributes, Inode};
-use super::metadata::Timestamp;
+use super::metadata::{FileType, Timestamp, mode};
+use super::mount::MountFlags;
+use super::path::Path;
+use super::permission::{Permission, owner_or_capable, permission};
 
 /// The content of `inode` is about to change: set-id bits go unless the caller may keep them. The times are the
 /// file system's own business.
@@ -18,4 +23,126 @@ pub(crate) fn content_changes(caller: &Caller, inode: &Arc<dyn Inode>) {
     let attributes = Attributes { mode: Some(mode), changed: Some(Timestamp::now()), ..Attributes::default() };
     // A file system without modes has no set-id bits either.
     let _ = inode.set_attributes(&attributes);
+}
+
+/// `chmod(2)` of the file at `path`.
+///
+/// # Errors
+///
+/// `EROFS`; `EPERM` for anybody but the owner; what the file system says.
+pub fn chmod(caller: &Caller, path: &Path, wanted: u32) -> Result<()> {
+    path.mount.require_writable()?;
+    let metadata = path.inode().metadata();
+    if metadata.kind == FileType::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !owner_or_capable(caller, &metadata) {
+        return Err(Errno::EPERM);
+    }
+    let mut new_mode = wanted & mode::ALL;
+    let credentials = &caller.credentials;
+    if !credentials.in_group(metadata.gid) && !credentials.capable(Capabilities::FSETID) {
+        new_mode &= !mode::SETGID;
+    }
+    let now = Timestamp::now();
+    path.inode().set_attributes(&Attributes { mode: Some(new_mode), changed: Some(now), ..Attributes::default() })?;
+    events::at(EventMask::ATTRIB, &path.dentry);
+    Ok(())
+}
+
+/// `chown(2)` of the file at `path`; `None` leaves an id. Set-id bits of anything but a directory go.
+///
+/// # Errors
+///
+/// `EROFS`; `EPERM` when the caller may not give it to that owner or group; what the file system says.
+pub fn chown(caller: &Caller, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    path.mount.require_writable()?;
+    let metadata = path.inode().metadata();
+    let credentials = &caller.credentials;
+    if !credentials.capable(Capabilities::CHOWN) {
+        let owns = credentials.fsuid == metadata.uid;
+        let uid_allowed = uid.is_none_or(|uid| owns && uid == metadata.uid);
+        let gid_allowed = gid.is_none_or(|gid| owns && (gid == metadata.gid || credentials.in_group(gid)));
+        if !uid_allowed || !gid_allowed {
+            return Err(Errno::EPERM);
+        }
+    }
+    let changed = Some(Timestamp::now());
+    let mode = metadata.mode_without_set_id();
+    path.inode().set_attributes(&Attributes { mode, uid, gid, changed, ..Attributes::default() })?;
+    events::at(EventMask::ATTRIB, &path.dentry);
+    Ok(())
+}
+
+/// What `utimensat(2)` does with one of the two times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// `UTIME_OMIT`.
+    Keep,
+    /// `UTIME_NOW`.
+    Now,
+    /// This very time.
+    To(Timestamp),
+}
+
+/// `utimensat(2)` of the file at `path`.
+///
+/// # Errors
+///
+/// `EROFS`; `EACCES` when both are "now" and the caller may not write; `EPERM` otherwise for anybody but the
+/// owner.
+pub fn set_times(caller: &Caller, path: &Path, accessed: SetTime, modified: SetTime) -> Result<()> {
+    path.mount.require_writable()?;
+    let metadata = path.inode().metadata();
+    if !owner_or_capable(caller, &metadata) {
+        if accessed != SetTime::Now || modified != SetTime::Now {
+            return Err(Errno::EPERM);
+        }
+        permission(&caller.credentials, &metadata, Permission::WRITE)?;
+    }
+    let now = Timestamp::now();
+    let time = |set: SetTime| match set {
+        SetTime::Keep => None,
+        SetTime::Now => Some(now),
+        SetTime::To(time) => Some(time),
+    };
+    path.inode().set_attributes(&Attributes {
+        accessed: time(accessed),
+        modified: time(modified),
+        changed: Some(now),
+        ..Attributes::default()
+    })?;
+    events::at(EventMask::ATTRIB, &path.dentry);
+    Ok(())
+}
+
+/// `faccessat2(2)` of the file at `path`. With `effective`, the effective ids decide, otherwise the real ones.
+///
+/// # Errors
+///
+/// `EACCES`; `EROFS` to write what can't be written for anybody.
+pub fn access(caller: &Caller, path: &Path, wanted: Permission, effective: bool) -> Result<()> {
+    let metadata = path.inode().metadata();
+    let regular = metadata.kind == FileType::Regular;
+    let noexec = path.mount.flags().contains(MountFlags::NOEXEC);
+    if wanted.contains(Permission::EXECUTE) && regular && noexec {
+        return Err(Errno::EACCES);
+    }
+    let credentials = &caller.credentials;
+    if effective {
+        permission(credentials, &metadata, wanted)?;
+    } else {
+        permission(&real_credentials(credentials), &metadata, wanted)?;
+    }
+    let special = !matches!(metadata.kind, FileType::Regular | FileType::Directory | FileType::Symlink);
+    if wanted.contains(Permission::WRITE) && !special {
+        path.mount.require_writable()?;
+    }
+    Ok(())
+}
+
+/// Credentials for `access(2)`: the real ids, with root's capabilities only for a real root.
+fn real_credentials(credentials: &Credentials) -> Credentials {
+    let effective = if credentials.uid == 0 { credentials.permitted } else { Capabilities::empty() };
+    Credentials { fsuid: credentials.uid, fsgid: credentials.gid, effective, ..credentials.clone() }
 }

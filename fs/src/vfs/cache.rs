@@ -36,6 +36,9 @@ pub fn cached() -> usize {
 
 /// A parent has just cached `dentry`. Called without locks.
 pub(super) fn added(dentry: &Arc<Dentry>) {
+    if dentry.in_ring.swap(true, Ordering::Relaxed) {
+        return;
+    }
     let mut ring = RING.lock();
     ring.push_back(Arc::downgrade(dentry));
     let excess = ring.len().saturating_sub(CACHED_MAX);
@@ -56,8 +59,16 @@ fn advance(steps: usize) {
     }
 }
 
-/// Takes an entry that nobody uses out of its parent. False when it is to stay.
+/// Takes an entry that nobody uses out of its parent. False when it is to stay in the ring.
 fn try_evict(dentry: &Arc<Dentry>) -> bool {
+    let gone = is_gone(dentry);
+    if gone {
+        dentry.in_ring.store(false, Ordering::Relaxed);
+    }
+    gone
+}
+
+fn is_gone(dentry: &Arc<Dentry>) -> bool {
     if dentry.referenced.swap(false, Ordering::Relaxed) || dentry.is_mount_point() {
         return false;
     }

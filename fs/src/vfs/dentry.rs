@@ -17,7 +17,7 @@ use super::inode::Inode;
 pub type Name = Arc<[u8]>;
 
 /// The cached entries of one directory.
-pub type Children = BTreeMap<Name, Arc<Dentry>>;
+pub(super) type Children = BTreeMap<Name, Arc<Dentry>>;
 
 /// One name of the tree.
 pub struct Dentry {
@@ -30,6 +30,8 @@ pub struct Dentry {
     mounts: AtomicU32,
     /// Looked up since the cache's hand last passed.
     pub(super) referenced: AtomicBool,
+    /// The cache's ring knows it.
+    pub(super) in_ring: AtomicBool,
 }
 
 struct Place {
@@ -58,6 +60,7 @@ impl Dentry {
             deleted: AtomicBool::new(false),
             mounts: AtomicU32::new(0),
             referenced: AtomicBool::new(true),
+            in_ring: AtomicBool::new(false),
         })
     }
 
@@ -173,6 +176,6 @@ impl Drop for Dentry {
 
 /// A name as a map key.
 #[must_use]
-pub fn name(bytes: &[u8]) -> Name {
+pub(super) fn name(bytes: &[u8]) -> Name {
     Arc::from(Box::from(bytes))
 }

@@ -15,19 +15,26 @@ pub mod cache;
 mod anonymous;
 mod attributes;
 mod context;
+mod create;
 mod dentry;
+pub mod device;
 pub mod events;
 mod inode;
 mod metadata;
 mod mount;
+mod open;
 mod path;
 mod permission;
+mod remove;
+mod rename;
 mod state;
 mod walk;
 
 pub use anonymous::{AnonymousInode, anonymous_path, anonymous_place};
 pub(crate) use attributes::content_changes;
+pub use attributes::{SetTime, access, chmod, chown, set_times};
 pub use context::FsContext;
+pub use create::{link, make_socket, mkdir, mknod, symlink};
 pub use dentry::{Dentry, Name};
 pub use inode::{
     AllocateMode, Attributes, DeviceNumber, DirSink, FileSystem, FsStatistics, Inode, LinkTarget, NAME_MAX,
@@ -35,7 +42,10 @@ pub use inode::{
 };
 pub use metadata::{FileType, Metadata, Timestamp, mode};
 pub use mount::{MOUNTS_MAX, Mount, MountFlags, Namespace, SuperBlock};
+pub use open::{Executable, OpenHow, open, open_at, open_executable};
 pub use path::{Path, PathText};
 pub use permission::{Permission, owner_or_capable, permission};
+pub use remove::{rmdir, unlink};
+pub use rename::rename;
 pub use state::InodeState;
 pub use walk::{LINKS_MAX, Last, Parent, Start, Subject, WalkFlags, resolve, resolve_parent};

@@ -58,7 +58,7 @@ pub fn owner_or_capable(caller: &Caller, file: &Metadata) -> bool {
 /// # Errors
 ///
 /// `EACCES`; `EPERM` for the sticky bit.
-pub fn may_delete(caller: &Caller, directory: &Metadata, victim: &Metadata) -> Result<()> {
+pub(super) fn may_delete(caller: &Caller, directory: &Metadata, victim: &Metadata) -> Result<()> {
     permission(&caller.credentials, directory, Permission::WRITE | Permission::EXECUTE)?;
     let credentials = &caller.credentials;
     let protected = directory.mode & mode::STICKY != 0
@@ -71,7 +71,7 @@ pub fn may_delete(caller: &Caller, directory: &Metadata, victim: &Metadata) -> R
 /// Group and mode of a new inode in `directory`: a directory with the set-group-id bit gives its group on,
 /// and the bit to directories. An unprivileged maker outside that group loses the bit on an executable.
 #[must_use]
-pub fn inherit(caller: &Caller, directory: &Metadata, kind: FileType, mode: u32) -> (u32, u32) {
+pub(super) fn inherit(caller: &Caller, directory: &Metadata, kind: FileType, mode: u32) -> (u32, u32) {
     let credentials = &caller.credentials;
     if directory.mode & mode::SETGID == 0 {
         return (credentials.fsgid, mode);

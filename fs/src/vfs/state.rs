@@ -6,7 +6,7 @@ use alloc::sync::{Arc, Weak};
 use base::sync::atomic::{AtomicI32, Ordering};
 use base::sync::{LockClass, Once, SpinLock};
 use base::{Errno, Result};
-use crate::interim::lock::Mutex;
+use executor::lock::Mutex;
 
 use crate::lock::FileLocks;
 use crate::pipe::Pipe;

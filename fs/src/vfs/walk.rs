@@ -10,7 +10,7 @@ use base::{Errno, Result};
 
 use super::cache;
 use super::context::FsContext;
-use super::dentry::{self, Dentry};
+use super::dentry::{self, Children, Dentry};
 use super::inode::{LinkTarget, NAME_MAX};
 use super::metadata::FileType;
 use super::mount::MountFlags;
@@ -131,6 +131,9 @@ impl<'a> Walker<'a> {
 
     /// Walks all but the last component.
     pub(super) fn to_parent(&mut self) -> Result<Parent> {
+        if self.links > LINKS_MAX {
+            return Err(Errno::ELOOP);
+        }
         loop {
             self.skip_slashes();
             if self.done == self.text.len() {
@@ -181,7 +184,7 @@ impl<'a> Walker<'a> {
 
     /// Takes the last component of `parent`, which [`to_parent`](Walker::to_parent) gave. `None` when it is a
     /// link that was followed: walk on.
-    fn finish(&mut self, parent: &Parent) -> Result<Option<Path>> {
+    pub(super) fn finish(&mut self, parent: &Parent) -> Result<Option<Path>> {
         let must_be_directory = parent.trailing_slash || self.flags.contains(WalkFlags::DIRECTORY);
         match &parent.last {
             Last::Root | Last::Dot => {}
@@ -203,6 +206,14 @@ impl<'a> Walker<'a> {
             return Err(Errno::ENOTDIR);
         }
         Ok(Some(self.at.clone()))
+    }
+
+    /// Looks at the last component `name` once more: it was missing, and has been made by somebody else.
+    pub(super) fn retry(&mut self, name: &[u8]) {
+        // Counts as a link, so that two who race for ever don't.
+        self.links += 1;
+        self.text = Cow::Owned(name.to_vec());
+        self.done = 0;
     }
 
     fn skip_slashes(&mut self) {
@@ -326,39 +337,33 @@ impl<'a> Walker<'a> {
 ///
 /// What the file system says, but `ENOENT`.
 pub(super) fn lookup(dir: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>> {
-    let inode = dir.inode();
-    if inode.dynamic() {
-        let found = absent_is_none(inode.lookup(name))?;
+    if dir.inode().dynamic() {
+        let found = absent_is_none(dir.inode().lookup(name))?;
         return Ok(Dentry::new(dir, dentry::name(name), found));
     }
     let mut children = dir.children();
-    let (found, fresh) = lookup_locked(dir, &mut children, name)?;
-    drop(children);
-    if fresh {
-        cache::added(&found);
-    }
-    Ok(found)
-}
-
-/// As [`lookup`] for a caller that holds the directory's entries. True with an entry that was not cached
-/// before: tell [`cache::added`] once the lock is released.
-pub(super) fn lookup_locked(
-    dir: &Arc<Dentry>,
-    children: &mut super::dentry::Children,
-    name: &[u8],
-) -> Result<(Arc<Dentry>, bool)> {
     if let Some(cached) = children.get(name) {
         cached.referenced.store(true, Ordering::Relaxed);
-        return Ok((cached.clone(), false));
+        return Ok(cached.clone());
+    }
+    let fresh = peek(dir, &children, name)?;
+    if dir.is_deleted() {
+        return Ok(fresh);
+    }
+    children.insert(fresh.name(), fresh.clone());
+    drop(children);
+    cache::added(&fresh);
+    Ok(fresh)
+}
+
+/// As [`lookup`] for a caller that holds the directory's entries and is about to change them: what is not
+/// cached yet does not become so.
+pub(super) fn peek(dir: &Arc<Dentry>, children: &Children, name: &[u8]) -> Result<Arc<Dentry>> {
+    if let Some(cached) = children.get(name) {
+        return Ok(cached.clone());
     }
     let found = if dir.is_deleted() { None } else { absent_is_none(dir.inode().lookup(name))? };
-    let name = dentry::name(name);
-    let fresh = Dentry::new(dir, name.clone(), found);
-    if dir.is_deleted() {
-        return Ok((fresh, false));
-    }
-    children.insert(name, fresh.clone());
-    Ok((fresh, true))
+    Ok(Dentry::new(dir, dentry::name(name), found))
 }
 
 fn absent_is_none<T>(result: Result<T>) -> Result<Option<T>> {

@@ -1,0 +1,93 @@
+//! Names that go: unlink and rmdir.
+
+use alloc::sync::Arc;
+
+use base::{Errno, Result};
+
+use super::dentry::{Children, Dentry};
+use super::events::{self, EventMask};
+use super::path::Path;
+use super::permission::may_delete;
+use super::walk::{Last, Start, Subject, peek, resolve_parent};
+
+/// `unlinkat(2)` without `AT_REMOVEDIR`.
+///
+/// # Errors
+///
+/// `ENOENT`; `EISDIR` for a directory; `ENOTDIR` for a slash behind anything else; `EACCES`, `EPERM` (sticky),
+/// `EROFS`; `EBUSY` when something is mounted there; and those of the walk.
+pub fn unlink(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> {
+    let parent = resolve_parent(subject, start, path)?;
+    let Last::Name(name) = &parent.last else { return Err(Errno::EISDIR) };
+    let dir = &parent.dir;
+    dir.mount.require_writable()?;
+    let mut children = dir.dentry.children();
+    let victim = existing(dir, &children, name)?;
+    let metadata = victim.inode().metadata();
+    if parent.trailing_slash {
+        return Err(if metadata.is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
+    }
+    may_delete(subject.caller, &dir.inode().metadata(), &metadata)?;
+    if metadata.is_directory() {
+        return Err(Errno::EISDIR);
+    }
+    if victim.is_mount_point() {
+        return Err(Errno::EBUSY);
+    }
+    dir.inode().unlink(name)?;
+    victim.mark_deleted();
+    let cached = children.remove(name.as_slice());
+    drop(children);
+    drop(cached);
+    events::entry(EventMask::DELETE, dir.inode(), name, 0);
+    let gone = victim.inode().metadata().links == 0;
+    events::itself(if gone { EventMask::ATTRIB | EventMask::DELETE_SELF } else { EventMask::ATTRIB }, victim.inode());
+    Ok(())
+}
+
+/// `rmdir(2)`, `unlinkat(2)` with `AT_REMOVEDIR`.
+///
+/// # Errors
+///
+/// `ENOTEMPTY` (also for `..`), `EINVAL` for `.`, `EBUSY` for `/` and for a mount point; `ENOTDIR`; else as
+/// [`unlink`].
+pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> {
+    let parent = resolve_parent(subject, start, path)?;
+    let name = match &parent.last {
+        Last::Name(name) => name,
+        Last::DotDot => return Err(Errno::ENOTEMPTY),
+        Last::Dot => return Err(Errno::EINVAL),
+        Last::Root => return Err(Errno::EBUSY),
+    };
+    let dir = &parent.dir;
+    dir.mount.require_writable()?;
+    let mut children = dir.dentry.children();
+    let victim = existing(dir, &children, name)?;
+    let metadata = victim.inode().metadata();
+    may_delete(subject.caller, &dir.inode().metadata(), &metadata)?;
+    if !metadata.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    if victim.is_mount_point() {
+        return Err(Errno::EBUSY);
+    }
+    let orphans = {
+        // Nobody makes an entry in it between the look whether it is empty and its end.
+        let mut inside = victim.children_nested();
+        dir.inode().rmdir(name)?;
+        victim.mark_deleted();
+        core::mem::take(&mut *inside)
+    };
+    let cached = children.remove(name.as_slice());
+    drop(children);
+    drop((cached, orphans));
+    events::entry(EventMask::DELETE | EventMask::ISDIR, dir.inode(), name, 0);
+    events::itself(EventMask::DELETE_SELF, victim.inode());
+    Ok(())
+}
+
+/// The positive entry `name` of `dir`, whose entries the caller holds.
+pub(super) fn existing(dir: &Path, children: &Children, name: &[u8]) -> Result<Arc<Dentry>> {
+    let dentry = peek(&dir.dentry, children, name)?;
+    if dentry.found().is_some() { Ok(dentry) } else { Err(Errno::ENOENT) }
+}
