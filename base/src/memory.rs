@@ -189,6 +189,15 @@ impl<'m> UserBuffer<'m> {
         (self.current, self.moved, self.remaining) = (mark.current, mark.moved, mark.remaining);
     }
 
+    /// Runs `step` on no more than `length` of the bytes that are left.
+    pub fn within<R>(&mut self, length: usize, step: impl FnOnce(&mut Self) -> R) -> R {
+        let held_back = self.remaining.saturating_sub(length);
+        self.remaining -= held_back;
+        let result = step(self);
+        self.remaining += held_back;
+        result
+    }
+
     /// Copies `bytes` to the program. Short when the buffer is full or a page is missing.
     ///
     /// # Errors

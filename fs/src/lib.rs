@@ -21,5 +21,8 @@ pub mod file;
 pub mod lock;
 pub mod pipe;
 pub mod signal;
+#[cfg(test)]
+mod testing;
+pub mod tmpfs;
 pub mod tty;
 pub mod vfs;

@@ -26,6 +26,7 @@ pub enum LockClass {
     DentryPlace,
     DentryCache,
     Inode,
+    InodeAttributes,
     PageCache,
     FileLock,
     File,

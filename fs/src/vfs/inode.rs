@@ -190,12 +190,12 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EPERM)
     }
 
-    /// Makes a regular file without a name: `O_TMPFILE`.
+    /// Makes a regular file without a name: `O_TMPFILE`. Unless `linkable`, it never gets one.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` when the file system has none.
-    fn create_unnamed(&self, _new: &NewInode<'_>) -> Result<Arc<dyn Inode>> {
+    fn create_unnamed(&self, _new: &NewInode<'_>, _linkable: bool) -> Result<Arc<dyn Inode>> {
         Err(Errno::EOPNOTSUPP)
     }
 

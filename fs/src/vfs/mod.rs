@@ -22,9 +22,11 @@ pub mod events;
 mod inode;
 mod metadata;
 mod mount;
+mod mounting;
 mod open;
 mod path;
 mod permission;
+mod registry;
 mod remove;
 mod rename;
 mod state;
@@ -42,9 +44,13 @@ pub use inode::{
 };
 pub use metadata::{FileType, Metadata, Timestamp, mode};
 pub use mount::{MOUNTS_MAX, Mount, MountFlags, Namespace, SuperBlock};
+pub use mounting::{
+    UnmountFlags, change_directory, change_directory_to, change_root, mount, ms, unmount,
+};
 pub use open::{Executable, OpenHow, open, open_at, open_executable};
 pub use path::{Path, PathText};
 pub use permission::{Permission, owner_or_capable, permission};
+pub use registry::{FileSystemType, MountFn, file_system_type, file_system_types, register};
 pub use remove::{rmdir, unlink};
 pub use rename::rename;
 pub use state::InodeState;

@@ -272,6 +272,35 @@ impl Namespace {
         Ok(())
     }
 
+    /// Moves `mount` to another place: `MS_MOVE`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::attach`]; `ENOTDIR` when one of the two is a directory and the other is not.
+    pub fn relocate(&self, mount: &Arc<Mount>, place: Path) -> Result<()> {
+        let wanted = mount.root.inode().metadata().is_directory();
+        if place.inode().metadata().is_directory() != wanted {
+            return Err(Errno::ENOTDIR);
+        }
+        let old = {
+            let mut mounts = self.mounts.lock();
+            let new_key = key(&place);
+            if mounts.by_place.contains_key(&new_key) {
+                return Err(Errno::EBUSY);
+            }
+            place.dentry.count_mounts(true);
+            mounts.by_place.insert(new_key, mount.clone());
+            let old = mount.place.lock().replace(place);
+            if let Some(old) = &old {
+                mounts.by_place.remove(&key(old));
+                old.dentry.count_mounts(false);
+            }
+            old
+        };
+        drop(old);
+        Ok(())
+    }
+
     /// Takes `mount` off its place. With `lazy`, whatever is mounted below goes as well, and those who use it
     /// go on until they are done.
     ///

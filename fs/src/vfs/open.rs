@@ -217,7 +217,7 @@ fn open_unnamed(
     let masked = how.mode & !subject.fs.umask();
     let (gid, mode) = inherit(caller, &directory, FileType::Regular, masked);
     let new = NewInode { kind: NewKind::Regular, mode, uid: caller.credentials.fsuid, gid };
-    let inode = dir.inode().create_unnamed(&new)?;
+    let inode = dir.inode().create_unnamed(&new, !how.flags.contains(OpenFlags::EXCL))?;
     let title = alloc::format!("#{}", inode.metadata().ino);
     let dentry = super::dentry::Dentry::new(&dir.dentry, super::dentry::name(title.as_bytes()), Some(inode.clone()));
     dentry.mark_deleted();
