@@ -182,6 +182,11 @@ pub(super) fn free_run(first: u64, pages: usize) {
     HEAP.fetch_sub(pages, Ordering::Relaxed);
 }
 
+/// True when about `pages` frames are free: not worth trying to get them one by one otherwise.
+pub(super) fn may_have(pages: usize) -> bool {
+    FREE.load(Ordering::Relaxed) >= pages
+}
+
 /// Takes a single frame for a page table of the kernel or its stacks, which are never given back.
 pub(super) fn allocate_for_kernel() -> Option<u64> {
     take_one().map(|number| {

@@ -9,13 +9,13 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 
-use base::buddy::FrameEntry;
+use base::buddy::{FrameEntry, MAX_ORDER};
 use base::frame::PAGE_SIZE;
 use base::slab::{Blocks, Chain, SIZES, Slabs, batch, class_of};
 use base::sync::atomic::{AtomicIsize, Ordering};
 use base::sync::{CachePadded, MAX_CPUS, PerCpu};
 
-use super::{frames, physmap};
+use super::{frames, physmap, scattered};
 use crate::arch::cpu_area::CpuArea;
 
 #[derive(Debug)]
@@ -146,7 +146,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             Some(class) => unsafe { this_cpu().free(class, object) },
             None => {
                 this_cpu().count(-((pages(layout) * PAGE_SIZE) as isize));
-                frames::free_run(physmap::frame_number(object), pages(layout));
+                free_large(object, pages(layout));
             }
         }
     }
@@ -170,19 +170,30 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 }
 
+/// Whole frames: a row of them if there is one, else as many single ones.
 #[cold]
 fn allocate_large(pages: usize) -> *mut u8 {
-    if pages > 1 << base::buddy::MAX_ORDER {
-        return null_mut();
+    let in_a_row = pages <= 1 << MAX_ORDER;
+    let row = if in_a_row { frames::allocate_run(pages) } else { None };
+    let mut object = row.map_or(null_mut(), physmap::frame_pointer);
+    if object.is_null() && frames::may_have(pages) {
+        object = scattered::allocate(pages);
     }
-    match frames::allocate_run(pages)
-        .or_else(|| if frames::reclaim() { frames::allocate_run(pages) } else { None })
-    {
-        Some(number) => {
-            this_cpu().count((pages * PAGE_SIZE) as isize);
-            physmap::frame_pointer(number)
-        }
-        None => null_mut(),
+    if object.is_null() && frames::reclaim() && frames::may_have(pages) {
+        object = scattered::allocate(pages);
+    }
+    if !object.is_null() {
+        this_cpu().count((pages * PAGE_SIZE) as isize);
+    }
+    object
+}
+
+#[cold]
+fn free_large(object: *mut u8, pages: usize) {
+    if scattered::contains(object) {
+        scattered::free(object, pages);
+    } else {
+        frames::free_run(physmap::frame_number(object), pages);
     }
 }
 

@@ -2,8 +2,8 @@
 //! device registers, and stacks with guard pages.
 //!
 //! The root made here is the kernel's own address space; the roots of address spaces copy its upper half once,
-//! so every entry of the root that will ever be used is made at boot. Nothing mapped here is ever unmapped,
-//! so no translation of the kernel's half ever has to be forgotten.
+//! so every entry of the root that will ever be used is made at boot. Nothing mapped here is ever unmapped but the
+//! heap's scattered pieces ([`super::scattered`]).
 
 use core::ops::Range;
 
@@ -13,8 +13,10 @@ use conquer_once::spin::OnceCell;
 use x86_64::registers::model_specific::{Efer, EferFlags};
 
 use super::regions::Regions;
-use super::table::{GLOBAL, LARGE, NO_EXECUTE, PAGE, PRESENT, SPAN, Table, UNCACHED, WRITABLE, address_bits};
-use super::{frames, physmap};
+use super::table::{
+    GLOBAL, LARGE, NO_EXECUTE, PAGE, PRESENT, SPAN, Table, UNCACHED, WRITABLE, address_bits, coverage,
+};
+use super::{frames, physmap, scattered};
 use crate::arch::boot::start_info::BootInfo;
 use crate::arch::layout::{self, PHYSMAP_BASE};
 use crate::arch::stacks;
@@ -45,6 +47,9 @@ pub(super) fn init(info: &BootInfo, ram: &mut Regions) {
     builder.map_image();
     builder.map_page(PHYSMAP_BASE + LOCAL_APIC, LOCAL_APIC, DATA | UNCACHED);
     builder.lower(STACKS_BASE, 4);
+    for address in (scattered::BASE..scattered::END).step_by(coverage(4) as usize) {
+        builder.lower(address, 4);
+    }
     let root = builder.root;
     ROOT.init_once(|| root);
     // SAFETY: sets a bit that every processor of this architecture has; the tables just made use it.
@@ -209,6 +214,36 @@ pub fn map_stacks(bytes: u64, guard: impl Fn(u64) -> bool) -> Option<u64> {
         builder.map_page(block + offset, address_bits(number), DATA);
     }
     Some(block)
+}
+
+/// Maps a page of the heap's scattered pieces. The frames of the tables count as the heap's. False when there is
+/// no frame for a table.
+pub(super) fn map_scattered(address: u64, bits: u64) -> bool {
+    let _changes = CHANGES.lock();
+    let mut table = root();
+    for level in [4, 3, 2] {
+        table = match table.child(address, level) {
+            Some(child) => child,
+            None => {
+                let Some(number) = frames::allocate_run(1) else { return false };
+                let child = new_table(&mut || Some(number));
+                let bits = address_bits(number) | PRESENT | WRITABLE;
+                table.entry(address, level).store(bits, Ordering::Release);
+                child
+            }
+        };
+    }
+    table.entry(address, 1).store(bits, Ordering::Release);
+    true
+}
+
+/// Takes the lowest table that covers `address`, one of a scattered piece, out of the tree.
+pub(super) fn take_scattered_table(address: u64) -> Option<Table> {
+    let _changes = CHANGES.lock();
+    let table = root().child(address, 4)?.child(address, 3)?;
+    let lowest = table.child(address, 2)?;
+    table.entry(address, 2).store(0, Ordering::Release);
+    Some(lowest)
 }
 
 /// Copies the kernel's half of the root into that of a new address space.

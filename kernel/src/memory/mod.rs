@@ -6,7 +6,7 @@
 //! | [`kernel_map`] | the kernel's half of the address space |
 //! | [`physmap`] | the mapping of all RAM |
 //! | [`frames`] | page frames: buddy allocator, per-CPU caches, the kernel's reserve |
-//! | [`heap`] | the global allocator |
+//! | [`heap`], [`scattered`] | the global allocator |
 //! | [`table`], [`user`] | page tables of address spaces |
 //! | [`spaces`] | which address space each CPU has loaded |
 //! | [`shoot_down`] | making other CPUs forget translations |
@@ -21,6 +21,7 @@ pub mod kernel_map;
 pub mod physmap;
 pub mod reaper;
 pub mod regions;
+mod scattered;
 pub mod shoot_down;
 pub mod spaces;
 mod table;

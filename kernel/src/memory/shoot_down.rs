@@ -22,6 +22,7 @@ use syscalls::machine::Stale;
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 
+use super::scattered::FrameChain;
 use super::spaces::{self, Core};
 use super::table::PAGE;
 use crate::arch::trap::interrupts::{self, SHOOT_DOWN};
@@ -49,9 +50,11 @@ static SENT: AtomicU64 = AtomicU64::new(0);
 
 /// What other CPUs have to forget, and who waits for it.
 pub(super) struct Batch {
-    /// Frame of the root of the space concerned.
-    root: u64,
+    /// Frame of the root of the space concerned; none when it is the kernel's half.
+    root: Option<u64>,
+    /// What is freed with the batch, and the pages to forget.
     stale: Stale,
+    _kernel: Option<FrameChain>,
     /// The space is dying: leave it.
     leave: bool,
     /// CPUs that have not answered.
@@ -63,12 +66,11 @@ pub(super) struct Batch {
 impl Batch {
     /// Does what the batch asks on this CPU, and answers.
     fn acknowledge(&self) {
-        if spaces::loaded_root() == self.root {
-            if self.leave {
-                spaces::leave();
-            } else {
-                forget(&self.stale.ranges);
-            }
+        match self.root {
+            None => tlb::flush_all(),
+            Some(root) if root != spaces::loaded_root() => {}
+            Some(_) if self.leave => spaces::leave(),
+            Some(_) => forget(&self.stale.ranges),
         }
         self.answer();
     }
@@ -109,20 +111,48 @@ pub(super) fn forget_here(core: &Core, ranges: &[Range<u64>]) {
     }
 }
 
-/// Sends a batch to the CPUs of `users`. This CPU has forgotten already.
+/// Sends a batch to the CPUs of `users`, which have the space loaded or had a moment ago. This CPU has forgotten
+/// already. With `leave`, the space is dying: they leave it.
 pub(super) fn send(core: &Core, users: u64, stale: Stale, leave: bool) -> Arc<Batch> {
-    let batch = Arc::new(Batch {
-        root: core.tree.root().number(),
+    let root = Some(core.tree.root().number());
+    let batch = Batch {
+        root,
         stale,
+        _kernel: None,
         leave,
         pending: AtomicUsize::new(users.count_ones() as usize),
         answered: Completion::new(),
+    };
+    post(Arc::new(batch), users)
+}
+
+/// Makes every CPU forget all translations but global ones; then `freed` is freed.
+pub(super) fn forget_everywhere(freed: FrameChain) {
+    tlb::flush_all();
+    let others = machine::installed().map_or(0, |machine| {
+        let others = (0..machine.cpu_count()).filter(|&cpu| cpu != machine.cpu_id());
+        others.fold(0u64, |set, cpu| set | 1 << cpu)
     });
+    if others == 0 {
+        return;
+    }
+    let batch = Batch {
+        root: None,
+        stale: Stale::new(),
+        _kernel: Some(freed),
+        leave: false,
+        pending: AtomicUsize::new(others.count_ones() as usize),
+        answered: Completion::new(),
+    };
+    post(Arc::new(batch), others);
+}
+
+fn post(batch: Arc<Batch>, users: u64) -> Arc<Batch> {
+    SENT.fetch_add(1, Ordering::Relaxed);
     // Answers under way are no deadlock, however idle the CPUs are.
     if let Some(executor) = boot::executor() {
         executor.outside_source_attach();
     }
-    SENT.fetch_add(1, Ordering::Relaxed);
     for cpu in (0..MAX_CPUS).filter(|cpu| users >> cpu & 1 == 1) {
         let Some(mailbox) = MAILBOXES.get(cpu) else { continue };
         let queue = mailbox.queue.get_or_init(|| ArrayQueue::new(MAILBOX));
