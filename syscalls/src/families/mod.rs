@@ -5,7 +5,16 @@ use crate::declare::Syscall;
 pub mod clocks;
 pub mod futex;
 pub mod identity;
+pub mod memory;
+pub mod memory_advice;
 pub mod signals;
 
 /// Every family. A new family is one line here.
-pub const ALL: &[&[Syscall]] = &[clocks::FAMILY, futex::FAMILY, identity::FAMILY, signals::FAMILY];
+pub const ALL: &[&[Syscall]] = &[
+    clocks::FAMILY,
+    futex::FAMILY,
+    identity::FAMILY,
+    memory::FAMILY,
+    memory_advice::FAMILY,
+    signals::FAMILY,
+];

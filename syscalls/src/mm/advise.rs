@@ -19,6 +19,8 @@ pub struct FlagAdvice {
     pub clear: RegionFlags,
     /// Refused for regions of files and shared memory (`MADV_WIPEONFORK`).
     pub anonymous_only: bool,
+    /// Allowed for the kernel's pages too.
+    pub kernel_pages: bool,
 }
 
 impl AddressSpace {
@@ -29,12 +31,24 @@ impl AddressSpace {
     ///
     /// `EINVAL` at the first locked region; `ENOMEM` when a part of the range is not mapped, all else done.
     pub async fn discard(&self, range: Range<u64>) -> Result<()> {
+        self.discard_unless(range, RegionFlags::LOCKED).await
+    }
+
+    /// As [`AddressSpace::discard`], locked regions too (`MADV_DONTNEED_LOCKED`).
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` as there.
+    pub async fn discard_locked(&self, range: Range<u64>) -> Result<()> {
+        self.discard_unless(range, RegionFlags::empty()).await
+    }
+
+    async fn discard_unless(&self, range: Range<u64>, refused: RegionFlags) -> Result<()> {
         let mut stale = Stale::new();
         let result = {
             let state = self.lock();
             for_each_piece(&state, range, |region, piece| {
-                if region.flags.contains(RegionFlags::LOCKED) || matches!(region.backing, Backing::Kernel(_))
-                {
+                if region.flags.intersects(refused) || matches!(region.backing, Backing::Kernel(_)) {
                     return Err(Errno::EINVAL);
                 }
                 self.page_table().unmap(piece, &mut stale);
@@ -112,7 +126,7 @@ impl AddressSpace {
         let result = for_each_piece(state, range, |region, piece| {
             let kernels = matches!(region.backing, Backing::Kernel(_));
             let private = matches!(region.backing, Backing::Anonymous);
-            if kernels || (advice.anonymous_only && !private) {
+            if (kernels && !advice.kernel_pages) || (advice.anonymous_only && !private) {
                 return Err(Errno::EINVAL);
             }
             pieces.push(piece);
@@ -160,6 +174,17 @@ impl AddressSpace {
     /// `ENOMEM` for a hole.
     pub fn check_mapped(&self, range: Range<u64>) -> Result<()> {
         for_each_piece(&self.lock(), range, |_, _| Ok(()))
+    }
+
+    /// Checks that a range is mapped and not locked (`MADV_COLD`, `MADV_PAGEOUT`: there is no swap to go to).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` at the first locked region; `ENOMEM` for a hole.
+    pub fn check_not_locked(&self, range: Range<u64>) -> Result<()> {
+        for_each_piece(&self.lock(), range, |region, _| {
+            if region.flags.contains(RegionFlags::LOCKED) { Err(Errno::EINVAL) } else { Ok(()) }
+        })
     }
 }
 

@@ -125,6 +125,9 @@ impl AddressSpace {
             return Err(Errno::EEXIST);
         }
         let pages = length / PAGE;
+        if request.flags.contains(RegionFlags::LOCKED) && !self.may_lock(request.may_exceed_lock_limit) {
+            return Err(Errno::EPERM);
+        }
         if flags.contains(RegionFlags::LOCKED) {
             state.check_locked(self.limits(), pages, request.may_exceed_lock_limit)?;
         }

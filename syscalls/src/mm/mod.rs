@@ -29,6 +29,7 @@ pub mod fault;
 pub mod file;
 pub mod fork;
 pub mod futex_key;
+pub mod lock;
 pub mod map;
 #[cfg(test)]
 mod model;
@@ -38,6 +39,7 @@ pub mod protect;
 pub mod region;
 pub mod region_map;
 pub mod remap;
+pub mod residency;
 pub mod shared;
 pub mod space;
 pub mod unmap;

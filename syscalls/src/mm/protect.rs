@@ -17,6 +17,8 @@ pub enum Stretch {
     None,
     /// To the start of the region.
     Down,
+    /// To the end of a region that grows up (`PROT_GROWSUP`); this processor has none.
+    Up,
 }
 
 impl AddressSpace {
@@ -66,6 +68,8 @@ impl AddressSpace {
             next = first.start;
         } else if first.start > start {
             return Err(Errno::ENOMEM);
+        } else if stretch == Stretch::Up {
+            return Err(Errno::EINVAL);
         }
         state.reserve_regions(2, self.account())?;
         let pieces: Vec<Region> = state.regions.overlapping(next..end).cloned().collect();

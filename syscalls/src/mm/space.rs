@@ -74,6 +74,8 @@ pub struct State {
     pub image: Image,
     /// Flags that every new region gets: `mlockall(MCL_FUTURE)`.
     pub future: RegionFlags,
+    /// The program asked to be allowed membarrier(2)'s private barrier.
+    pub barriers: bool,
     charges: Vec<Charge>,
 }
 
@@ -100,6 +102,7 @@ impl AddressSpace {
                     heap: 0..0,
                     image: Image::default(),
                     future: RegionFlags::empty(),
+                    barriers: false,
                     charges: Vec::new(),
                 },
             ),
@@ -163,6 +166,23 @@ impl AddressSpace {
         if let Err(stale) = self.table.try_flush(stale) {
             self.table.flush(stale).await;
         }
+    }
+}
+
+impl AddressSpace {
+    /// Has every CPU that runs a thread of this space pass a full memory barrier; membarrier(2).
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` when the program did not register for it.
+    pub async fn barrier(&self) -> Result<()> {
+        if !self.lock().barriers {
+            return Err(Errno::EPERM);
+        }
+        // A flush is acknowledged by each such CPU; the page that is flushed can never be mapped.
+        self.flush(Stale { ranges: alloc::vec![0..PAGE], frames: Vec::new() }).await;
+        Ok(())
     }
 }
 
