@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use base::machine::Outcome;
 use base::sync::Once;
+use executor::order::SeededOrder;
 use executor::{Config, Executor, TaskOptions};
 
 use crate::arch::boot::start_info::BootInfo;
@@ -51,6 +52,9 @@ pub fn start(info: &'static BootInfo) -> ! {
 
 fn configuration(command_line: CommandLine<'_>) -> Config {
     let mut config = Config::default();
+    if let Some(seed) = command_line.value("sched_seed").and_then(|seed| seed.parse().ok()) {
+        config.order = Some(Box::new(SeededOrder::new(seed)));
+    }
     if command_line.value("deadlock") == Some("end") {
         config.on_deadlock = Some(Box::new(|_| {
             dump::tasks();

@@ -60,11 +60,12 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
     }
     // Only user addresses are touched with a plan for failure. CR2 is old unless it is a page fault.
     let user_address = vector != PAGE_FAULT || frame::fault_address() < super::layout::PHYSMAP_BASE;
-    if matches!(vector, PAGE_FAULT | GENERAL_PROTECTION) && user_address {
-        if let Some(expected) = expected_faults().iter().find(|expected| expected.at == frame.rip) {
-            frame.rip = expected.resume;
-            return;
-        }
+    if matches!(vector, PAGE_FAULT | GENERAL_PROTECTION)
+        && user_address
+        && let Some(expected) = expected_faults().iter().find(|expected| expected.at == frame.rip)
+    {
+        frame.rip = expected.resume;
+        return;
     }
     fatal::exception(frame)
 }
