@@ -80,6 +80,7 @@ pub fn contention(class: LockClass) -> u64 {
 
 /// Counts one time that a lock of `class` was found taken.
 #[cold]
+#[cfg_attr(loom, allow(dead_code))]
 pub(super) fn count_contention(class: LockClass) {
     if let Some(counter) = CONTENDED.get(class as usize) {
         counter.fetch_add(1, Ordering::Relaxed);

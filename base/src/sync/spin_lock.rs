@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use super::LockClass;
+#[cfg(not(loom))]
 use super::class::count_contention;
 use super::order::{self, Held, Nesting};
 
@@ -91,10 +92,14 @@ impl<T: ?Sized> SpinLock<T> {
 
     #[inline]
     fn enter(&self, held: Held) -> SpinGuard<'_, T> {
+        #[cfg(not(loom))]
         let guard = match self.try_raw() {
             Some(guard) => guard,
             None => self.contended(),
         };
+        // The checker's own lock knows how to wait; trying first would only add steps to explore.
+        #[cfg(loom)]
+        let guard = self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         SpinGuard { guard, held, _not_send: PhantomData }
     }
 
@@ -122,12 +127,6 @@ impl<T: ?Sized> SpinLock<T> {
                 return guard;
             }
         }
-    }
-
-    #[cfg(loom)]
-    fn contended(&self) -> RawGuard<'_, T> {
-        count_contention(self.class);
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -8,7 +8,11 @@ pub(crate) mod node;
 mod one_shot;
 mod wheel;
 
+#[cfg(not(loom))]
 pub use node::TimerTarget;
 #[cfg(not(loom))]
 pub use one_shot::Timer;
 pub(crate) use wheel::WheelLock;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
