@@ -62,6 +62,12 @@ pub struct LineDiscipline {
 }
 
 impl LineDiscipline {
+    /// A discipline with these settings and nothing typed.
+    #[must_use]
+    pub fn new(termios: Termios) -> LineDiscipline {
+        LineDiscipline { termios, ..LineDiscipline::default() }
+    }
+
     /// A typed byte. What is shown for it goes to `echo`, already post-processed.
     pub fn receive(&mut self, byte: u8, echo: &mut Vec<u8>) -> Option<TypedSignal> {
         let byte = self.map_input(byte)?;
@@ -109,6 +115,24 @@ impl LineDiscipline {
         let timed = self.termios.characters[Control::Time as usize] != 0;
         let minimum = usize::from(self.termios.characters[Control::Minimum as usize]);
         self.ready.len() >= if timed { 1 } else { minimum.max(1) }
+    }
+
+    /// True when a read answers at once, with nothing if there is nothing: raw mode with a minimum of 0 and
+    /// no time.
+    #[must_use]
+    pub fn reads_at_once(&self) -> bool {
+        let characters = &self.termios.characters;
+        !self.termios.local.contains(Local::ICANON)
+            && characters[Control::Minimum as usize] == 0
+            && characters[Control::Time as usize] == 0
+    }
+
+    /// Bytes that can be typed before a reader has to come. A line being edited takes any number: what does
+    /// not fit is dropped, so that it can still be finished or erased.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let left = QUEUE_BYTES.saturating_sub(self.ready.len());
+        if self.termios.local.contains(Local::ICANON) && self.lines == 0 { left.max(1) } else { left }
     }
 
     /// Takes bytes for one read: up to the end of a line in canonical mode, whatever is there otherwise.
