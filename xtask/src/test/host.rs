@@ -14,7 +14,7 @@ use super::tally::{Tally, Verdict, print};
 use crate::build;
 
 /// The crates that build for the host and have tests.
-const HOST_CRATES: &[&str] = &["base", "executor", "ipc", "fs", "syscalls", "xtask"];
+const HOST_CRATES: &[&str] = &["base", "executor", "ipc", "fs", "syscalls", "tests", "xtask"];
 /// Those with a library, whose documentation may hold examples.
 const LIBRARIES: &[&str] = &["base", "executor", "ipc", "fs", "syscalls"];
 
