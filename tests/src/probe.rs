@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
         "uids" => uids(),
         "death-signal" => death_signal(),
         "folder" => folder(),
+        "outlive" => outlive(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
         "unblock-and-wait" => unblock_and_wait(),
         "random" => random(),
         "stack" => stack(),
@@ -182,4 +183,11 @@ fn folder() -> i32 {
 fn unblock_and_wait() -> i32 {
     change_mask(libc::SIG_SETMASK, NO_SIGNALS);
     wait_for_ever()
+}
+
+/// Sleeps so many milliseconds and says that it is still there.
+fn outlive(sleep_ms: i64) -> i32 {
+    let _ = syscall!(SYS_nanosleep, &crate::sys::milliseconds(sleep_ms), 0);
+    println!("alive");
+    0
 }

@@ -5,19 +5,23 @@ use crate::harness::Case;
 mod basic;
 mod descriptor;
 mod directory;
+mod event;
 mod exec;
 mod file;
 mod futex;
 mod interrupt;
+mod lock;
 mod mapped_file;
 mod memory;
 mod permission;
 mod pipe;
+mod poll;
 mod process;
 mod session;
 mod signal;
 mod signal_frame;
 mod thread;
+mod time;
 
 /// Every table of cases, in the order in which they run.
 pub(crate) const TABLES: &[&[Case]] = &[
@@ -36,4 +40,8 @@ pub(crate) const TABLES: &[&[Case]] = &[
     file::CASES,
     directory::CASES,
     permission::CASES,
+    lock::CASES,
+    poll::CASES,
+    event::CASES,
+    time::CASES,
 ];
