@@ -7,6 +7,7 @@ pub mod futex;
 pub mod identity;
 pub mod memory;
 pub mod memory_advice;
+pub mod process;
 pub mod signals;
 
 /// Every family. A new family is one line here.
@@ -16,5 +17,6 @@ pub const ALL: &[&[Syscall]] = &[
     identity::FAMILY,
     memory::FAMILY,
     memory_advice::FAMILY,
+    process::FAMILY,
     signals::FAMILY,
 ];

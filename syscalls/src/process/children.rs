@@ -107,12 +107,24 @@ pub struct Found {
     pub reaped: Option<Arc<Process>>,
 }
 
-/// One look at the children, under the registry's lock: `None` when there are some, but none to report.
+/// What one look at the children finds.
+#[derive(Debug)]
+#[must_use]
+pub enum Look {
+    /// A child with something to report.
+    Found(Found),
+    /// A zombie whose parent is being told at this moment, on another CPU: look again at once.
+    Soon,
+    /// Children, but nothing to report.
+    Nothing,
+}
+
+/// One look at the children, under the registry's lock.
 ///
 /// # Errors
 ///
 /// `ECHILD` when no child can ever be found.
-pub fn look(table: &mut Table, search: &Search) -> Result<Option<Found>> {
+pub fn look(table: &mut Table, search: &Search) -> Result<Look> {
     let Some(node) = table.process(search.pid) else { return Err(Errno::ECHILD) };
     let mut eligible = false;
     let mut found = None;
@@ -128,13 +140,16 @@ pub fn look(table: &mut Table, search: &Search) -> Result<Option<Found>> {
         }
         eligible = true;
         if let Some(change) = change_of(&child.payload, child.zombie, search.options) {
+            if child.zombie && !child.reported {
+                return Ok(Look::Soon);
+            }
             found = Some((pid, child.payload.clone(), change));
             break;
         }
     }
     match found {
-        Some((pid, child, change)) => Ok(Some(take(table, search, pid, &child, change))),
-        None if eligible => Ok(None),
+        Some((pid, child, change)) => Ok(Look::Found(take(table, search, pid, &child, change))),
+        None if eligible => Ok(Look::Nothing),
         None => Err(Errno::ECHILD),
     }
 }
@@ -204,6 +219,14 @@ mod tests {
         table.process(pid).unwrap().payload.ending().begin(ExitStatus::Code(code));
         assert!(table.remove_thread(pid, pid));
         table.become_zombie(pid);
+        table.process_mut(pid).unwrap().reported = true;
+    }
+
+    fn find(table: &mut Table, search: &Search) -> Result<Option<Found>> {
+        match look(table, search)? {
+            Look::Found(found) => Ok(Some(found)),
+            Look::Nothing | Look::Soon => Ok(None),
+        }
     }
 
     fn search(selector: Selector, options: WaitOptions) -> Search {
@@ -214,13 +237,13 @@ mod tests {
     fn the_oldest_dead_child_is_reaped_and_the_last_leaves_echild() {
         let mut table = family(&[2, 3]);
         let any = search(Selector::Any, WaitOptions::EXITED);
-        assert!(matches!(look(&mut table, &any), Ok(None)));
+        assert!(matches!(find(&mut table, &any), Ok(None)));
         die(&mut table, 3, 7);
         die(&mut table, 2, 8);
         let pids: Vec<u32> =
-            core::iter::from_fn(|| look(&mut table, &any).ok().flatten()).map(|found| found.pid).collect();
+            core::iter::from_fn(|| find(&mut table, &any).ok().flatten()).map(|found| found.pid).collect();
         assert_eq!(pids, [2, 3]);
-        assert_eq!(look(&mut table, &any).err(), Some(Errno::ECHILD));
+        assert_eq!(find(&mut table, &any).err(), Some(Errno::ECHILD));
         assert!(table.process(3).is_none());
     }
 
@@ -230,7 +253,7 @@ mod tests {
         die(&mut table, 2, 7);
         let peek = search(Selector::Process(2), WaitOptions::EXITED | WaitOptions::NOWAIT);
         for _ in 0..2 {
-            let found = look(&mut table, &peek).unwrap().unwrap();
+            let found = find(&mut table, &peek).unwrap().unwrap();
             assert_eq!(found.change.to_wait_status(), 0x700);
             assert!(found.reaped.is_none());
         }
@@ -240,11 +263,11 @@ mod tests {
     fn stops_are_reported_once_and_only_when_asked_for() {
         let mut table = family(&[2]);
         table.process(2).unwrap().payload.report().leave(Halt::Stopped(Signal::SIGTSTP));
-        assert!(matches!(look(&mut table, &search(Selector::Any, WaitOptions::EXITED)), Ok(None)));
+        assert!(matches!(find(&mut table, &search(Selector::Any, WaitOptions::EXITED)), Ok(None)));
         let stopped = search(Selector::Any, WaitOptions::EXITED | WaitOptions::STOPPED);
-        let found = look(&mut table, &stopped).unwrap().unwrap();
+        let found = find(&mut table, &stopped).unwrap().unwrap();
         assert_eq!(found.change.to_wait_status(), 20 << 8 | 0x7f);
-        assert!(matches!(look(&mut table, &stopped), Ok(None)));
+        assert!(matches!(find(&mut table, &stopped), Ok(None)));
     }
 
     #[test]
@@ -252,13 +275,13 @@ mod tests {
         let mut table = family(&[2, 3]);
         table.set_group(1, 3, 3).unwrap();
         die(&mut table, 3, 0);
-        assert_eq!(look(&mut table, &search(Selector::Process(9), WaitOptions::EXITED)).err(), Some(Errno::ECHILD));
-        assert!(matches!(look(&mut table, &search(Selector::Group(1), WaitOptions::EXITED)), Ok(None)));
+        assert_eq!(find(&mut table, &search(Selector::Process(9), WaitOptions::EXITED)).err(), Some(Errno::ECHILD));
+        assert!(matches!(find(&mut table, &search(Selector::Group(1), WaitOptions::EXITED)), Ok(None)));
         let clones = WaitOptions::EXITED | WaitOptions::CLONE;
-        assert_eq!(look(&mut table, &search(Selector::Any, clones)).err(), Some(Errno::ECHILD));
+        assert_eq!(find(&mut table, &search(Selector::Any, clones)).err(), Some(Errno::ECHILD));
         table.process(3).unwrap().payload.set_exit_signal(0);
-        assert_eq!(look(&mut table, &search(Selector::Any, clones)).unwrap().unwrap().pid, 3);
+        assert_eq!(find(&mut table, &search(Selector::Any, clones)).unwrap().unwrap().pid, 3);
         let other_thread = Search { tid: 5, ..search(Selector::Any, WaitOptions::ALL | WaitOptions::NOTHREAD) };
-        assert_eq!(look(&mut table, &other_thread).err(), Some(Errno::ECHILD));
+        assert_eq!(find(&mut table, &other_thread).err(), Some(Errno::ECHILD));
     }
 }

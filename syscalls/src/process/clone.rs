@@ -40,7 +40,7 @@ const PROCESS_BYTES: usize = 2048;
 /// `EINVAL` and `EPERM` as [`CloneRequest::check`]; `EAGAIN` past `RLIMIT_NPROC` or without a free
 /// number; `ENOMEM`; the restart code `ERESTARTNOINTR` when a signal waits, so that a signal to the
 /// group is never lost between the two.
-pub async fn clone(thread: &Thread, context: &UserContext, request: CloneRequest) -> Result<u64> {
+pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneRequest) -> Result<u64> {
     let maker = thread.process();
     let credentials = thread.credentials();
     request.check(credentials.effective, maker.pid() == INIT)?;

@@ -146,9 +146,7 @@ fn parent_died(child: u32) {
 /// The two steps in which a process becomes a zombie: whoever looks between them waits for the second,
 /// so that the signal is never late and never early.
 fn become_zombie(process: &Arc<Process>) {
-    if let Some(node) = table::lock().process_mut(process.pid()) {
-        node.zombie = true;
-    }
+    table::lock().become_zombie(process.pid());
     tell_parent(process);
 }
 

@@ -2,12 +2,15 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`identity`] | how credentials change |
 //! | [`numbers`], [`registry`] | ids and the family tree, as plain data |
 //! | [`table`] | the one registry of this machine, and its lookups |
-//! | [`children`], [`report`] | what wait4(2) looks for |
-//! | [`ending`] | why and how a process ends |
-//! | [`usage`] | what it has used: time, faults, switches |
+//! | [`clone`](mod@clone), [`clone_flags`] | new threads and processes |
+//! | [`ending`], [`exit`] | why a process ends, and what its end does |
+//! | [`children`], [`report`], [`wait`] | what wait4(2) looks for |
+//! | [`groups`], [`session`] | process groups, sessions, controlling terminals |
+//! | [`identity`] | how credentials change |
+//! | [`program`] | what it executes |
+//! | [`usage`], [`rusage`], [`users`] | what it has used, and what its user has |
 
 pub mod children;
 pub mod clone;
@@ -20,10 +23,12 @@ pub mod numbers;
 pub mod program;
 pub mod registry;
 pub mod report;
+pub mod rusage;
 pub mod session;
 pub mod table;
 pub mod usage;
 pub mod users;
+pub mod wait;
 
 use alloc::sync::Arc;
 

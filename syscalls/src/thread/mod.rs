@@ -13,6 +13,7 @@ pub mod words;
 
 use alloc::sync::Arc;
 
+use base::Result;
 use base::caller::{Caller, Credentials};
 use base::charge::Charge;
 use base::sync::{LockClass, Once, SpinLock};
@@ -192,6 +193,29 @@ impl Thread {
     /// Replaces what it acts with. Only the thread itself does this; `None` when it exits.
     pub fn set_resources(&self, resources: Option<Arc<Resources>>) {
         drop(self.resources.replace(resources));
+    }
+
+    /// unshare(2): own copies of what other threads or processes share. A drop midway leaves the old
+    /// table counted as used, so that its files close later, when it goes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; nothing changed then.
+    pub(crate) async fn unshare(&self, place: bool, files: bool) -> Result<()> {
+        let Some(resources) = self.resources() else { return Ok(()) };
+        let mut new = Resources::clone(&resources);
+        let shared = files && resources.files.is_shared();
+        if shared {
+            new.files = resources.files.duplicate(&resources.caller)?;
+        }
+        if place {
+            new.place = resources.place.duplicate();
+        }
+        self.set_resources(Some(Arc::new(new)));
+        if shared {
+            resources.files.leave().await;
+        }
+        Ok(())
     }
 
     /// Itself, as `fs` and `ipc` know it. For the thread's own syscalls.
