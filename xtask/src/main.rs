@@ -12,6 +12,7 @@ mod outcome;
 mod paths;
 mod qemu;
 mod qmp;
+mod referee;
 mod report;
 mod run;
 mod run_directory;

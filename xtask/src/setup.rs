@@ -93,6 +93,12 @@ fn install(packages: &[&str]) -> Result<()> {
     apt_get(&apt, &arguments).with_context(|| by_hand.clone())
 }
 
+/// Brings apt's lists up to date.
+pub(crate) fn update_lists() -> Result<()> {
+    let apt = paths::executable("apt-get").context("there is no apt-get here")?;
+    apt_get(&apt, &["update"])
+}
+
 fn apt_get(apt: &PathBuf, arguments: &[&str]) -> Result<()> {
     let output = Command::new(apt)
         .args(["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300"])

@@ -1,6 +1,7 @@
 //! The guest suite: first on this machine's Linux, which says what is right, then in Kairos.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::process::{self, Finished};
 use super::tally::{Tally, Verdict, print};
 use crate::build::{self, Freshness, KernelProfile};
 use crate::paths;
+use crate::referee::Referee;
 
 /// The suite's program.
 const SUITE: &str = "guest-tests";
@@ -53,27 +55,45 @@ fn list(options: &TestOptions, step: &str) -> Result<Vec<String>> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(name).collect())
 }
 
+/// The suite under Debian's kernel in QEMU, where it may also strain and change the machine.
+pub(super) fn on_linux_in_qemu(options: &TestOptions, tally: &mut Tally) -> Result<()> {
+    let referee = match Referee::get() {
+        Ok(referee) => referee,
+        Err(error) => {
+            tally.record("linux-vm", "kernel", Verdict::Skipped(format!("no Debian kernel: {error:#}")));
+            return Ok(());
+        }
+    };
+    let mut arguments = referee.run_options();
+    arguments.extend(["--smp".into(), "2".into()]);
+    in_guest(options, tally, "linux-vm", &arguments)
+}
+
 pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> Result<()> {
-    let step = format!("kairos-smp{cpus}");
-    let mut remaining: VecDeque<String> = list(options, &step)?.into();
+    in_guest(options, tally, &format!("kairos-smp{cpus}"), &["--smp".into(), cpus.to_string().into()])
+}
+
+/// Runs the suite as the job of a guest that `arguments` of `run` describe.
+fn in_guest(options: &TestOptions, tally: &mut Tally, step: &str, arguments: &[OsString]) -> Result<()> {
+    let mut remaining: VecDeque<String> = list(options, step)?.into();
     let overlay = overlay()?;
     for attempt in 0..=RESTARTS {
         if remaining.is_empty() {
             return Ok(());
         }
-        let mut command = kairos_run()?;
-        command.args(["--smp", &cpus.to_string(), "--stall", &STALL_SECONDS.to_string(), "--overlay"]).arg(&overlay);
+        let mut command = guest_run()?;
+        command.args(arguments).args(["--stall", &STALL_SECONDS.to_string(), "--overlay"]).arg(&overlay);
         command.args(["--timeout", &(LIMIT * options.scale).as_secs().to_string()]);
         command.args(["--", SUITE, "--scale", &options.scale.to_string()]);
         if attempt > 0 {
             command.arg("--exact").args(&remaining);
         } else {
-            command.args(options.inner_filter(&step));
+            command.args(options.inner_filter(step));
         }
         let mut reader = SuiteReader::default();
         let limit = LIMIT * options.scale + Duration::from_secs(60);
-        let finished = process::stream(&mut command, limit, |line| reader.read(&step, line, tally))?;
-        reader.conclude(&step, &finished, tally);
+        let finished = process::stream(&mut command, limit, |line| reader.read(step, line, tally))?;
+        reader.conclude(step, &finished, tally);
         remaining.retain(|name| !reader.seen.contains(name));
         if reader.seen.is_empty() {
             break;
@@ -82,15 +102,24 @@ pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> 
     if !remaining.is_empty() {
         let names = remaining.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let text = format!("{} cases were never reached: {names} ...", remaining.len());
-        tally.record_always(&step, "remaining", Verdict::Failed(text));
+        tally.record_always(step, "remaining", Verdict::Failed(text));
     }
     Ok(())
 }
 
 /// A command that boots what [`build`] made.
-pub(super) fn kairos_run() -> Result<Command> {
+fn guest_run() -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("finding xtask itself")?);
     command.args(["run", "--no-build"]).current_dir(paths::workspace());
+    Ok(command)
+}
+
+/// A command that boots Kairos, or what `options` put into its place.
+pub(super) fn kairos_run(options: &TestOptions) -> Result<Command> {
+    let mut command = guest_run()?;
+    if options.on_linux {
+        command.args(Referee::get()?.run_options());
+    }
     Ok(command)
 }
 

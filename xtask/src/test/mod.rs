@@ -25,6 +25,8 @@ usage: cargo xtask test [FILTER] [--floor host|model|guest] [--scale N]
   --floor NAME     only this floor (repeatable): host (unit tests and lints), model (loom and
                    Miri), guest (the guest suite on Linux and in Kairos, runs, sessions)
   --scale N        more rounds: 1 (the default) takes at most 20 minutes on two cores
+  --on-linux       boot Debian's kernel instead of Kairos in runs, sessions and programs: whether
+                   what they expect is right
   --list           the steps";
 
 /// What the command line asked for.
@@ -32,6 +34,8 @@ pub(crate) struct TestOptions {
     filter: Option<String>,
     floors: Vec<Floor>,
     scale: u32,
+    /// Guests boot Debian's kernel instead of Kairos: a test of the tests.
+    on_linux: bool,
 }
 
 impl TestOptions {
@@ -58,12 +62,13 @@ impl TestOptions {
 
 /// `cargo xtask test ...`: 0 if nothing failed.
 pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
-    let mut options = TestOptions { filter: None, floors: Vec::new(), scale: 1 };
+    let mut options = TestOptions { filter: None, floors: Vec::new(), scale: 1, on_linux: false };
     while let Some(item) = arguments.next_item()? {
         match item {
             Item::Option(name) => match name.as_str() {
                 "--floor" => options.floors.push(Floor::named(&arguments.text(&name)?)?),
                 "--scale" => options.scale = arguments.parsed(&name)?,
+                "--on-linux" => options.on_linux = true,
                 "--list" => {
                     STEPS.iter().for_each(|step| println!("{:6} {:14} {}", step.floor.name(), step.name, step.what));
                     return Ok(0);

@@ -60,7 +60,7 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
                 continue;
             }
             let rounds = 1..=options.scale;
-            let failure = rounds.map(|_| compare(program, &overlay, cpus, &expected)).find_map(Result::err);
+            let failure = rounds.map(|_| compare(program, &overlay, cpus, options, &expected)).find_map(Result::err);
             let verdict = failure.map_or(Verdict::Passed, |error| Verdict::Failed(format!("{error:#}")));
             tally.record("program", case, verdict);
         }
@@ -68,8 +68,8 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn compare(program: &Program, overlay: &Path, cpus: &str, expected: &Captured) -> Result<()> {
-    let mut command = kairos_run()?;
+fn compare(program: &Program, overlay: &Path, cpus: &str, options: &TestOptions, expected: &Captured) -> Result<()> {
+    let mut command = kairos_run(options)?;
     command.args(["--smp", cpus, "--timeout", "90", "--env", DEBIAN_PATH, "--overlay"]).arg(overlay);
     command.arg("--").arg(format!("/{}", program.path));
     let found = process::capture(&mut command, b"", LIMIT)?;

@@ -129,22 +129,23 @@ const RUNS: &[Run] = &[
 pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     for run in RUNS {
         if !run.each_cpu_count {
-            check(run, run.name, &[], 1, tally)?;
+            check(run, run.name, &[], options, tally)?;
             continue;
         }
         for cpus in ["1", "2"] {
-            check(run, &format!("{}-smp{cpus}", run.name), &["--smp", cpus], options.scale, tally)?;
+            check(run, &format!("{}-smp{cpus}", run.name), &["--smp", cpus], options, tally)?;
         }
     }
     Ok(())
 }
 
-fn check(run: &Run, case: &str, more_options: &[&str], rounds: u32, tally: &mut Tally) -> Result<()> {
+fn check(run: &Run, case: &str, more_options: &[&str], options: &TestOptions, tally: &mut Tally) -> Result<()> {
     if !tally.wants("run", case) {
         return Ok(());
     }
+    let rounds = options.scale;
     for round in 1..=rounds {
-        let mut command = kairos_run()?;
+        let mut command = kairos_run(options)?;
         if !run.options.contains(&"--timeout") {
             command.args(["--timeout", GUEST_SECONDS]);
         }

@@ -117,7 +117,7 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
             if !tally.wants("session", &case) {
                 continue;
             }
-            let rounds = (1..=options.scale).map(|round| play(acts, cpus).with_context(|| format!("round {round}")));
+            let rounds = (1..=options.scale).map(|round| play(acts, cpus, options).with_context(|| format!("round {round}")));
             let verdict = match rounds.filter_map(Result::err).next() {
                 None => Verdict::Passed,
                 Some(error) => Verdict::Failed(format!("{error:#}")),
@@ -129,8 +129,8 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
 }
 
 /// Plays one session from boot to power-off.
-fn play(acts: &[Act], cpus: &str) -> Result<()> {
-    let mut session = Session::start(cpus)?;
+fn play(acts: &[Act], cpus: &str, options: &TestOptions) -> Result<()> {
+    let mut session = Session::start(cpus, options)?;
     let result = session.perform(acts);
     result.with_context(|| format!("the screen showed:\n{}", session.screen()))
 }
@@ -146,9 +146,9 @@ struct Session {
 }
 
 impl Session {
-    fn start(cpus: &str) -> Result<Self> {
+    fn start(cpus: &str, options: &TestOptions) -> Result<Self> {
         let (ours, theirs) = open_terminal()?;
-        let mut command = kairos_run()?;
+        let mut command = kairos_run(options)?;
         command.args(["--smp", cpus, "--timeout", "120"]).env("TERM", "vt100");
         command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
         let adopt_terminal = || {

@@ -61,6 +61,7 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Model, "miri", "undefined behaviour in the lock-free parts", model::miri),
     Step { is_foundation: true, ..step(Floor::Guest, "build", "kernel and guest programs", guest_suite::build) },
     step(Floor::Guest, "linux", "the guest suite on this machine's Linux", guest_suite::on_linux),
+    step(Floor::Guest, "linux-vm", "the guest suite under Debian's kernel in QEMU", guest_suite::on_linux_in_qemu),
     step(Floor::Guest, "kairos-smp1", "the guest suite in Kairos, one CPU", |o, t| guest_suite::in_kairos(o, t, 1)),
     step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| guest_suite::in_kairos(o, t, 2)),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
