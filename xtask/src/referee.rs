@@ -2,31 +2,19 @@
 //! touched, and what the same work costs on Linux.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{paths, setup};
+use crate::{build, paths, setup};
 
 /// The package that depends on the current kernel for virtual machines: small, and quick to boot.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Linux's first process: it has kairos-init do its usual work and then says how that ended as Kairos
-/// would, through the ports of the debug console and of the debug exit.
-const FIRST_PROCESS: &str = "\
-#!/bin/sh
-mount -t devtmpfs devtmpfs /dev
-mount -t proc proc /proc
-grep -q console=raw /proc/cmdline && stty -echo -onlcr -opost -icrnl </dev/console
-printf 'kairos-console: ready\\n' | dd of=/dev/port bs=1 seek=233 2>/dev/null
-/init
-status=$?
-stty -F /dev/console drain 2>/dev/null
-printf 'kairos-result: {\"kind\":\"exit\",\"status\":%d}\\n' $status | dd of=/dev/port bs=1 seek=233 2>/dev/null
-printf '\\020' | dd of=/dev/port bs=1 seek=244 2>/dev/null
-";
+/// The guest program that is Linux's first process: it has kairos-init do its usual work, and reports
+/// as Kairos would.
+const FIRST_PROCESS: &str = "referee-init";
 
 /// Debian's kernel and what has to lie over the default root for it.
 pub(crate) struct Referee {
@@ -47,16 +35,14 @@ impl Referee {
         };
         let overlay = paths::kairos().join("overlays/referee");
         fs::create_dir_all(&overlay)?;
-        let first_process = overlay.join("referee");
-        fs::write(&first_process, FIRST_PROCESS)?;
-        fs::set_permissions(&first_process, fs::Permissions::from_mode(0o755))?;
+        fs::copy(build::guest_program(FIRST_PROCESS), overlay.join(FIRST_PROCESS)).context("copying the first process")?;
         Ok(Self { kernel, overlay })
     }
 
     /// The options of `run` that boot Linux instead of Kairos: tuned in its favour, without mitigations
     /// and auditing, and silent on the console.
     pub(crate) fn run_options(&self) -> Vec<std::ffi::OsString> {
-        let words = "rdinit=/referee console=ttyS0 quiet loglevel=0 mitigations=off audit=0 selinux=0 apparmor=0 \
+        let words = "rdinit=/referee-init console=ttyS0 quiet loglevel=0 mitigations=off audit=0 selinux=0 apparmor=0 \
                      cgroup_disable=memory preempt=none nokaslr tsc=reliable panic=-1";
         let mut all: Vec<std::ffi::OsString> = vec!["--kernel".into(), self.kernel.clone().into()];
         all.extend(["--overlay".into(), self.overlay.clone().into(), "--append".into(), words.into()]);
