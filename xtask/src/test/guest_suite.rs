@@ -67,15 +67,25 @@ pub(super) fn on_linux_in_qemu(options: &TestOptions, tally: &mut Tally) -> Resu
     let mut arguments = referee.run_options();
     // The suite's word for a machine that it may strain.
     arguments.extend(["--smp", "2", "--env", "KAIROS_GUEST=1"].map(OsString::from));
-    in_guest(options, tally, "linux-vm", &arguments)
+    in_guest(options, tally, "linux-vm", &arguments, &LINGER)
 }
 
 pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> Result<()> {
-    in_guest(options, tally, &format!("kairos-smp{cpus}"), &["--smp".into(), cpus.to_string().into()])
+    in_guest(options, tally, &format!("kairos-smp{cpus}"), &["--smp".into(), cpus.to_string().into()], &[])
 }
 
-/// Runs the suite as the job of a guest that `arguments` of `run` describe.
-fn in_guest(options: &TestOptions, tally: &mut Tally, step: &str, arguments: &[OsString]) -> Result<()> {
+/// Linux hangs a serial terminal up when the leader of its session ends, and throws away what it has
+/// not sent yet: a leader that lingers lets it send.
+const LINGER: [&str; 4] = ["sh", "-c", "\"$@\"; status=$?; sleep 1; exit $status", "sh"];
+
+/// Runs the suite, behind the words of `wrapper`, as the job of a guest that `arguments` of `run` describe.
+fn in_guest(
+    options: &TestOptions,
+    tally: &mut Tally,
+    step: &str,
+    arguments: &[OsString],
+    wrapper: &[&str],
+) -> Result<()> {
     let mut remaining: VecDeque<String> = list(options, step)?.into();
     let overlay = overlay()?;
     for attempt in 0..=RESTARTS {
@@ -85,7 +95,7 @@ fn in_guest(options: &TestOptions, tally: &mut Tally, step: &str, arguments: &[O
         let mut command = guest_run()?;
         command.args(arguments).args(["--stall", &STALL_SECONDS.to_string(), "--overlay"]).arg(&overlay);
         command.args(["--timeout", &(LIMIT * options.scale).as_secs().to_string()]);
-        command.args(["--", SUITE, "--scale", &options.scale.to_string()]);
+        command.arg("--").args(wrapper).args([SUITE, "--scale", &options.scale.to_string()]);
         if attempt > 0 {
             command.arg("--exact").args(&remaining);
         } else {

@@ -27,6 +27,8 @@ use Act::{See, Type};
 
 /// What the shell of the default root asks with.
 const PROMPT: &str = "~ # ";
+/// Starts a job that has the terminal by the time it is heard of: a key typed earlier would be the shell's.
+const SLEEPER: &str = "sh -c 'echo asleep$((3+4)); exec sleep 100'\n";
 /// How long anything may take to show up.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -47,8 +49,8 @@ const SESSIONS: &[(&str, &[Act])] = &[
     (
         "interrupt",
         &[
-            Type("sleep 100\n"),
-            See("\n"),
+            Type(SLEEPER),
+            See("asleep7"),
             Type("\x03"),
             See(PROMPT),
             Type("echo st=$?.\n"),
@@ -59,8 +61,8 @@ const SESSIONS: &[(&str, &[Act])] = &[
     (
         "job_control",
         &[
-            Type("sleep 100\n"),
-            See("\n"),
+            Type(SLEEPER),
+            See("asleep7"),
             Type("\x1a"),
             See("Stopped"),
             See(PROMPT),
@@ -73,7 +75,7 @@ const SESSIONS: &[(&str, &[Act])] = &[
             See("Running"),
             See(PROMPT),
             Type("fg\n"),
-            See("sleep 100"),
+            See("exec sleep 100"),
             Type("\x03"),
             See(PROMPT),
             Type("jobs; echo none$((1))left\n"),
@@ -85,8 +87,11 @@ const SESSIONS: &[(&str, &[Act])] = &[
         "vi",
         &[
             Type("vi /tmp/text\n"),
-            See("/tmp/text"),
-            Type("ihello from vi\x1b:wq\n"),
+            See("- /tmp/text"),
+            // What follows an escape at once would be a cursor key: wait until vi has left its insert mode.
+            Type("ihello from vi\x1b"),
+            See("- /tmp/text"),
+            Type(":wq\n"),
             See(PROMPT),
             Type("wc -c </tmp/text\n"),
             See("14"),
