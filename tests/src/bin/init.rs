@@ -28,11 +28,20 @@ const MOUNTS: &[(&CStr, &CStr, Option<&CStr>)] = &[
     (c"tmpfs", c"/tmp", Some(c"mode=1777")),
 ];
 
+/// Names in `/dev` that are a matter of user space: udev makes them elsewhere.
+const DEV_LINKS: &[(&CStr, &CStr)] = &[
+    (c"/proc/self/fd", c"/dev/fd"),
+    (c"/proc/self/fd/0", c"/dev/stdin"),
+    (c"/proc/self/fd/1", c"/dev/stdout"),
+    (c"/proc/self/fd/2", c"/dev/stderr"),
+];
+
 /// Program entry. The C `main` is used instead of Rust's so that pid 1 needs nothing from the
 /// kernel but what it asks for itself (no signal stack, no handlers, SIGPIPE untouched).
 #[unsafe(no_mangle)]
 pub extern "C" fn main(_argc: i32, _argv: *const *const libc::c_char) -> i32 {
     mount_all();
+    link_descriptors();
     open_console();
     let job = Job::load();
     // SAFETY: this process has one thread.
@@ -54,6 +63,13 @@ fn mount_all() {
             libc::mkdir(target.as_ptr(), 0o755);
             libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, data.cast());
         }
+    }
+}
+
+fn link_descriptors() {
+    for (target, name) in DEV_LINKS {
+        // SAFETY: NUL-terminated strings; a name that is there already stays.
+        unsafe { libc::symlink(target.as_ptr(), name.as_ptr()) };
     }
 }
 
