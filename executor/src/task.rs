@@ -422,6 +422,13 @@ impl TaskRef {
         read(name.text())
     }
 
+    /// As [`with_name`](Self::with_name) for a dump, which may have interrupted a lock's holder: nothing when
+    /// the name is being written.
+    pub fn try_with_name<R>(&self, read: impl FnOnce(&str) -> R) -> Option<R> {
+        let name = *self.0.name.try_lock()?;
+        Some(read(name.text()))
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> alloc::string::String {

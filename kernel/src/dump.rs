@@ -1,5 +1,9 @@
 //! What every task is doing, for dumps from an NMI, a panic or a deadlock: no lock is waited for.
 
+use core::fmt;
+
+use executor::WaitSnapshot;
+
 use crate::arch::emergency;
 use crate::boot;
 
@@ -9,14 +13,31 @@ pub fn tasks() {
     let complete = executor.try_for_each_task(|task| {
         let (id, cpu, state) = (task.id(), task.cpu(), task.state());
         let kind = if task.is_daemon() { "daemon" } else { "task" };
-        task.with_name(|name| {
-            emergency::line(format_args!(
-                "{kind} {id} \"{name}\" cpu {cpu} {state:?} {:?}",
-                task.last_wait()
-            ));
-        });
+        let wait = Wait(task.last_wait());
+        let print =
+            |name: &str| emergency::line(format_args!("{kind} {id} \"{name}\" cpu {cpu} {state:?}{wait}"));
+        if task.try_with_name(print).is_none() {
+            print("?");
+        }
     });
     if !complete {
         emergency::line(format_args!("the list of tasks was in use"));
+    }
+}
+
+/// A task's last wait, as a part of its line.
+struct Wait(Option<WaitSnapshot>);
+
+impl fmt::Display for Wait {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(wait) = &self.0 else { return Ok(()) };
+        write!(out, ", wait {:?} object {:#x} for {:?}", wait.kind, wait.object, wait.events)?;
+        if let Some(deadline) = wait.deadline {
+            write!(out, " until {} ns", deadline.as_nanos())?;
+        }
+        match wait.ended {
+            Some(reason) => write!(out, ", ended by {reason:?}"),
+            None => Ok(()),
+        }
     }
 }
