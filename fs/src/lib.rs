@@ -2,6 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`dev`] | devices without hardware, `/dev`, `/dev/pts` |
 //! | [`file`] | open files, descriptors, and the loop that waits |
 //! | [`vfs`] | the tree of names |
 //! | `tmpfs` | files in memory: the root, `/tmp`, memfds |
@@ -17,6 +18,7 @@
 
 extern crate alloc;
 
+pub mod dev;
 pub mod file;
 pub mod lock;
 pub mod pipe;

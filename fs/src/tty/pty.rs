@@ -10,7 +10,7 @@ use base::caller::Caller;
 use base::charge::Charge;
 use base::memory::{BoxFuture, UserBuffer};
 use base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use base::sync::{LockClass, SpinLock};
+use base::sync::{LockClass, Once, SpinLock};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
@@ -18,7 +18,7 @@ use super::terminal::{Driver, Tty, TtyFile};
 use super::termios::Termios;
 
 use crate::file::{FileOps, Io, OpenFile, Sources, get_user, put_user};
-use crate::vfs::DeviceNumber;
+use crate::vfs::{DeviceNumber, Inode};
 
 /// Major number of slaves; the minor is the pseudo-terminal's index.
 pub const SLAVE_MAJOR: u32 = 136;
@@ -46,6 +46,8 @@ pub struct Pty {
     /// A slave was open at some time, so that having none now is a hangup.
     was_open: AtomicBool,
     owner: (u32, u32),
+    /// The node in `/dev/pts`, which keeps changed attributes as long as the pair lives.
+    node: Once<Arc<dyn Inode>>,
     _charge: Charge,
 }
 
@@ -104,6 +106,7 @@ impl Pty {
             slaves: AtomicUsize::new(0),
             was_open: AtomicBool::new(false),
             owner: (caller.credentials.fsuid, caller.credentials.fsgid),
+            node: Once::new(),
             _charge: charge,
         });
         ptys.insert(index, pty.clone());
@@ -132,6 +135,11 @@ impl Pty {
     #[must_use]
     pub fn owner(&self) -> (u32, u32) {
         self.owner
+    }
+
+    /// The slave's node, made at the first call.
+    pub(crate) fn node<I: Inode>(&self, make: impl FnOnce() -> Arc<I>) -> Arc<dyn Inode> {
+        self.node.call_once(|| make() as Arc<dyn Inode>).clone()
     }
 
     /// Opens the slave.
