@@ -93,6 +93,7 @@ pub async fn load(
         vdso: vdso.unwrap_or(0),
         auxiliary: stack.auxiliary,
     });
+    space.lock().program = Some(file.clone());
     let registers = Registers {
         rip: linker.map_or(placed.entry, |linker| linker.entry),
         rsp: stack.pointer,

@@ -48,6 +48,7 @@ impl AddressSpace {
             // The child is known to nobody else yet, so nobody holds its lock and wants this one.
             let mut copy = child.lock_nested();
             copy.placement = state.placement.clone();
+            copy.program = state.program.clone();
             copy.barriers = state.barriers;
             copy.heap = state.heap.clone();
             copy.image = state.image.clone();

@@ -23,6 +23,7 @@ use super::placement::Placement;
 use super::region::{Region, RegionFlags};
 use super::region_map::RegionMap;
 use super::{MAX_REGIONS, PAGE};
+use crate::elf::ProgramFile;
 use crate::machine::{PageTable, Stale, USER_END, user_machine};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -74,6 +75,8 @@ pub struct State {
     pub image: Image,
     /// Flags that every new region gets: `mlockall(MCL_FUTURE)`.
     pub future: RegionFlags,
+    /// The program that was loaded; while it is here, its file cannot be written.
+    pub program: Option<Arc<dyn ProgramFile>>,
     /// The program asked to be allowed membarrier(2)'s private barrier.
     pub barriers: bool,
     charges: Vec<Charge>,
@@ -102,6 +105,7 @@ impl AddressSpace {
                     heap: 0..0,
                     image: Image::default(),
                     future: RegionFlags::empty(),
+                    program: None,
                     barriers: false,
                     charges: Vec::new(),
                 },
