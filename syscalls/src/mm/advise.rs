@@ -44,18 +44,25 @@ impl AddressSpace {
     }
 
     async fn discard_unless(&self, range: Range<u64>, refused: RegionFlags) -> Result<()> {
-        let mut stale = Stale::new();
-        let result = {
-            let state = self.lock();
-            for_each_piece(&state, range, |region, piece| {
-                if region.flags.intersects(refused) || matches!(region.backing, Backing::Kernel(_)) {
-                    return Err(Errno::EINVAL);
-                }
-                self.page_table().unmap(piece, &mut stale);
-                Ok(())
-            })
-        };
-        self.flush(stale).await;
+        self.discard_where(range, |region| {
+            !region.flags.intersects(refused) && !matches!(region.backing, Backing::Kernel(_))
+        })
+        .await
+    }
+
+    /// Drops the pages of the regions in a range, up to the first that is not `suitable`.
+    async fn discard_where(&self, range: Range<u64>, suitable: impl Fn(&Region) -> bool) -> Result<()> {
+        let mut pieces = Vec::new();
+        let result = for_each_piece(&self.lock(), range, |region, piece| {
+            pieces.push(piece);
+            if suitable(region) { Ok(()) } else { Err(Errno::EINVAL) }
+        });
+        if result == Err(Errno::EINVAL) {
+            pieces.pop();
+        }
+        for piece in pieces {
+            self.clear_pages(piece).await;
+        }
         result
     }
 
@@ -66,20 +73,10 @@ impl AddressSpace {
     ///
     /// `EINVAL` at the first region that is locked or not anonymous; `ENOMEM` as there.
     pub async fn free(&self, range: Range<u64>) -> Result<()> {
-        let mut stale = Stale::new();
-        let result = {
-            let state = self.lock();
-            for_each_piece(&state, range, |region, piece| {
-                let anonymous = matches!(region.backing, Backing::Anonymous);
-                if region.flags.contains(RegionFlags::LOCKED) || !anonymous {
-                    return Err(Errno::EINVAL);
-                }
-                self.page_table().unmap(piece, &mut stale);
-                Ok(())
-            })
-        };
-        self.flush(stale).await;
-        result
+        self.discard_where(range, |region| {
+            !region.flags.contains(RegionFlags::LOCKED) && matches!(region.backing, Backing::Anonymous)
+        })
+        .await
     }
 
     /// Frees what lies behind a range of shared memory, which reads as zeros in every process (`MADV_REMOVE`).

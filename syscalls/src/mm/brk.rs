@@ -1,11 +1,22 @@
 //! The heap: brk(2).
 
+use core::ops::Range;
+
 use base::caller::Resource;
 
 use super::region::{Backing, Region, RegionFlags};
 use super::space::State;
 use super::{AddressSpace, PAGE, page_ceiling};
-use crate::machine::{PageFlags, Stale, USER_END};
+use crate::machine::{PageFlags, USER_END};
+
+/// What a move of the break leaves to do.
+enum Change {
+    None,
+    /// These pages are to be unmapped.
+    Shrunk(Range<u64>),
+    /// These pages are locked, and so to be made resident.
+    Grown(Range<u64>),
+}
 
 impl AddressSpace {
     /// Moves the program break to `wanted` if that can be, and tells where it is then. Source: `brk(2)`; the
@@ -14,37 +25,16 @@ impl AddressSpace {
     /// Dropping the future leaves the break moved or not.
     pub async fn brk(&self, wanted: u64) -> u64 {
         let layout = self.layout.lock().await;
-        let mut stale = Stale::new();
-        let mut removed = alloc::vec::Vec::new();
-        let mut populate = None;
-        let result = {
-            let mut state = self.lock();
-            let before = state.heap.clone();
-            match page_ceiling(wanted) {
-                Some(end)
-                    if wanted >= before.start && before.start != 0 && self.heap_may_end(&state, wanted) =>
-                {
-                    let old_end = page_ceiling(before.end).unwrap_or(before.end);
-                    if end < old_end {
-                        removed = self.detach(&mut state, end..old_end, &mut stale);
-                        state.heap.end = wanted;
-                    } else if end == old_end || self.grow_heap(&mut state, old_end, end) {
-                        state.heap.end = wanted;
-                        let locked = state.future.contains(RegionFlags::LOCKED);
-                        populate = locked.then_some(old_end..end);
-                    }
-                }
-                _ => {}
+        let change = self.lock().plan_break(self, wanted);
+        match change {
+            Change::None => {}
+            Change::Shrunk(range) => self.vacate(range).await,
+            Change::Grown(range) => {
+                drop(layout);
+                self.populate(range).await;
             }
-            state.heap.end
-        };
-        drop(removed);
-        self.flush(stale).await;
-        drop(layout);
-        if let Some(range) = populate {
-            self.populate(range).await;
         }
-        result
+        self.lock().heap.end
     }
 
     /// `RLIMIT_DATA` counts the heap together with the program's data. Source: `getrlimit(2)`.
@@ -79,5 +69,29 @@ impl AddressSpace {
         }
         state.regions.insert(region);
         true
+    }
+}
+
+impl State {
+    /// Moves the break if it may be where it is `wanted`.
+    fn plan_break(&mut self, space: &AddressSpace, wanted: u64) -> Change {
+        let Range { start, end: break_now } = self.heap;
+        let (Some(end), Some(old_end)) = (page_ceiling(wanted), page_ceiling(break_now)) else {
+            return Change::None;
+        };
+        if start == 0 || wanted < start || !space.heap_may_end(self, wanted) {
+            return Change::None;
+        }
+        if end > old_end && !space.grow_heap(self, old_end, end) {
+            return Change::None;
+        }
+        self.heap.end = wanted;
+        if end < old_end {
+            Change::Shrunk(end..old_end)
+        } else if end > old_end && self.future.contains(RegionFlags::LOCKED) {
+            Change::Grown(old_end..end)
+        } else {
+            Change::None
+        }
     }
 }

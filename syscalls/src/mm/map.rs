@@ -88,40 +88,44 @@ impl AddressSpace {
     /// are too many regions; `EPERM` below the lowest address; `EEXIST` when a place that must be free is not;
     /// the request's verdict; `EAGAIN` above `RLIMIT_MEMLOCK`; `ENOMEM` above `RLIMIT_AS` or `RLIMIT_DATA`.
     pub async fn map(&self, request: MapRequest) -> Result<u64> {
-        let populate = request.populate;
         let layout = self.layout.lock().await;
+        let (region, occupied) = self.admit(&request)?;
+        let range = region.range();
+        if occupied {
+            self.vacate(range.clone()).await;
+        }
+        let resident =
+            region.flags & (RegionFlags::LOCKED | RegionFlags::LOCK_ON_FAULT) == RegionFlags::LOCKED;
+        let populate = request.populate || resident;
         let mut stale = Stale::new();
-        let (range, removed, locked) = {
+        let removed = {
             let mut state = self.lock();
-            let length = checked_length(request.length, request.offset)?;
-            let flags = request.flags | state.future;
-            let locked = flags.contains(RegionFlags::LOCKED);
-            let (range, removed) = self.insert(&mut state, request, length, flags, &mut stale)?;
-            (range, removed, locked && !flags.contains(RegionFlags::LOCK_ON_FAULT))
+            // A stack may have grown into the range meanwhile: a fault takes no layout lock.
+            let removed = self.detach(&mut state, range.clone(), &mut stale);
+            state.regions.insert(region);
+            removed
         };
-        drop(removed);
+        drop((removed, request));
         self.flush(stale).await;
         drop(layout);
         let start = range.start;
-        if populate || locked {
+        if populate {
             self.populate(range).await;
         }
         Ok(start)
     }
 
-    /// Finds the place, makes the checks, replaces what is there.
-    fn insert(
-        &self,
-        state: &mut State,
-        request: MapRequest,
-        length: u64,
-        flags: RegionFlags,
-        stale: &mut Stale,
-    ) -> Result<(Range<u64>, alloc::vec::Vec<Region>)> {
+    /// Finds the place and makes the checks: the region that may be added, and whether something is there now.
+    fn admit(&self, request: &MapRequest) -> Result<(Region, bool)> {
+        let length = checked_length(request.length, request.offset)?;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let flags = request.flags | state.future;
         state.reserve_regions(2, self.account())?;
-        let start = choose_address(state, &request, length)?;
+        let start = choose_address(state, request, length)?;
         let range = start..start + length;
-        if request.place == Place::FixedNoReplace && !state.regions.is_free(range.clone()) {
+        let occupied = !state.regions.is_free(range.clone());
+        if occupied && request.place == Place::FixedNoReplace {
             return Err(Errno::EEXIST);
         }
         let pages = length / PAGE;
@@ -138,15 +142,13 @@ impl AddressSpace {
             access: request.access,
             allowed: request.allowed,
             flags,
-            backing: request.backing,
+            backing: request.backing.clone(),
             offset: request.offset,
         };
-        let replaced = state.regions.pages_in(range.clone());
+        let replaced = state.regions.pages_in(range);
         state.check_expansion(self.limits(), pages - replaced, region.is_data())?;
         check_commit(&region)?;
-        let removed = self.detach(state, range.clone(), stale);
-        state.regions.insert(region);
-        Ok((range, removed))
+        Ok((region, occupied))
     }
 
     /// Makes the pages of a range resident, as far as that goes: errors show at the first touch.

@@ -39,9 +39,12 @@ pub mod protect;
 pub mod region;
 pub mod region_map;
 pub mod remap;
+pub mod report;
 pub mod residency;
 pub mod shared;
 pub mod space;
+#[cfg(test)]
+mod tests;
 pub mod unmap;
 pub mod user;
 pub mod vdso;

@@ -1,19 +1,23 @@
-//! Taking mappings away: munmap(2), and what replaces or ends a space.
+//! Taking mappings away: munmap(2), and making room for what replaces them.
 
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use base::{Errno, Result};
+use executor::yield_point;
 
 use super::region::Region;
 use super::space::{State, user_range};
 use super::{AddressSpace, MAX_REGIONS, is_page_aligned, page_ceiling};
 use crate::machine::Stale;
 
+/// Bytes of addresses whose pages are taken out under the lock at a time, and flushed together.
+const BYTES_AT_ONCE: u64 = 2 << 20;
+
 impl AddressSpace {
     /// Unmaps every page of `[start, start + length)`; pages that are not mapped are no error.
     ///
-    /// Dropping the future never frees a frame early; the pages are gone all the same.
+    /// Dropping the future never frees a frame early; the regions are gone all the same.
     ///
     /// # Errors
     ///
@@ -25,26 +29,65 @@ impl AddressSpace {
         }
         let length = page_ceiling(length).filter(|length| *length > 0).ok_or(Errno::EINVAL)?;
         let range = user_range(start, length)?;
-        let layout = self.layout.lock().await;
-        let mut stale = Stale::new();
-        let removed = {
+        let _layout = self.layout.lock().await;
+        {
             let mut state = self.lock();
-            let cuts_in_two =
-                state.regions.find(range.start).is_some_and(|r| r.start < range.start && range.end < r.end);
-            if cuts_in_two && state.regions.len() >= MAX_REGIONS {
+            let cuts_in_two = |r: &Region| r.start < range.start && range.end < r.end;
+            if state.regions.find(range.start).is_some_and(cuts_in_two) && state.regions.len() >= MAX_REGIONS
+            {
                 return Err(Errno::ENOMEM);
             }
             state.reserve_regions(1, self.account())?;
-            self.detach(&mut state, range, &mut stale)
-        };
-        drop(removed);
-        self.flush(stale).await;
-        drop(layout);
+        }
+        self.vacate(range).await;
         Ok(())
     }
 
-    /// Takes regions and pages out of a range. What is returned is dropped without the state's lock, because
-    /// the last reference to a file may go with it.
+    /// Takes the regions of a range out, and then its pages, in bounded steps. The caller holds `layout`.
+    ///
+    /// Dropping the future leaves pages mapped that no region holds; only a dying program's is dropped.
+    pub(super) async fn vacate(&self, range: Range<u64>) {
+        let removed = self.lock().regions.remove(range);
+        for region in &removed {
+            self.clear_pages(region.range()).await;
+        }
+        // The last reference to a file may go here, so it is under no lock.
+        drop(removed);
+    }
+
+    /// Takes the pages of a range out, in bounded steps. The caller holds `layout` or has good reason not to.
+    ///
+    /// Dropping the future leaves the rest of them mapped.
+    pub(super) async fn clear_pages(&self, range: Range<u64>) {
+        let mut next = Some(range.start);
+        while let Some(start) = next {
+            let mut stale = Stale::new();
+            next = self.clear_some(start..range.end, &mut stale);
+            self.flush(stale).await;
+            yield_point().await;
+        }
+    }
+
+    /// One step: where to go on, if there is more.
+    fn clear_some(&self, range: Range<u64>, stale: &mut Stale) -> Option<u64> {
+        let _state = self.lock();
+        let mut start = range.start;
+        if range.end - range.start > BYTES_AT_ONCE {
+            // Terabytes may be mapped with hardly a page in them.
+            let mut first = None;
+            self.page_table().for_each(range.clone(), &mut |page, _| {
+                first = Some(page);
+                ControlFlow::Break(())
+            });
+            start = first?;
+        }
+        let end = start.saturating_add(BYTES_AT_ONCE).min(range.end);
+        self.page_table().unmap(start..end, stale);
+        (end < range.end).then_some(end)
+    }
+
+    /// Takes regions and pages out of a range in one section. What is returned is dropped without the state's
+    /// lock, because the last reference to a file may go with it.
     #[must_use]
     pub(super) fn detach(&self, state: &mut State, range: Range<u64>, stale: &mut Stale) -> Vec<Region> {
         let removed = state.regions.remove(range);
