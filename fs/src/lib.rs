@@ -20,6 +20,7 @@ extern crate alloc;
 
 pub mod dev;
 pub mod file;
+pub mod initramfs;
 pub mod lock;
 pub mod pipe;
 pub mod signal;
