@@ -1,0 +1,230 @@
+//! Directories of a pseudo file system.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::any::Any;
+
+use base::sync::{LockClass, SpinLock};
+use base::{Errno, Result};
+
+use super::node::{Attributes, Node};
+use crate::file::{FileOps, Io, OpenFile, Whence, seek_within};
+use crate::vfs::{DirSink, FileType, Inode, InodeState, Metadata, Name, OpenRequest};
+
+/// Position of the first registered entry: `.` and `..` come before.
+const FIRST_POSITION: u64 = 2;
+/// Position of the first made-up entry.
+const FIRST_DYNAMIC: u64 = 1 << 32;
+
+/// Entries that are made up when somebody looks: the processes in `/proc`.
+pub trait DynamicEntries: Send + Sync {
+    /// The entry `name`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`.
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>>;
+
+    /// The first entry whose key is at least `from`, in the order of keys. Keys are below 2^62.
+    fn next(&self, from: u64) -> Option<DynamicEntry>;
+}
+
+/// An entry for a listing.
+pub struct DynamicEntry {
+    /// Where it stands in the order.
+    pub key: u64,
+    /// Its name.
+    pub name: Name,
+    /// Its inode number.
+    pub ino: u64,
+    /// Its type.
+    pub kind: FileType,
+}
+
+/// A directory: registered entries, then made-up ones.
+pub struct PseudoDir {
+    node: Node,
+    entries: SpinLock<Registered>,
+    dynamic: Option<Arc<dyn DynamicEntries>>,
+    parent_ino: u64,
+    this: Weak<PseudoDir>,
+}
+
+#[derive(Default)]
+struct Registered {
+    by_name: BTreeMap<Name, (u64, Arc<dyn Inode>)>,
+    by_position: BTreeMap<u64, Name>,
+    next_position: u64,
+    directories: u32,
+}
+
+impl PseudoDir {
+    /// An empty directory. `parent_ino` is what `..` shows; 0 at the top.
+    #[must_use]
+    pub fn new(attributes: Attributes, parent_ino: u64) -> Arc<PseudoDir> {
+        Self::make(attributes, parent_ino, None)
+    }
+
+    /// A directory with made-up entries beside the registered ones. Its names are not cached.
+    #[must_use]
+    pub fn with_dynamic(
+        attributes: Attributes,
+        parent_ino: u64,
+        dynamic: Arc<dyn DynamicEntries>,
+    ) -> Arc<PseudoDir> {
+        Self::make(attributes, parent_ino, Some(dynamic))
+    }
+
+    fn make(attributes: Attributes, parent_ino: u64, dynamic: Option<Arc<dyn DynamicEntries>>) -> Arc<PseudoDir> {
+        let registered = Registered { next_position: FIRST_POSITION, ..Registered::default() };
+        Arc::new_cyclic(|this| PseudoDir {
+            node: Node::new(attributes),
+            entries: SpinLock::new(LockClass::Inode, registered),
+            dynamic,
+            parent_ino,
+            this: this.clone(),
+        })
+    }
+
+    /// Its inode number: what `..` of its directories shows.
+    #[must_use]
+    pub fn ino(&self) -> u64 {
+        self.node.ino()
+    }
+
+    /// Registers an entry, before the directory is in use or where names are not cached; a later one of the same
+    /// name takes its place.
+    pub fn add(&self, name: &str, inode: Arc<dyn Inode>) {
+        let is_directory = inode.metadata().is_directory();
+        let name: Name = Arc::from(name.as_bytes());
+        let old = {
+            let mut entries = self.entries.lock();
+            let position = entries.next_position;
+            entries.next_position += 1;
+            entries.directories += u32::from(is_directory);
+            entries.by_position.insert(position, name.clone());
+            let old = entries.by_name.insert(name, (position, inode));
+            if let Some((position, _)) = &old {
+                entries.by_position.remove(position);
+            }
+            old
+        };
+        if old.is_some_and(|(_, inode)| inode.metadata().is_directory()) {
+            self.entries.lock().directories -= 1;
+        }
+    }
+
+    /// Takes an entry out; true when it was there.
+    pub fn remove(&self, name: &str) -> bool {
+        let old = {
+            let mut entries = self.entries.lock();
+            let old = entries.by_name.remove(name.as_bytes());
+            if let Some((position, _)) = &old {
+                entries.by_position.remove(position);
+            }
+            old
+        };
+        let Some((_, inode)) = old else { return false };
+        if inode.metadata().is_directory() {
+            self.entries.lock().directories -= 1;
+        }
+        true
+    }
+
+    fn registered_from(&self, position: u64) -> Option<(u64, Name, Arc<dyn Inode>)> {
+        let entries = self.entries.lock();
+        let (at, name) = entries.by_position.range(position..).next()?;
+        let (_, inode) = entries.by_name.get(name)?;
+        Some((*at, name.clone(), inode.clone()))
+    }
+
+    /// Gives on everything from `*position` on.
+    fn list(&self, position: &mut u64, sink: &mut dyn DirSink) {
+        let (own, above) = (self.ino(), if self.parent_ino == 0 { self.ino() } else { self.parent_ino });
+        for (at, name, ino) in [(0, b".".as_slice(), own), (1, b"..".as_slice(), above)] {
+            if *position == at {
+                if !sink.entry(name, ino, FileType::Directory, at + 1) {
+                    return;
+                }
+                *position = at + 1;
+            }
+        }
+        while *position < FIRST_DYNAMIC {
+            let Some((at, name, inode)) = self.registered_from(*position) else {
+                *position = FIRST_DYNAMIC;
+                break;
+            };
+            let metadata = inode.metadata();
+            if !sink.entry(&name, metadata.ino, metadata.kind, at + 1) {
+                return;
+            }
+            *position = at + 1;
+        }
+        let Some(dynamic) = &self.dynamic else { return };
+        while let Some(entry) = dynamic.next(*position - FIRST_DYNAMIC) {
+            let next = FIRST_DYNAMIC.saturating_add(entry.key).saturating_add(1);
+            if !sink.entry(&entry.name, entry.ino, entry.kind, next) {
+                return;
+            }
+            *position = next;
+        }
+    }
+}
+
+impl Inode for PseudoDir {
+    fn metadata(&self) -> Metadata {
+        let links = 2 + self.entries.lock().directories;
+        self.node.metadata(FileType::Directory, links, 0)
+    }
+
+    fn state(&self) -> &InodeState {
+        &self.node.state
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let registered = self.entries.lock().by_name.get(name).map(|(_, inode)| inode.clone());
+        match (registered, &self.dynamic) {
+            (Some(inode), _) => Ok(inode),
+            (None, Some(dynamic)) => dynamic.lookup(name),
+            (None, None) => Err(Errno::ENOENT),
+        }
+    }
+
+    fn dynamic(&self) -> bool {
+        self.dynamic.is_some()
+    }
+
+    fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
+        let directory = self.this.upgrade().ok_or(Errno::ENOENT)?;
+        Ok(Arc::new(OpenDir(directory)))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open directory.
+struct OpenDir(Arc<PseudoDir>);
+
+impl FileOps for OpenDir {
+    fn read(&self, _io: &Io<'_>, _buffer: &mut base::memory::UserBuffer<'_>) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
+    fn seek(&self, _file: &OpenFile, current: u64, offset: i64, whence: Whence) -> Result<u64> {
+        match whence {
+            Whence::Set | Whence::Current => seek_within(0, i64::MAX as u64, current, offset, whence),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn read_dir(&self, _io: &Io<'_>, position: &mut u64, sink: &mut dyn DirSink) -> Result<()> {
+        self.0.list(position, sink);
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,203 @@
+//! Files whose text is rendered when it is read.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+
+use base::caller::Caller;
+use base::memory::UserBuffer;
+use base::sync::{LockClass, SpinLock};
+use base::{Errno, Result};
+
+use super::node::{Attributes, Node};
+use crate::file::{FileOps, Io, OpenFile, Whence, seek_within};
+use crate::vfs::{FileType, Inode, InodeState, Metadata, OpenRequest};
+
+/// Longest text of one file, bytes.
+pub const TEXT_MAX: usize = 8 << 20;
+/// Longest text that one write may bring.
+const WRITE_MAX: usize = 4096;
+
+/// A text that is being rendered. Writing to it fails, as a formatter's error, when it gets too long or there is
+/// no memory; the reader then sees `ENOMEM`.
+#[derive(Default)]
+pub struct Text {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl Text {
+    /// Appends bytes that need not be UTF-8: names of programs and files.
+    ///
+    /// # Errors
+    ///
+    /// When it is full.
+    pub fn push_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
+        let fits = self.bytes.len().saturating_add(bytes.len()) <= TEXT_MAX;
+        if !fits || self.bytes.try_reserve(bytes.len()).is_err() {
+            self.full = true;
+            return Err(fmt::Error);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// What has been written so far.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_bytes(text.as_bytes())
+    }
+}
+
+/// Writes the text of a file for the caller who reads it.
+type Render = Box<dyn Fn(&Caller, &mut Text) -> Result<()> + Send + Sync>;
+/// Takes what a caller writes to the file, in one piece.
+type Store = Box<dyn Fn(&Caller, &[u8]) -> Result<()> + Send + Sync>;
+
+/// A file that shows a text and may take one.
+pub struct PseudoFile {
+    node: Node,
+    render: Option<Render>,
+    store: Option<Store>,
+}
+
+impl PseudoFile {
+    /// A file that shows what `render` writes. A formatter's error that is no fault of `render` is best
+    /// answered with `Ok`: the frame knows that the text was too long.
+    #[must_use]
+    pub fn new(
+        attributes: Attributes,
+        render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<PseudoFile> {
+        Arc::new(PseudoFile { node: Node::new(attributes), render: Some(Box::new(render)), store: None })
+    }
+
+    /// As [`PseudoFile::new`]; what is written goes to `store`, each write as a whole.
+    #[must_use]
+    pub fn writable(
+        attributes: Attributes,
+        render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
+        store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<PseudoFile> {
+        let (render, store): (Render, Store) = (Box::new(render), Box::new(store));
+        Arc::new(PseudoFile { node: Node::new(attributes), render: Some(render), store: Some(store) })
+    }
+
+    /// A file that only takes text.
+    #[must_use]
+    pub fn write_only(
+        attributes: Attributes,
+        store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<PseudoFile> {
+        Arc::new(PseudoFile { node: Node::new(attributes), render: None, store: Some(Box::new(store)) })
+    }
+
+    fn render(&self, caller: &Caller) -> Result<Arc<[u8]>> {
+        let render = self.render.as_ref().ok_or(Errno::EIO)?;
+        let mut text = Text::default();
+        let result = render(caller, &mut text);
+        if text.full {
+            return Err(Errno::ENOMEM);
+        }
+        result?;
+        Ok(Arc::from(text.bytes))
+    }
+}
+
+impl Inode for PseudoFile {
+    fn metadata(&self) -> Metadata {
+        self.node.metadata(FileType::Regular, 1, 0)
+    }
+
+    fn state(&self) -> &InodeState {
+        &self.node.state
+    }
+
+    fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(OpenText { file: self, text: SpinLock::new(LockClass::File, None) }))
+    }
+
+    /// `echo x > file` opens with `O_TRUNC`: there is nothing to cut.
+    fn truncate(&self, _size: u64) -> Result<()> {
+        if self.store.is_some() { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open text.
+struct OpenText {
+    file: Arc<PseudoFile>,
+    text: SpinLock<Option<Arc<[u8]>>>,
+}
+
+impl OpenText {
+    /// The text that this open file reads: a fresh one at position 0.
+    fn text(&self, io: &Io<'_>) -> Result<Arc<[u8]>> {
+        let rendered = self.text.lock().clone();
+        match rendered {
+            Some(text) if io.position > 0 => Ok(text),
+            _ => {
+                // Rendered without the lock: it looks at other people's objects.
+                let text = self.file.render(io.caller)?;
+                let old = self.text.lock().replace(text.clone());
+                drop(old);
+                Ok(text)
+            }
+        }
+    }
+}
+
+impl FileOps for OpenText {
+    fn read(&self, io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
+        let text = self.text(io)?;
+        let start = usize::try_from(io.position).unwrap_or(usize::MAX);
+        let rest = text.get(start..).unwrap_or_default();
+        let wanted = rest.len().min(buffer.remaining());
+        let copied = buffer.put(rest)?;
+        if copied < wanted { Err(Errno::EFAULT) } else { Ok(copied) }
+    }
+
+    fn write(&self, io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
+        let store = self.file.store.as_ref().ok_or(Errno::EIO)?;
+        let length = buffer.remaining().min(WRITE_MAX);
+        let mut bytes = alloc::vec![0; length];
+        let mark = buffer.mark();
+        let taken = buffer.take(&mut bytes)?;
+        if taken < length {
+            buffer.rewind(mark);
+            return Err(Errno::EFAULT);
+        }
+        store(io.caller, &bytes).inspect_err(|_| buffer.rewind(mark))?;
+        Ok(length)
+    }
+
+    fn writes_all(&self) -> bool {
+        false
+    }
+
+    fn positioned(&self) -> bool {
+        true
+    }
+
+    fn seek(&self, _file: &OpenFile, current: u64, offset: i64, whence: Whence) -> Result<u64> {
+        match whence {
+            Whence::Set | Whence::Current => seek_within(0, i64::MAX as u64, current, offset, whence),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
