@@ -207,6 +207,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
         #[test]
         fn it_behaves_like_a_deque(steps in proptest::collection::vec((0_u8..4, 0_usize..12), 0..60)) {
             let items = items(12);

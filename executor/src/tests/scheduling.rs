@@ -144,7 +144,11 @@ fn a_slice_ends_only_when_somebody_waits() {
             while machine().now() < long {
                 assert!(!slice_over(), "nobody waits");
             }
+            let armed = || crate::cpu::this().expect("a CPU").armed_for();
+            assert_eq!(armed(), u64::MAX, "nobody waits, so nothing ticks");
             let other = spawn(TaskOptions::new("other"), async {});
+            let soon = after(Duration::from_micros(100)).as_nanos();
+            assert!(armed() < soon, "user mode would be left, though the slice was over before");
             assert!(slice_over(), "the slice is long over");
             yield_now().await;
             assert_eq!(other.state(), crate::TaskState::Finished);
