@@ -10,6 +10,7 @@ pub mod families;
 pub mod futex;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
+pub mod init;
 pub mod machine;
 pub mod mm;
 pub mod process;

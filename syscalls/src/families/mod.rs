@@ -3,6 +3,7 @@
 use crate::declare::Syscall;
 
 pub mod clocks;
+pub mod exec;
 pub mod futex;
 pub mod identity;
 pub mod memory;
@@ -13,6 +14,7 @@ pub mod signals;
 /// Every family. A new family is one line here.
 pub const ALL: &[&[Syscall]] = &[
     clocks::FAMILY,
+    exec::FAMILY,
     futex::FAMILY,
     identity::FAMILY,
     memory::FAMILY,

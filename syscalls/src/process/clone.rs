@@ -186,7 +186,7 @@ fn publish(
         table.insert(tid, process.clone(), child.clone(), parent, parent_thread);
         table::publish_relations(&table, tid);
     }
-    process.count_thread(true);
+    process.joined();
     // A stop that began before the thread was there concerns it too.
     if has(CloneFlags::THREAD) && maker.signals().is_stopped() {
         child.attention().raise(Reasons::STOP);

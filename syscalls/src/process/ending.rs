@@ -66,7 +66,12 @@ impl Default for Ending {
 
 impl Ending {
     /// Decides how the process ends; false when that was decided before.
-    pub fn begin(&self, status: ExitStatus) -> bool {
+    ///
+    /// No core is ever written, so nobody is told of one, as with Linux's default `RLIMIT_CORE` of 0.
+    pub fn begin(&self, mut status: ExitStatus) -> bool {
+        if let ExitStatus::Signal { core, .. } = &mut status {
+            *core = false;
+        }
         let mut state = self.0.lock();
         let first = state.status.is_none();
         state.status.get_or_insert(status);
@@ -126,7 +131,7 @@ mod tests {
         let killed = ExitStatus::Signal { signal: Signal::SIGSEGV, core: true };
         assert!(ending.begin(killed));
         assert!(!ending.begin(ExitStatus::Code(0)));
-        assert_eq!(ending.status(), Some(killed));
+        assert_eq!(ending.status(), Some(ExitStatus::Signal { signal: Signal::SIGSEGV, core: false }));
         assert_eq!((killed.to_wait_status(), killed.to_shell_status()), (0x8b, 139));
         assert_eq!(ExitStatus::Code(7).to_wait_status(), 0x700);
     }

@@ -47,7 +47,7 @@ pub async fn leave(thread: Arc<Thread>) {
     let (last, pass_on) = {
         let mut table = table::lock();
         let last = table.remove_thread(process.pid(), thread.tid());
-        process.count_thread(false);
+        process.left();
         let heir = table.process(process.pid()).and_then(|node| node.threads.first().copied());
         let pass_on = match heir {
             Some(heir) if thread.has_children() => table.hand_over_children(process.pid(), thread.tid(), heir),
@@ -108,6 +108,7 @@ fn end(process: &Arc<Process>) {
         machine().power_off(Outcome::Exit(status.to_shell_status()));
     }
     process.report().clear();
+    process.program().set_file(None);
     if process.is_session_leader() {
         session::leader_exits(process);
     }

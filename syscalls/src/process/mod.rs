@@ -6,20 +6,24 @@
 //! | [`table`] | the one registry of this machine, and its lookups |
 //! | [`clone`](mod@clone), [`clone_flags`] | new threads and processes |
 //! | [`ending`], [`exit`] | why a process ends, and what its end does |
+//! | [`exec`], [`exec_file`], [`program`] | what it executes |
 //! | [`children`], [`report`], [`wait`] | what wait4(2) looks for |
 //! | [`groups`], [`session`] | process groups, sessions, controlling terminals |
 //! | [`identity`] | how credentials change |
-//! | [`program`] | what it executes |
+//! | [`oom`] | who dies when memory is out |
 //! | [`usage`], [`rusage`], [`users`] | what it has used, and what its user has |
 
 pub mod children;
 pub mod clone;
 pub mod clone_flags;
 pub mod ending;
+pub mod exec;
+pub mod exec_file;
 pub mod exit;
 pub mod groups;
 pub mod identity;
 pub mod numbers;
+pub mod oom;
 pub mod program;
 pub mod registry;
 pub mod report;
@@ -46,7 +50,9 @@ use program::Program;
 use report::Report;
 use usage::{Usage, Used};
 
+use crate::mm::AddressSpace;
 use crate::signal::{Actions, SharedSignals, Signal};
+use crate::thread::Thread;
 
 /// A thread group.
 ///
@@ -243,6 +249,20 @@ impl Process {
         &self.report
     }
 
+    /// A live thread, the first one if it lives: what `/proc/<pid>` shows of the whole process.
+    #[must_use]
+    pub fn first_thread(&self) -> Option<Arc<Thread>> {
+        let table = table::lock();
+        let node = table.process(self.pid)?;
+        node.threads.iter().find_map(|tid| table.thread(*tid)).cloned()
+    }
+
+    /// Its memory; `None` when its threads have exited.
+    #[must_use]
+    pub fn space(&self) -> Option<Arc<AddressSpace>> {
+        self.first_thread()?.resources().map(|resources| resources.space.clone())
+    }
+
     /// What wait4(2) waits on: woken when a child ends, stops or is continued.
     #[must_use]
     pub fn children_source(&self) -> &Arc<WaitSource> {
@@ -255,13 +275,14 @@ impl Process {
         &self.threads_source
     }
 
-    /// One thread more or less; under the registry's lock.
-    pub(super) fn count_thread(&self, comes: bool) {
-        if comes {
-            self.live_threads.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.live_threads.fetch_sub(1, Ordering::Relaxed);
-        }
+    /// One thread more; under the registry's lock.
+    pub(crate) fn joined(&self) {
+        self.live_threads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One thread less; under the registry's lock.
+    pub(super) fn left(&self) {
+        self.live_threads.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What all its threads used, finished and live ones.

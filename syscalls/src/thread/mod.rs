@@ -262,6 +262,16 @@ impl Thread {
         &self.name
     }
 
+    /// Renames it, and its task in the dumps.
+    pub fn set_name(&self, name: &[u8]) {
+        self.name.set(name);
+        let padded = self.name.get();
+        let length = padded.iter().position(|&byte| byte == 0).unwrap_or(padded.len());
+        if let (Some(task), Ok(text)) = (self.task.get(), core::str::from_utf8(&padded[..length])) {
+            task.set_name(text);
+        }
+    }
+
     /// Its page faults and switches; [`Thread::used`] has the times too.
     #[must_use]
     pub fn usage(&self) -> &Usage {
