@@ -3,6 +3,7 @@
 //! `cargo xtask help` prints what it can do. Every subcommand first looks whether the
 //! packages it needs are there and installs what is missing.
 
+mod bench;
 mod build;
 mod cli;
 mod console;
@@ -37,6 +38,7 @@ usage: cargo xtask COMMAND [options]
                         interactive shell, or PROGRAM as the only job (see run --help)
   test [FILTER] [--floor host|model|guest] [--scale N]
                         everything; the last line says how many passed and failed
+  bench [GROUP...]      what operations cost, next to Linux
   gdb [options] [-- PROGRAM ARGS...]
                         QEMU stopped at its first instruction, gdb attached with symbols
   help                  this text";
@@ -66,6 +68,7 @@ fn dispatch(arguments: &mut Arguments) -> Result<u8> {
         "build" => build::command(arguments).map(|()| 0),
         "run" => run::command(arguments),
         "test" => test::command(arguments),
+        "bench" => bench::command(arguments),
         "gdb" => gdb::command(arguments),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
