@@ -36,6 +36,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
         "death-signal" => death_signal(),
         "folder" => folder(),
         "outlive" => outlive(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
+        "limit" => limit(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
+        "stack-address" => stack_address(),
         "unblock-and-wait" => unblock_and_wait(),
         "random" => random(),
         "stack" => stack(),
@@ -189,5 +191,20 @@ fn unblock_and_wait() -> i32 {
 fn outlive(sleep_ms: i64) -> i32 {
     let _ = syscall!(SYS_nanosleep, &crate::sys::milliseconds(sleep_ms), 0);
     println!("alive");
+    0
+}
+
+/// Soft and hard limit of a resource.
+fn limit(resource: u32) -> i32 {
+    let mut limit: libc::rlimit = zeroed();
+    let _ = syscall!(SYS_prlimit64, 0, resource, 0, &mut limit);
+    println!("{} {}", limit.rlim_cur, limit.rlim_max);
+    0
+}
+
+/// The page of the stack in which the auxiliary vector's random bytes lie.
+fn stack_address() -> i32 {
+    // SAFETY: getauxval has no preconditions.
+    println!("{:x}", unsafe { libc::getauxval(libc::AT_RANDOM) } >> 12);
     0
 }

@@ -17,9 +17,12 @@ mod permission;
 mod pipe;
 mod poll;
 mod process;
+mod procfs;
 mod session;
 mod signal;
 mod signal_frame;
+mod system;
+mod terminal;
 mod thread;
 mod time;
 
@@ -44,4 +47,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     poll::CASES,
     event::CASES,
     time::CASES,
+    terminal::CASES,
+    procfs::CASES,
+    system::CASES,
 ];

@@ -95,7 +95,7 @@ pub(super) fn run(case: &Case, options: &Options) -> Outcome {
     } else {
         let _ = setpgid(pid, pid);
         let status = wait_with_deadline(pid, options.deadline_seconds);
-        let states = if status.is_none() { processes_of_group(pid) } else { String::new() };
+        let states = if status.is_none() { state_of_case() } else { String::new() };
         end_processes(pid);
         verdict(status, &drain(from), states)
     };
@@ -181,12 +181,16 @@ fn our_children() -> Vec<i32> {
     process_table().into_iter().filter(|(_, parent, ..)| *parent == own).map(|(pid, ..)| pid).collect()
 }
 
-/// What the processes of a hanging case are doing.
-fn processes_of_group(group: i32) -> String {
-    let own = std::process::id() as i32;
+/// What the processes of a hanging case (the harness's descendants) are doing.
+fn state_of_case() -> String {
+    let table = process_table();
+    let mut family = vec![std::process::id() as i32];
     let mut lines = String::new();
-    for (pid, parent, its_group, line) in process_table() {
-        if its_group == group || (parent == own && pid != own) {
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        next += 1;
+        for (pid, _, _, line) in table.iter().filter(|(_, its_parent, ..)| *its_parent == parent) {
+            family.push(*pid);
             let short: Vec<&str> = line.split(' ').take(8).collect();
             let call = text(&path(format!("/proc/{pid}/syscall"))).unwrap_or_default();
             lines += &format!("stat {} syscall {}\n", short.join(" "), call.trim());
