@@ -87,6 +87,8 @@ bitflags::bitflags! {
         const IPC_LOCK = 1 << 14;
         /// Pass permission checks of System V objects.
         const IPC_OWNER = 1 << 15;
+        /// Raw memory and ports; mappings at the lowest addresses.
+        const SYS_RAWIO = 1 << 17;
         /// chroot(2).
         const SYS_CHROOT = 1 << 18;
         /// Look into any process.

@@ -90,6 +90,7 @@ async fn mmap(
         offset: offset / PAGE,
         populate: flags & (map::POPULATE | map::NONBLOCK) == map::POPULATE,
         may_exceed_lock_limit: may_exceed_lock_limit(thread),
+        may_map_low: thread.credentials().capable(Capabilities::SYS_RAWIO),
         ..MapRequest::anonymous(length, access_of(protection))
     };
     request.flags.set(RegionFlags::GROWS_DOWN, flags & map::GROWSDOWN != 0);
@@ -126,6 +127,11 @@ fn back_with_file(
     fd: i32,
     flags: u64,
 ) -> Result<()> {
+    // No byte of a file has a number that is negative as an `off_t`.
+    let end = page_ceiling(request.length).and_then(|length| length.checked_add(request.offset * PAGE));
+    if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        return Err(Errno::EOVERFLOW);
+    }
     let kind = flags & map::TYPE;
     let shared = kind == map::SHARED || kind == map::SHARED_VALIDATE;
     if !shared && kind != map::PRIVATE {

@@ -182,7 +182,11 @@ async fn lock(thread: &Thread, address: u64, length: u64, residency: Residency) 
     if !space.may_lock(may_exceed) {
         return Err(Errno::EPERM);
     }
-    if let Some(range) = covering_pages(address, length)? {
+    let range = covering_pages(address, length).map_err(|error| {
+        // Linux looks at the limit first, and no limit allows such a length.
+        if may_exceed { error } else { Errno::ENOMEM }
+    })?;
+    if let Some(range) = range {
         space.lock_range(range, residency, may_exceed).await?;
     }
     Ok(0)

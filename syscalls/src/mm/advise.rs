@@ -4,11 +4,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use base::{Errno, Result};
+use fs::vfs::AllocateMode;
 
-use super::AddressSpace;
 use super::region::{Backing, Region, RegionFlags};
 use super::space::State;
-use crate::machine::{FaultAccess, PageFlags, Stale};
+use super::{AddressSpace, PAGE};
+use crate::machine::{FaultAccess, PageFlags};
 
 /// A change of a region's flags. Source: `madvise(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,32 +81,43 @@ impl AddressSpace {
     }
 
     /// Frees what lies behind a range of shared memory, which reads as zeros in every process (`MADV_REMOVE`).
+    /// A drop leaves some of it freed.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a region that is locked or has nothing shared behind it; `EACCES` for one that is not shared
-    /// and writable; `EOPNOTSUPP` for files, whose pages `fallocate(2)` frees; `ENOMEM` for a hole.
+    /// or may not be written; what the file answers to a hole; `ENOMEM` for a part that is not mapped.
     pub async fn remove_backing(&self, range: Range<u64>) -> Result<()> {
-        let mut stale = Stale::new();
-        let result = {
-            let state = self.lock();
-            for_each_piece(&state, range, |region, piece| {
-                if region.flags.contains(RegionFlags::LOCKED) {
-                    return Err(Errno::EINVAL);
-                }
-                let Backing::Shared(object) = &region.backing else {
-                    let file = matches!(region.backing, Backing::File(_));
-                    return Err(if file { Errno::EOPNOTSUPP } else { Errno::EINVAL });
-                };
-                if !region.access.contains(PageFlags::WRITE) {
-                    return Err(Errno::EACCES);
-                }
-                object.punch(region.index_of(piece.start)..region.index_of(piece.end));
-                self.page_table().unmap(piece, &mut stale);
-                Ok(())
-            })
-        };
-        self.flush(stale).await;
+        let mut files = Vec::new();
+        let mut pieces = Vec::new();
+        let result = for_each_piece(&self.lock(), range, |region, piece| {
+            if region.flags.contains(RegionFlags::LOCKED) {
+                return Err(Errno::EINVAL);
+            }
+            if !matches!(region.backing, Backing::Shared(_) | Backing::File(_)) {
+                return Err(Errno::EINVAL);
+            }
+            if !region.is_shared() || !region.allowed.contains(PageFlags::WRITE) {
+                return Err(Errno::EACCES);
+            }
+            let indexes =
+                region.index_of(piece.start)..region.index_of(piece.start) + (piece.end - piece.start) / PAGE;
+            match &region.backing {
+                Backing::Shared(object) => object.punch(indexes),
+                Backing::File(mapping) => files.extend(mapping.file().cloned().map(|file| (file, indexes))),
+                Backing::Anonymous | Backing::Kernel(_) => {}
+            }
+            pieces.push(piece);
+            Ok(())
+        });
+        for piece in pieces {
+            self.clear_pages(piece).await;
+        }
+        for (file, indexes) in files {
+            let mode = AllocateMode::PUNCH_HOLE | AllocateMode::KEEP_SIZE;
+            let length = (indexes.end - indexes.start) * PAGE;
+            file.inode().allocate(mode, indexes.start * PAGE, length)?;
+        }
         result
     }
 
@@ -159,7 +171,7 @@ impl AddressSpace {
                 }
             }
             self.make_resident(page, access).await?;
-            page += super::PAGE;
+            page += PAGE;
         }
         Ok(())
     }

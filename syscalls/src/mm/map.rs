@@ -44,6 +44,8 @@ pub struct MapRequest {
     pub populate: bool,
     /// The caller has CAP_IPC_LOCK.
     pub may_exceed_lock_limit: bool,
+    /// The caller has CAP_SYS_RAWIO, and so may map the lowest addresses.
+    pub may_map_low: bool,
     /// What the checks of the file or of the flags answered: Linux makes them after it has chosen the address,
     /// so an impossible address is reported first.
     pub verdict: Result<()>,
@@ -64,6 +66,7 @@ impl MapRequest {
             offset: 0,
             populate: false,
             may_exceed_lock_limit: false,
+            may_map_low: false,
             verdict: Ok(()),
         }
     }
@@ -196,7 +199,7 @@ fn choose_address(state: &State, request: &MapRequest, length: u64) -> Result<u6
             if !is_page_aligned(request.address) {
                 return Err(Errno::EINVAL);
             }
-            if request.address < LOWEST {
+            if request.address < LOWEST && !request.may_map_low {
                 return Err(Errno::EPERM);
             }
             Ok(request.address)

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use base::Result;
-use base::frame::Frame;
+use base::frame::{Frame, PAGE_SIZE};
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 
@@ -61,12 +61,16 @@ impl SharedMemory {
         self.frames.lock().contains_key(&index)
     }
 
-    /// Forgets the pages of a range, which read as zeros from now on (`MADV_REMOVE`). The caller unmaps them.
+    /// Empties the pages of a range (`MADV_REMOVE`): those that nobody maps are freed, the others zeroed, so that
+    /// all who map them go on seeing the same.
     pub fn punch(&self, indexes: core::ops::Range<u64>) {
         let mut frames = self.frames.lock();
         let touched: alloc::vec::Vec<u64> = frames.range(indexes).map(|(index, _)| *index).collect();
         for index in touched {
-            frames.remove(&index);
+            match frames.get(&index) {
+                Some(frame) if frame.references() > 1 => frame.zero(0, PAGE_SIZE),
+                _ => drop(frames.remove(&index)),
+            }
         }
     }
 }
