@@ -28,6 +28,12 @@ pub trait Mappable: Send + Sync {
     /// frame or no room: SIGBUS as well.
     fn page(&self, index: u64, access: Access) -> Result<Frame>;
 
+    /// The frame of page `index` if it is in memory: for mincore(2), and to map a page's neighbours with it.
+    /// Makes nothing and reads nothing.
+    fn cached(&self, _index: u64) -> Option<Frame> {
+        None
+    }
+
     /// Reads page `index` from its device. A drop leaves the read to finish by itself.
     fn load(&self, _index: u64) -> BoxFuture<'_, Result<()>> {
         Box::pin(core::future::ready(Ok(())))

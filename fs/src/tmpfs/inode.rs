@@ -412,6 +412,10 @@ impl Mappable for TmpInode {
         self.content()?.page(index)
     }
 
+    fn cached(&self, index: u64) -> Option<Frame> {
+        self.content().ok()?.cached(index)
+    }
+
     fn map(
         self: Arc<Self>,
         observer: Weak<dyn MappingObserver>,

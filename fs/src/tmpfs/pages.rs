@@ -190,6 +190,15 @@ impl Pages {
         content.frame(&self.pool, index).map(|(frame, _)| frame.clone())
     }
 
+    /// The frame of a page that exists and that the file reaches.
+    pub(super) fn cached(&self, index: u64) -> Option<Frame> {
+        let content = self.content.lock();
+        if index >= content.size.div_ceil(PAGE) {
+            return None;
+        }
+        content.frames.get(&index).cloned()
+    }
+
     /// Sets the size; what lies past it goes.
     pub(super) fn truncate(&self, size: u64) -> Result<()> {
         if size > SIZE_MAX {

@@ -112,6 +112,12 @@ impl Mappable for BytesFile {
         content.load(index)
     }
 
+    fn cached(&self, index: u64) -> Option<Frame> {
+        let content = self.lock();
+        let inside = index < content.size.div_ceil(PAGE_SIZE) as u64;
+        content.cache.get(&index).filter(|_| inside).cloned()
+    }
+
     fn load(&self, index: u64) -> BoxFuture<'_, Result<()>> {
         let loaded = self.lock().load(index).map(|_| ());
         Box::pin(core::future::ready(loaded))

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base::Result;
 use base::frame::{Frame, PAGE_SIZE};
 use base::memory::BoxFuture;
 use base::sync::atomic::{AtomicU64, Ordering};
-use base::sync::{LockClass, SpinLock};
 
 use crate::machine::{MappedPage, PageFlags, PageTable, Stale, USER_END};
 
@@ -23,7 +23,8 @@ struct Entry {
 
 /// Page tables in a map. There is no translation cache, so a flush only frees and counts.
 pub struct HostPageTable {
-    entries: SpinLock<BTreeMap<u64, Entry>>,
+    // No lock of the house's order: copies happen under the locks of files and futexes too.
+    entries: Mutex<BTreeMap<u64, Entry>>,
     flushes: AtomicU64,
 }
 
@@ -31,16 +32,17 @@ impl HostPageTable {
     /// Nothing mapped.
     #[must_use]
     pub fn new() -> HostPageTable {
-        HostPageTable {
-            entries: SpinLock::new(LockClass::PageTable, BTreeMap::new()),
-            flushes: AtomicU64::new(0),
-        }
+        HostPageTable { entries: Mutex::new(BTreeMap::new()), flushes: AtomicU64::new(0) }
     }
 
     /// Batches that were flushed.
     #[must_use]
     pub fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls `piece(frame, offset in it, done before, length)` for each page's part of a range, until a page
@@ -52,7 +54,7 @@ impl HostPageTable {
         needed: PageFlags,
         mut piece: impl FnMut(&Frame, usize, usize, usize),
     ) -> usize {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         let mut done = 0;
         while done < length {
             let Some(at) = address.checked_add(done as u64).filter(|at| *at < USER_END) else { break };
@@ -81,7 +83,7 @@ impl PageTable for HostPageTable {
     fn map(&self, address: u64, frame: Frame, flags: PageFlags, stale: &mut Stale) -> Result<()> {
         assert!(address.is_multiple_of(PAGE) && address < USER_END, "{address:#x} is no user page");
         let entry = Entry { frame, flags, dirty: false, accessed: false };
-        if let Some(old) = self.entries.lock().insert(address, entry) {
+        if let Some(old) = self.entries().insert(address, entry) {
             stale.ranges.push(address..address + PAGE);
             stale.frames.push(old.frame);
         }
@@ -89,7 +91,7 @@ impl PageTable for HostPageTable {
     }
 
     fn get(&self, address: u64) -> Option<MappedPage> {
-        let entries = self.entries.lock();
+        let entries = self.entries();
         let entry = entries.get(&(address / PAGE * PAGE))?;
         Some(MappedPage {
             frame: entry.frame.clone(),
@@ -102,8 +104,7 @@ impl PageTable for HostPageTable {
     fn for_each(&self, range: Range<u64>, each: &mut dyn FnMut(u64, MappedPage) -> ControlFlow<()>) {
         let mut next = range.start;
         loop {
-            let found =
-                self.entries.lock().range(next..range.end.max(next)).next().map(|(address, _)| *address);
+            let found = self.entries().range(next..range.end.max(next)).next().map(|(address, _)| *address);
             let Some(address) = found else { return };
             let Some(mapped) = self.get(address) else { return };
             if each(address, mapped).is_break() {
@@ -114,7 +115,7 @@ impl PageTable for HostPageTable {
     }
 
     fn unmap(&self, range: Range<u64>, stale: &mut Stale) {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         let mapped: Vec<u64> = entries.range(range).map(|(address, _)| *address).collect();
         for address in mapped {
             if let Some(entry) = entries.remove(&address) {
@@ -125,7 +126,7 @@ impl PageTable for HostPageTable {
     }
 
     fn protect(&self, range: Range<u64>, flags: PageFlags, mask: bool, stale: &mut Stale) {
-        for (address, entry) in self.entries.lock().range_mut(range) {
+        for (address, entry) in self.entries().range_mut(range) {
             let new = if mask { entry.flags & flags } else { flags };
             if !new.contains(entry.flags) {
                 stale.ranges.push(*address..*address + PAGE);
@@ -135,7 +136,7 @@ impl PageTable for HostPageTable {
     }
 
     fn move_pages(&self, from: Range<u64>, to: u64, stale: &mut Stale) -> Result<()> {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         let mapped: Vec<u64> = entries.range(from.clone()).map(|(address, _)| *address).collect();
         let mut moved = Vec::new();
         for address in mapped {
@@ -152,12 +153,12 @@ impl PageTable for HostPageTable {
     }
 
     fn resident(&self) -> usize {
-        self.entries.lock().len()
+        self.entries().len()
     }
 
     fn table_bytes(&self) -> usize {
         // As four-level tables would take: one table for each 2 MiB, and the three above.
-        let entries = self.entries.lock();
+        let entries = self.entries();
         let tables: std::collections::BTreeSet<u64> = entries.keys().map(|address| address >> 21).collect();
         (tables.len() + 3) * PAGE_SIZE
     }

@@ -14,6 +14,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::ops::ControlFlow;
 
 use base::frame::Frame;
 use base::memory::Access;
@@ -38,6 +39,9 @@ pub struct FaultSignal {
     /// `si_addr`: what was touched.
     pub address: u64,
 }
+
+/// Bytes around a touched page of a file that are mapped with it.
+const AROUND: u64 = 16 * PAGE;
 
 const SIGBUS: u8 = 7;
 pub(super) const SIGKILL: u8 = 9;
@@ -258,6 +262,9 @@ impl AddressSpace {
         };
         if !write {
             table.map(page, original, flags.difference(PageFlags::WRITE), stale)?;
+            if let Backing::File(file) = &region.backing {
+                self.map_around(region, file, page);
+            }
             return Ok(Placed::Original);
         }
         if region.is_shared() {
@@ -266,6 +273,29 @@ impl AddressSpace {
         }
         table.map(page, original.duplicate()?, flags, stale)?;
         Ok(Placed::Own)
+    }
+
+    /// Maps the neighbours of a file's page that are in memory too: whoever reads one page of a program is likely
+    /// to read the next. What does not work out is left to the next fault.
+    fn map_around(&self, region: &Region, file: &FileMapping, page: u64) {
+        let window = page & !(AROUND - 1);
+        let range = window.max(region.start)..(window + AROUND).min(region.end);
+        let mut present = 0u32;
+        self.page_table().for_each(range.clone(), &mut |address, _| {
+            present |= 1 << ((address - window) / PAGE);
+            ControlFlow::Continue(())
+        });
+        let flags = region.page_flags().difference(PageFlags::WRITE);
+        let mut none_replaced = Stale::new();
+        for address in range.step_by(PAGE as usize) {
+            if present & 1 << ((address - window) / PAGE) != 0 {
+                continue;
+            }
+            let Some(frame) = file.cached(region.index_of(address)) else { continue };
+            if self.page_table().map(address, frame, flags, &mut none_replaced).is_err() {
+                return;
+            }
+        }
     }
 
     /// Extends the stack above `page` down to it, if there is one and the limits allow; `setrlimit(2)`.

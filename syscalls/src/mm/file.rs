@@ -94,6 +94,12 @@ impl FileMapping {
         self.pages.page(index, access)
     }
 
+    /// The page at `index` if it is in memory; as [`Mappable::cached`].
+    #[must_use]
+    pub fn cached(&self, index: u64) -> Option<Frame> {
+        self.pages.cached(index)
+    }
+
     /// Reads the page at `index` from its device; as [`Mappable::load`].
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
 
-use base::memory::Access;
 use base::{Errno, Result};
 use fs::file::OpenFile;
 
@@ -34,7 +33,7 @@ impl AddressSpace {
             });
             let held = |page: u64| match &region.backing {
                 Backing::Shared(object) => object.is_resident(region.index_of(page)),
-                Backing::File(file) => file.page(region.index_of(page), Access::Read).is_ok(),
+                Backing::File(file) => file.cached(region.index_of(page)).is_some(),
                 Backing::Anonymous | Backing::Kernel(_) => false,
             };
             for page in (piece.start..piece.end).step_by(PAGE as usize) {
