@@ -23,6 +23,7 @@ pub mod file;
 pub mod initramfs;
 pub mod lock;
 pub mod pipe;
+pub mod poll;
 pub mod pseudo;
 pub mod signal;
 #[cfg(test)]

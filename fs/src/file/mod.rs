@@ -10,6 +10,7 @@
 //! | [`mapping`] | files in memory |
 //! | [`flags`] | flag words |
 
+mod control;
 mod flags;
 mod mapping;
 mod open_file;
@@ -20,6 +21,7 @@ mod table;
 mod transfer;
 mod user;
 
+pub(crate) use control::set_length;
 pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
 pub use mapping::{Mappable, Mapping, MappingObserver};
 pub use open_file::{FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within};

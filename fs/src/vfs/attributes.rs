@@ -146,3 +146,26 @@ fn real_credentials(credentials: &Credentials) -> Credentials {
     let effective = if credentials.uid == 0 { credentials.permitted } else { Capabilities::empty() };
     Credentials { fsuid: credentials.uid, fsgid: credentials.gid, effective, ..credentials.clone() }
 }
+
+/// `truncate(2)` of the file at `path`. A drop leaves the old or the new length.
+///
+/// # Errors
+///
+/// `EINVAL` for a negative length and for what has none; `EISDIR`; `EROFS`, `EACCES`, `ETXTBSY`, `EFBIG`,
+/// `EPERM` (seal).
+pub async fn truncate(caller: &Caller, path: &Path, length: i64) -> Result<()> {
+    let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
+    let inode = path.inode();
+    let metadata = inode.metadata();
+    match metadata.kind {
+        FileType::Regular => {}
+        FileType::Directory => return Err(Errno::EISDIR),
+        _ => return Err(Errno::EINVAL),
+    }
+    path.mount.require_writable()?;
+    permission(&caller.credentials, &metadata, Permission::WRITE)?;
+    let _writing = inode.state().writing()?;
+    crate::file::set_length(caller, inode, size).await?;
+    events::at(EventMask::MODIFY, &path.dentry);
+    Ok(())
+}

@@ -34,7 +34,7 @@ mod walk;
 
 pub use anonymous::{AnonymousInode, anonymous_path, anonymous_place};
 pub(crate) use attributes::content_changes;
-pub use attributes::{SetTime, access, chmod, chown, set_times};
+pub use attributes::{SetTime, access, chmod, chown, set_times, truncate};
 pub use context::FsContext;
 pub use create::{link, make_socket, mkdir, mknod, symlink};
 pub use dentry::{Dentry, Name};

@@ -55,6 +55,16 @@ impl InodeState {
         self.writers.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// As [`get_writer`](InodeState::get_writer), taken back when the value is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As `get_writer`.
+    pub(crate) fn writing(&self) -> Result<Writing<'_>> {
+        self.get_writer()?;
+        Ok(Writing(self))
+    }
+
     /// True while somebody has it open for writing.
     #[must_use]
     pub fn has_writers(&self) -> bool {
@@ -119,6 +129,15 @@ impl InodeState {
         }
         *place = Arc::downgrade(&fresh);
         Ok(fresh)
+    }
+}
+
+/// Counts as a writer while it lives.
+pub(crate) struct Writing<'a>(&'a InodeState);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.put_writer();
     }
 }
 

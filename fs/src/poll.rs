@@ -1,0 +1,169 @@
+//! Waiting for several files at once: poll(2) and select(2).
+//!
+//! The first look costs no allocation. Whoever has to wait puts a watch on every source of every file, and
+//! looks at all of them after each wake.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::caller::Caller;
+use base::charge::Charge;
+use base::time::Instant;
+use base::{Errno, Result, machine};
+use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource, Watch, Watcher};
+
+use crate::file::OpenFile;
+
+/// Kernel memory that a watch takes.
+const WATCH_BYTES: usize = 128;
+
+/// One file of a poll.
+pub struct PollEntry {
+    /// The file; `None` is never ready (a negative descriptor).
+    pub file: Option<Arc<OpenFile>>,
+    /// What is waited for; errors and hang-ups always are.
+    pub interest: Events,
+    /// What it is ready for.
+    pub ready: Events,
+}
+
+impl PollEntry {
+    /// An entry that has not been looked at.
+    #[must_use]
+    pub fn new(file: Option<Arc<OpenFile>>, interest: Events) -> PollEntry {
+        PollEntry { file, interest, ready: Events::empty() }
+    }
+
+    fn look(&mut self) -> bool {
+        if let Some(file) = &self.file {
+            self.ready = file.poll() & (self.interest | Events::ALWAYS);
+        }
+        !self.ready.is_empty()
+    }
+}
+
+impl OpenFile {
+    /// What the file is ready for now.
+    #[must_use]
+    pub fn poll(&self) -> Events {
+        self.ops().poll(self)
+    }
+}
+
+/// Who polls: woken by any of the files.
+struct Poller {
+    woken: WaitSource,
+}
+
+impl Watcher for Poller {
+    fn notify(&self, events: Events, reason: Reason) {
+        self.woken.wake_all(events, reason);
+    }
+}
+
+/// Looks at every entry; how many are ready.
+fn scan(entries: &mut [PollEntry]) -> usize {
+    entries.iter_mut().map(PollEntry::look).filter(|ready| *ready).count()
+}
+
+/// Waits until an entry is ready, at the latest until `deadline`; returns how many are, 0 when the time is over.
+/// Entries that are ready from the start (such as bad descriptors, marked by the caller) make it return at
+/// once. A drop leaves nothing behind.
+///
+/// # Errors
+///
+/// `EINTR`; `ENOMEM`.
+pub async fn poll_files(caller: &Caller, entries: &mut [PollEntry], deadline: Option<Instant>) -> Result<usize> {
+    let ready = scan(entries);
+    if ready > 0 || deadline.is_some_and(|deadline| deadline <= machine().now()) {
+        return Ok(ready);
+    }
+    let poller = Arc::new(Poller { woken: WaitSource::new(WaitKind::Poll, 0) });
+    let _watches = watch_all(caller, entries, &poller)?;
+    let mut over = None;
+    loop {
+        let seen = poller.woken.observe();
+        let ready = scan(entries);
+        match over {
+            _ if ready > 0 => return Ok(ready),
+            Some(Reason::Signal) => return Err(Errno::EINTR),
+            Some(_) => return Ok(0),
+            None => {}
+        }
+        let reason = poller.woken.wait(seen, Wait::interruptible().until(deadline)).await;
+        // What came together with a signal or the deadline is reported all the same.
+        over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
+    }
+}
+
+/// Watches and what they are charged.
+struct Watches {
+    _watches: Vec<Watch>,
+    _charge: Option<Charge>,
+}
+
+fn watch_all(caller: &Caller, entries: &[PollEntry], poller: &Arc<Poller>) -> Result<Watches> {
+    let files = || entries.iter().filter_map(|entry| entry.file.as_ref().map(|file| (file, entry.interest)));
+    let count: usize = files().map(|(file, _)| file.ops().sources(file).iter().count()).sum();
+    let mut watches = Vec::new();
+    if count == 0 {
+        return Ok(Watches { _watches: watches, _charge: None });
+    }
+    let charge = Charge::new(&caller.account, count.saturating_mul(WATCH_BYTES))?;
+    watches.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    for (file, interest) in files() {
+        for source in file.ops().sources(file).iter().take(count - watches.len()) {
+            watches.push(Watch::new(source, poller.clone(), interest));
+        }
+    }
+    Ok(Watches { _watches: watches, _charge: Some(charge) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::OpenFlags;
+    use crate::pipe::pipe;
+    use crate::testing;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+
+    fn entries(files: &[&Arc<OpenFile>], interest: Events) -> Vec<PollEntry> {
+        files.iter().map(|file| PollEntry::new(Some(Arc::clone(file)), interest)).collect()
+    }
+
+    fn write(caller: &Caller, file: &OpenFile, bytes: &[u8]) -> Result<usize> {
+        testing::with_bytes(bytes, |buffer| testing::now(file.write(caller, buffer)))
+    }
+
+    #[test]
+    fn a_poll_wakes_when_a_pipe_is_written_and_when_it_is_closed() {
+        let caller = testing::root();
+        let (read, written) = pipe(&caller, OpenFlags::empty()).unwrap();
+        let mut list = entries(&[&read], Events::IN);
+        {
+            let mut waiting = pin!(poll_files(&caller, &mut list, None));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            write(&caller, &written, b"x").unwrap();
+            assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
+        }
+        assert_eq!(list[0].ready, Events::IN);
+        drop(written);
+        let mut list = entries(&[&read], Events::IN | Events::RDNORM);
+        assert_eq!(testing::now(poll_files(&caller, &mut list, None)), Ok(1));
+        assert_eq!(list[0].ready, Events::IN | Events::RDNORM | Events::HUP);
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_only_looks() {
+        let caller = testing::root();
+        let (read, written) = pipe(&caller, OpenFlags::empty()).unwrap();
+        let mut list = entries(&[&read], Events::IN);
+        assert_eq!(testing::now(poll_files(&caller, &mut list, Some(Instant::BOOT))), Ok(0));
+        let mut list = entries(&[&written, &read], Events::IN | Events::OUT);
+        assert_eq!(testing::now(poll_files(&caller, &mut list, None)), Ok(1));
+        assert_eq!(list[0].ready, Events::OUT);
+    }
+}
