@@ -33,6 +33,15 @@ pub enum RestartBlock {
         /// When it ends.
         deadline: Instant,
     },
+    /// poll(2) with a timeout.
+    Poll {
+        /// The descriptors.
+        fds: Pointer,
+        /// How many.
+        count: u32,
+        /// When it ends.
+        deadline: Instant,
+    },
 }
 
 /// A thread's restart block: set by a call on its way out, taken by restart_syscall(2).

@@ -179,5 +179,8 @@ async fn restart_syscall(thread: &Thread) -> Result<u64> {
         Some(RestartBlock::Futex { word, sharing, expected, bits, deadline }) => {
             super::futex::go_on_waiting(thread, word, sharing, expected, bits, deadline).await
         }
+        Some(RestartBlock::Poll { fds, count, deadline }) => {
+            super::poll::go_on_polling(thread, fds, count, deadline).await
+        }
     }
 }

@@ -1,0 +1,182 @@
+//! Descriptors: opening pipes, closing, duplicating, and fcntl's part of them.
+
+use base::{Errno, Result};
+use fs::file::{FdEntry, FdRights, FileOwner, OpenFile, OpenFlags, OwnerKind};
+use fs::pipe::{pipe as make_pipe, pipe_of};
+
+use crate::declare;
+use crate::declare::{Fd, Pointer};
+use crate::thread::Thread;
+use crate::user::copy_out;
+
+declare! {
+    async 3 => close(fd: Fd);
+    async 16 => ioctl(fd: Fd, request: u32, argument: u64) [restart];
+    async 22 => pipe(fds: Pointer);
+    sync 32 => dup(fd: Fd);
+    async 33 => dup2(old: Fd, new: Fd);
+    async 72 => fcntl(fd: Fd, command: i32, argument: u64) [restart];
+    async 292 => dup3(old: Fd, new: Fd, flags: u32);
+    async 293 => pipe2(fds: Pointer, flags: u32);
+    async 436 => close_range(first: u32, last: u32, flags: u32);
+}
+
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+
+const F_DUPFD: i32 = 0;
+const F_GETFD: i32 = 1;
+const F_SETFD: i32 = 2;
+const F_GETFL: i32 = 3;
+const F_SETFL: i32 = 4;
+const F_SETOWN: i32 = 8;
+const F_GETOWN: i32 = 9;
+const F_DUPFD_CLOEXEC: i32 = 1030;
+const F_SETPIPE_SZ: i32 = 1031;
+const F_GETPIPE_SZ: i32 = 1032;
+const F_ADD_SEALS: i32 = 1033;
+const F_GET_SEALS: i32 = 1034;
+const FD_CLOEXEC: u64 = 1;
+const CLOSE_RANGE_UNSHARE: u32 = 2;
+const CLOSE_RANGE_CLOEXEC: u32 = 4;
+
+async fn close(thread: &Thread, fd: Fd) -> Result<u64> {
+    drop(thread.files().close(fd.0)?);
+    Ok(0)
+}
+
+async fn close_range(thread: &Thread, first: u32, last: u32, flags: u32) -> Result<u64> {
+    if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        thread.unshare(false, true).await?;
+    }
+    if flags & CLOSE_RANGE_CLOEXEC != 0 {
+        thread.files().cloexec_range(first, last);
+    } else {
+        thread.files().close_range(first, last).await;
+    }
+    Ok(0)
+}
+
+async fn pipe(thread: &Thread, fds: Pointer) -> Result<u64> {
+    pipe2(thread, fds, 0).await
+}
+
+async fn pipe2(thread: &Thread, fds: Pointer, flags: u32) -> Result<u64> {
+    let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    if !(OpenFlags::CLOEXEC | OpenFlags::NONBLOCK | OpenFlags::DIRECT).contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let caller = thread.caller();
+    let files = thread.files();
+    let (reader, writer) = make_pipe(&caller, flags)?;
+    let cloexec = flags.contains(OpenFlags::CLOEXEC);
+    let first = files.reserve(&caller, 0)?;
+    let second = files.reserve(&caller, 0)?;
+    let mut numbers = [0; 8];
+    numbers[..4].copy_from_slice(&first.number().to_le_bytes());
+    numbers[4..].copy_from_slice(&second.number().to_le_bytes());
+    // Nothing is open yet if this fails.
+    copy_out(&*thread.space(), fds.0, &numbers).await?;
+    first.install(FdEntry::new(reader, cloexec));
+    second.install(FdEntry::new(writer, cloexec));
+    Ok(0)
+}
+
+fn dup(thread: &Thread, fd: Fd) -> Result<u64> {
+    number(thread.files().duplicate_fd(&thread.caller(), fd.0, 0, false)?)
+}
+
+async fn dup2(thread: &Thread, old: Fd, new: Fd) -> Result<u64> {
+    if old == new {
+        thread.files().get_any(old.0)?;
+        return number(new.0);
+    }
+    number(thread.files().duplicate_to(&thread.caller(), old.0, new.0, false)?)
+}
+
+async fn dup3(thread: &Thread, old: Fd, new: Fd, flags: u32) -> Result<u64> {
+    if flags & !OpenFlags::CLOEXEC.bits() != 0 || old == new {
+        return Err(Errno::EINVAL);
+    }
+    number(thread.files().duplicate_to(&thread.caller(), old.0, new.0, flags != 0)?)
+}
+
+fn number(fd: i32) -> Result<u64> {
+    u64::try_from(fd).map_err(|_| Errno::EBADF)
+}
+
+async fn ioctl(thread: &Thread, fd: Fd, request: u32, argument: u64) -> Result<u64> {
+    let files = thread.files();
+    let file = files.get_required(fd.0, FdRights::IOCTL)?;
+    let caller = thread.caller();
+    match request {
+        FIOCLEX | FIONCLEX => files.set_cloexec(fd.0, request == FIOCLEX).map(|()| 0),
+        _ => file.ioctl(&caller, request, argument).await,
+    }
+}
+
+async fn fcntl(thread: &Thread, fd: Fd, command: i32, argument: u64) -> Result<u64> {
+    let files = thread.files();
+    let caller = thread.caller();
+    let file = files.get_any(fd.0)?;
+    if file.is_path_only() && !matches!(command, F_DUPFD | F_DUPFD_CLOEXEC | F_GETFD | F_SETFD | F_GETFL) {
+        return Err(Errno::EBADF);
+    }
+    match command {
+        F_DUPFD | F_DUPFD_CLOEXEC => {
+            let from = usize::try_from(argument.cast_signed()).map_err(|_| Errno::EINVAL)?;
+            let limit = caller.limits.soft(base::caller::Resource::OpenFiles);
+            if argument >= limit {
+                return Err(Errno::EINVAL);
+            }
+            number(files.duplicate_fd(&caller, fd.0, from, command == F_DUPFD_CLOEXEC)?)
+        }
+        F_GETFD => Ok(if files.cloexec(fd.0)? { FD_CLOEXEC } else { 0 }),
+        F_SETFD => files.set_cloexec(fd.0, argument & FD_CLOEXEC != 0).map(|()| 0),
+        F_GETFL => Ok((file.status() | OpenFlags::LARGEFILE).bits().into()),
+        F_SETFL => {
+            files.get_required(fd.0, FdRights::IOCTL)?;
+            set_flags(&file, &caller, argument)
+        }
+        F_GETOWN => Ok(owner_number(file.owner()).cast_unsigned()),
+        F_SETOWN => {
+            set_owner(&file, argument);
+            Ok(0)
+        }
+        F_GETPIPE_SZ => Ok(pipe_of(&file).ok_or(Errno::EBADF)?.capacity() as u64),
+        F_SETPIPE_SZ => {
+            let wanted = usize::try_from(argument & 0xffff_ffff).map_err(|_| Errno::EINVAL)?;
+            Ok(pipe_of(&file).ok_or(Errno::EBADF)?.set_capacity(&caller, wanted)? as u64)
+        }
+        F_ADD_SEALS => {
+            let bits = u32::try_from(argument & 0xffff_ffff).map_err(|_| Errno::EINVAL)?;
+            fs::tmpfs::add_seals(&file, bits).map(|()| 0)
+        }
+        F_GET_SEALS => Ok(fs::tmpfs::seals(&file)?.bits().into()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn set_flags(file: &OpenFile, caller: &base::caller::Caller, argument: u64) -> Result<u64> {
+    #[allow(clippy::cast_possible_truncation, reason = "Linux reads an int")]
+    let wanted = OpenFlags::from_bits_truncate(argument as u32);
+    let status = (file.status() - OpenFlags::SETTABLE) | (wanted & OpenFlags::SETTABLE);
+    file.set_status(caller, status).map(|()| 0)
+}
+
+fn owner_number(owner: FileOwner) -> i64 {
+    match owner.kind {
+        Some(OwnerKind::Group) => -i64::from(owner.id),
+        _ => i64::from(owner.id),
+    }
+}
+
+fn set_owner(file: &OpenFile, argument: u64) {
+    #[allow(clippy::cast_possible_truncation, reason = "Linux reads an int")]
+    let id = argument as i32;
+    let kind = if id < 0 { OwnerKind::Group } else { OwnerKind::Process };
+    file.set_owner(FileOwner { kind: Some(kind), id: id.unsigned_abs(), ..file.owner() });
+}

@@ -1,0 +1,267 @@
+//! read, write and their relatives.
+
+use alloc::vec::Vec;
+
+use base::memory::{Access, Segment, UserBuffer};
+use base::{Errno, Result};
+use fs::file::{FdRights, IoFlags, MAX_TRANSFER, OpenFile, Whence, decode_rwf};
+
+use crate::declare;
+use crate::declare::{Fd, Pointer};
+use crate::mm::AddressSpace;
+use crate::thread::Thread;
+use crate::user::copy_in;
+
+declare! {
+    async 0 => read(fd: Fd, buffer: Pointer, count: usize) [restart];
+    async 1 => write(fd: Fd, buffer: Pointer, count: usize) [restart];
+    async 8 => lseek(fd: Fd, offset: i64, whence: u32);
+    async 17 => pread64(fd: Fd, buffer: Pointer, count: usize, offset: i64) [restart];
+    async 18 => pwrite64(fd: Fd, buffer: Pointer, count: usize, offset: i64) [restart];
+    async 19 => readv(fd: Fd, vector: Pointer, count: i32) [restart];
+    async 20 => writev(fd: Fd, vector: Pointer, count: i32) [restart];
+    async 295 => preadv(fd: Fd, vector: Pointer, count: i32, offset: i64) [restart];
+    async 296 => pwritev(fd: Fd, vector: Pointer, count: i32, offset: i64) [restart];
+    async 327 => preadv2(fd: Fd, vector: Pointer, count: i32, offset: i64, high: u64, flags: u32) [restart];
+    async 328 => pwritev2(fd: Fd, vector: Pointer, count: i32, offset: i64, high: u64, flags: u32) [restart];
+    async 40 => sendfile(out: Fd, from: Fd, offset: Pointer, count: usize) [restart];
+}
+
+/// Most pieces of a vector: `IOV_MAX`.
+const IOV_MAX: i32 = 1024;
+/// Bytes that sendfile carries at once.
+const SENDFILE_STEP: usize = 65_536;
+
+async fn read(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Result<u64> {
+    let call = thread.caller();
+    let file = thread.files().get_required(fd.0, FdRights::READ)?;
+    check_range(buffer, count)?;
+    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Write);
+    Ok(file.read(&call, &mut buffer).await? as u64)
+}
+
+async fn write(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Result<u64> {
+    let call = thread.caller();
+    let file = thread.files().get_required(fd.0, FdRights::WRITE)?;
+    check_range(buffer, count)?;
+    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Read);
+    Ok(file.write(&call, &mut buffer).await? as u64)
+}
+
+async fn lseek(thread: &Thread, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
+    let file = thread.files().get(fd.0)?;
+    file.seek(offset, Whence::from_raw(whence)?).await
+}
+
+async fn pread64(thread: &Thread, fd: Fd, buffer: Pointer, count: usize, offset: i64) -> Result<u64> {
+    if offset < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let call = thread.caller();
+    let file = thread.files().get_required(fd.0, FdRights::READ)?;
+    check_range(buffer, count)?;
+    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Write);
+    Ok(file.read_at(&call, offset, &mut buffer, file.io_flags()).await? as u64)
+}
+
+async fn pwrite64(thread: &Thread, fd: Fd, buffer: Pointer, count: usize, offset: i64) -> Result<u64> {
+    if offset < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let call = thread.caller();
+    let file = thread.files().get_required(fd.0, FdRights::WRITE)?;
+    check_range(buffer, count)?;
+    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Read);
+    Ok(file.write_at(&call, offset, &mut buffer, file.io_flags()).await? as u64)
+}
+
+async fn readv(thread: &Thread, fd: Fd, vector: Pointer, count: i32) -> Result<u64> {
+    read_vector(thread, fd, vector, count, Place::Current, 0).await
+}
+
+async fn writev(thread: &Thread, fd: Fd, vector: Pointer, count: i32) -> Result<u64> {
+    write_vector(thread, fd, vector, count, Place::Current, 0).await
+}
+
+async fn preadv(thread: &Thread, fd: Fd, vector: Pointer, count: i32, offset: i64) -> Result<u64> {
+    read_vector(thread, fd, vector, count, Place::at(offset)?, 0).await
+}
+
+async fn pwritev(thread: &Thread, fd: Fd, vector: Pointer, count: i32, offset: i64) -> Result<u64> {
+    write_vector(thread, fd, vector, count, Place::at(offset)?, 0).await
+}
+
+/// On 64 bits the low half of the offset is the whole of it.
+async fn preadv2(
+    thread: &Thread,
+    fd: Fd,
+    vector: Pointer,
+    count: i32,
+    offset: i64,
+    _high: u64,
+    flags: u32,
+) -> Result<u64> {
+    let place = if offset == -1 { Place::Current } else { Place::at(offset)? };
+    read_vector(thread, fd, vector, count, place, flags).await
+}
+
+async fn pwritev2(
+    thread: &Thread,
+    fd: Fd,
+    vector: Pointer,
+    count: i32,
+    offset: i64,
+    _high: u64,
+    flags: u32,
+) -> Result<u64> {
+    let place = if offset == -1 { Place::Current } else { Place::at(offset)? };
+    write_vector(thread, fd, vector, count, place, flags).await
+}
+
+/// Where a vectored transfer takes place.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At the file's position, which moves.
+    Current,
+    /// Here.
+    Offset(i64),
+}
+
+impl Place {
+    fn at(offset: i64) -> Result<Place> {
+        if offset < 0 { Err(Errno::EINVAL) } else { Ok(Place::Offset(offset)) }
+    }
+}
+
+async fn read_vector(
+    thread: &Thread,
+    fd: Fd,
+    vector: Pointer,
+    count: i32,
+    place: Place,
+    flags: u32,
+) -> Result<u64> {
+    let call = thread.caller();
+    let file = thread.files().get_required(fd.0, FdRights::READ)?;
+    let segments = read_iovec(&thread.space(), vector, count).await?;
+    let mut buffer = UserBuffer::vectored(&*call.memory, segments, Access::Write);
+    let flags: IoFlags = decode_rwf(flags, file.io_flags())?;
+    let moved = match place {
+        Place::Current => file.read_with(&call, &mut buffer, flags).await?,
+        Place::Offset(offset) => file.read_at(&call, offset, &mut buffer, flags).await?,
+    };
+    Ok(moved as u64)
+}
+
+async fn write_vector(
+    thread: &Thread,
+    fd: Fd,
+    vector: Pointer,
+    count: i32,
+    place: Place,
+    flags: u32,
+) -> Result<u64> {
+    let call = thread.caller();
+    let file = thread.files().get_required(fd.0, FdRights::WRITE)?;
+    let segments = read_iovec(&thread.space(), vector, count).await?;
+    let mut buffer = UserBuffer::vectored(&*call.memory, segments, Access::Read);
+    let flags: IoFlags = decode_rwf(flags, file.io_flags())?;
+    let moved = match place {
+        Place::Current => file.write_with(&call, &mut buffer, flags).await?,
+        Place::Offset(offset) => file.write_at(&call, offset, &mut buffer, flags).await?,
+    };
+    Ok(moved as u64)
+}
+
+/// Reads a vector of ranges.
+///
+/// # Errors
+///
+/// `EINVAL` for a count outside 0..=1024 or a sum over 2^63; `EFAULT`.
+pub async fn read_iovec(space: &AddressSpace, vector: Pointer, count: i32) -> Result<Vec<Segment>> {
+    if !(0..=IOV_MAX).contains(&count) {
+        return Err(Errno::EINVAL);
+    }
+    let mut segments = Vec::with_capacity(count.unsigned_abs() as usize);
+    let mut total: usize = 0;
+    for at in (vector.0..).step_by(16).take(count.unsigned_abs() as usize) {
+        let mut bytes = [0; 16];
+        copy_in(space, at, &mut bytes).await?;
+        let (address, length) = bytes.split_at(8);
+        let word = |half: &[u8]| half.try_into().map(u64::from_le_bytes).unwrap_or(0);
+        let length = usize::try_from(word(length)).map_err(|_| Errno::EINVAL)?;
+        if length > isize::MAX as usize {
+            return Err(Errno::EINVAL);
+        }
+        check_range(Pointer(word(address)), length)?;
+        // Linux cuts the sum at the most that one call moves.
+        let length = length.min(MAX_TRANSFER - total);
+        total += length;
+        segments.push(Segment { address: word(address), length });
+    }
+    Ok(segments)
+}
+
+/// A range that does not lie in user space at all is refused before anything is moved.
+fn check_range(buffer: Pointer, count: usize) -> Result<()> {
+    crate::machine::check_user_range(buffer.0, count as u64, Access::Read)
+}
+
+async fn sendfile(thread: &Thread, out: Fd, from: Fd, offset: Pointer, count: usize) -> Result<u64> {
+    let call = thread.caller();
+    let files = thread.files();
+    let source = files.get_required(from.0, FdRights::READ)?;
+    let sink = files.get_required(out.0, FdRights::WRITE)?;
+    if !source.ops().positioned() {
+        return Err(if offset.is_null() { Errno::EINVAL } else { Errno::ESPIPE });
+    }
+    let space = thread.space();
+    let mut position = match offset.is_null() {
+        true => i64::try_from(source.seek(0, Whence::Current).await?).unwrap_or(i64::MAX),
+        false => crate::user::read_words::<1>(&*space, offset.0).await?[0].cast_signed(),
+    };
+    if position < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let sent = carry(&call, &source, &sink, &mut position, count.min(MAX_TRANSFER)).await;
+    if offset.is_null() {
+        source.seek(position, Whence::Set).await?;
+    } else {
+        crate::user::write_words(&*space, offset.0, &[position.cast_unsigned()]).await?;
+    }
+    sent
+}
+
+/// Moves bytes from one file to another through the kernel, until the source ends or the sink takes no more.
+async fn carry(
+    call: &base::caller::Caller,
+    source: &OpenFile,
+    sink: &OpenFile,
+    position: &mut i64,
+    count: usize,
+) -> Result<u64> {
+    let mut sent = 0;
+    while sent < count {
+        let want = SENDFILE_STEP.min(count - sent);
+        let bytes = source.read_kernel(call, position.unsigned_abs(), want).await?;
+        if bytes.is_empty() {
+            break;
+        }
+        let length = bytes.len();
+        let memory = base::memory::KernelBytes::new(bytes);
+        let mut buffer = UserBuffer::new(&memory, 0, length, Access::Read);
+        match sink.write(call, &mut buffer).await {
+            Ok(written) => {
+                sent += written;
+                *position += i64::try_from(written).unwrap_or(0);
+                if written < length {
+                    break;
+                }
+            }
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+        executor::yield_point().await;
+    }
+    Ok(sent as u64)
+}
