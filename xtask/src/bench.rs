@@ -82,7 +82,8 @@ impl Column {
 fn overlay() -> Result<PathBuf> {
     let root = paths::kairos().join("overlays/bench");
     std::fs::create_dir_all(root.join("bin"))?;
-    std::fs::copy(build::guest_program(PROGRAM), root.join("bin").join(PROGRAM)).context("copying the bench")?;
+    std::fs::copy(build::guest_program(PROGRAM), root.join("bin").join(PROGRAM))
+        .context("copying the bench")?;
     Ok(root)
 }
 
@@ -95,7 +96,9 @@ fn measure(
     order: &mut Vec<String>,
 ) -> Result<Costs> {
     let mut command = Command::new(std::env::current_exe().context("finding xtask itself")?);
-    command.args(["run", "--no-build", "--release", "--smp", "1", "--timeout", LIMIT_SECONDS, "--overlay"]).arg(overlay);
+    command
+        .args(["run", "--no-build", "--release", "--smp", "1", "--timeout", LIMIT_SECONDS, "--overlay"])
+        .arg(overlay);
     if column.on_linux {
         command.args(referee.run_options());
     }
@@ -138,7 +141,12 @@ fn print(order: &[String], table: &[Costs]) {
         };
         println!(
             "{name:34} {:>11} {:>10} {:>7} {:>13} {:>10} {:>7}",
-            text(0), text(1), ratio(0, 1), text(2), text(3), ratio(2, 3)
+            text(0),
+            text(1),
+            ratio(0, 1),
+            text(2),
+            text(3),
+            ratio(2, 3)
         );
     }
 }

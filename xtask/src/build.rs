@@ -81,7 +81,11 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<()> {
 /// Builds the kernel and the guest programs, or finds what was built before.
 ///
 /// With `other_kernel` the caller boots a kernel of its own, and this tree's is left alone.
-pub(crate) fn images(profile: KernelProfile, freshness: Freshness, other_kernel: Option<&Path>) -> Result<Images> {
+pub(crate) fn images(
+    profile: KernelProfile,
+    freshness: Freshness,
+    other_kernel: Option<&Path>,
+) -> Result<Images> {
     if freshness == Freshness::Build {
         guest_programs()?;
         if other_kernel.is_none() {
@@ -103,14 +107,31 @@ pub(crate) fn guest_program(name: &str) -> PathBuf {
 
 fn build_kernel(profile: KernelProfile) -> Result<()> {
     let mut cargo = cargo();
-    cargo.args(["build", "--package", "kernel", "--target", KERNEL_TARGET, "--profile", profile.cargo_name()]);
+    cargo.args([
+        "build",
+        "--package",
+        "kernel",
+        "--target",
+        KERNEL_TARGET,
+        "--profile",
+        profile.cargo_name(),
+    ]);
     finish(cargo, "the kernel")
 }
 
 fn guest_programs() -> Result<()> {
     let mut cargo = cargo();
     cargo
-        .args(["build", "--package", "tests", "--target", GUEST_TARGET, "--profile", GUEST_PROFILE, "--target-dir"])
+        .args([
+            "build",
+            "--package",
+            "tests",
+            "--target",
+            GUEST_TARGET,
+            "--profile",
+            GUEST_PROFILE,
+            "--target-dir",
+        ])
         .arg(paths::guest_target())
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     finish(cargo, "the guest programs")

@@ -6,8 +6,8 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,12 @@ impl Input {
     ///
     /// At the end of a stdin that is no terminal the guest gets its end-of-input character, twice if
     /// a line was left open, as a person at a terminal would type it.
-    pub(crate) fn pump<E: Send + 'static>(self, guest: ChildStdin, events: Sender<E>, request: fn(Request) -> E) {
+    pub(crate) fn pump<E: Send + 'static>(
+        self,
+        guest: ChildStdin,
+        events: Sender<E>,
+        request: fn(Request) -> E,
+    ) {
         thread::spawn(move || {
             self.wait_until_ready();
             // The guest may end while we still write: nothing is lost by an error here.

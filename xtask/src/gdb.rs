@@ -21,7 +21,8 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
     let socket = std::env::temp_dir().join(format!("kairos-gdb-{}", std::process::id()));
     let mut chardev = OsString::from("socket,id=gdb,server=on,wait=off,path=");
     chardev.push(&socket);
-    prepared.machine.extra = vec!["-S".into(), "-chardev".into(), chardev, "-gdb".into(), "chardev:gdb".into()];
+    prepared.machine.extra =
+        vec!["-S".into(), "-chardev".into(), chardev, "-gdb".into(), "chardev:gdb".into()];
     let console = prepared.directory.file("console.log");
     let mut command = Command::new(qemu::program()?);
     command
@@ -34,7 +35,11 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
     while !socket.exists() && guest.try_wait()?.is_none() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    println!("the guest's console: {}\nits kernel log: {}", console.display(), prepared.machine.debug_console.display());
+    println!(
+        "the guest's console: {}\nits kernel log: {}",
+        console.display(),
+        prepared.machine.debug_console.display()
+    );
     let status = Command::new("gdb")
         .arg("-q")
         .arg(&prepared.machine.kernel)

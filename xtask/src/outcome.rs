@@ -41,7 +41,9 @@ impl Outcome {
         let record = kernel_log.lines().rev().find_map(|line| line.strip_prefix(RECORD));
         let Some(record) = record else {
             let reason = match qemu.code() {
-                Some(0) => "QEMU reset or was switched off without a result record (a triple fault?)".to_owned(),
+                Some(0) => {
+                    "QEMU reset or was switched off without a result record (a triple fault?)".to_owned()
+                }
                 Some(code) => format!("QEMU ended with exit code {code} and no result record"),
                 None => format!("QEMU was ended by {qemu} and left no result record"),
             };

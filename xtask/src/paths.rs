@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn workspace() -> PathBuf {
     // Cargo sets the variable for `cargo xtask`; a binary started by hand falls back on
     // the place it was compiled from.
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let manifest =
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&manifest).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
@@ -46,8 +47,7 @@ pub(crate) fn executable(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // A user's PATH on Debian lacks the sbin directories.
     let system = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(system)
-        .map(|dir| dir.join(name.as_ref()))
-        .find(|file| file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
+    std::env::split_paths(&path).chain(system).map(|dir| dir.join(name.as_ref())).find(|file| {
+        file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
 }

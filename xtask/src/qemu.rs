@@ -59,7 +59,9 @@ impl Board {
 }
 
 fn has_qboot() -> bool {
-    ["/usr/share/qemu/qboot.rom", "/usr/local/share/qemu/qboot.rom"].iter().any(|path| Path::new(path).exists())
+    ["/usr/share/qemu/qboot.rom", "/usr/local/share/qemu/qboot.rom"]
+        .iter()
+        .any(|path| Path::new(path).exists())
 }
 
 fn words(text: &str) -> Vec<OsString> {
@@ -132,7 +134,12 @@ pub(crate) fn program() -> Result<PathBuf> {
 }
 
 fn monitor_arguments(fd: RawFd) -> [OsString; 4] {
-    ["-chardev".into(), format!("socket,id=monitor,fd={fd}").into(), "-mon".into(), "chardev=monitor,mode=control".into()]
+    [
+        "-chardev".into(),
+        format!("socket,id=monitor,fd={fd}").into(),
+        "-mon".into(),
+        "chardev=monitor,mode=control".into(),
+    ]
 }
 
 /// Makes the process of `command` die with this one, out of reach of the terminal's signals, and
@@ -183,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_printed_line_is_read_back_by_a_shell() {
-        let words: Vec<OsString> = ["printf", "%s|", "a b", "it's", "", "$HOME;x", "-append=k=v"].map(Into::into).into();
+        let words: Vec<OsString> =
+            ["printf", "%s|", "a b", "it's", "", "$HOME;x", "-append=k=v"].map(Into::into).into();
         let output = Command::new("sh").arg("-c").arg(shell_line(&words)).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "a b|it's||$HOME;x|-append=k=v|");
     }

@@ -35,7 +35,8 @@ impl Referee {
         };
         let overlay = paths::kairos().join("overlays/referee");
         fs::create_dir_all(&overlay)?;
-        fs::copy(build::guest_program(FIRST_PROCESS), overlay.join(FIRST_PROCESS)).context("copying the first process")?;
+        fs::copy(build::guest_program(FIRST_PROCESS), overlay.join(FIRST_PROCESS))
+            .context("copying the first process")?;
         Ok(Self { kernel, overlay })
     }
 
@@ -81,7 +82,10 @@ fn download(folder: &Path) -> Result<()> {
         setup::update_lists()?;
         apt(folder)?;
     }
-    let archive = fs::read_dir(folder)?.flatten().map(|item| item.path()).find(|path| path.extension().is_some_and(|e| e == "deb"));
+    let archive = fs::read_dir(folder)?
+        .flatten()
+        .map(|item| item.path())
+        .find(|path| path.extension().is_some_and(|e| e == "deb"));
     let archive = archive.context("apt-get download left no package")?;
     quiet(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(folder.join("root")))?;
     let _ = fs::remove_file(archive);
@@ -92,7 +96,8 @@ fn download(folder: &Path) -> Result<()> {
 
 /// The kernel package that the meta-package stands for.
 fn depended_on() -> Result<String> {
-    let output = Command::new("apt-cache").args(["depends", META_PACKAGE]).output().context("starting apt-cache")?;
+    let output =
+        Command::new("apt-cache").args(["depends", META_PACKAGE]).output().context("starting apt-cache")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let depends = text.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
     match depends {

@@ -18,7 +18,9 @@ pub(crate) fn failure(outcome: &Outcome, directory: &RunDirectory, kernel: &Path
             eprintln!("xtask: the run was interrupted");
             return;
         }
-        Outcome::Timeout => "the run took longer than --timeout, or was silent for longer than --stall".to_owned(),
+        Outcome::Timeout => {
+            "the run took longer than --timeout, or was silent for longer than --stall".to_owned()
+        }
         Outcome::Panic(message) => format!("the kernel panicked: {message}"),
         Outcome::Deadlock(message) => format!("deadlock: {message}"),
         Outcome::QemuFailed(message) => message.clone(),

@@ -88,7 +88,8 @@ impl Prepared {
         self.directory.write_manifest(options, &self.machine, &self.qemu_line()?)?;
         let started = Instant::now();
         let (child, monitor) = self.machine.start(&self.directory.file("qemu.log"))?;
-        let mut guest = Guest { child, monitor: Monitor::new(monitor), log: self.machine.debug_console.clone() };
+        let mut guest =
+            Guest { child, monitor: Monitor::new(monitor), log: self.machine.debug_console.clone() };
         let (outcome, status) = guest.attend(options, &self.directory, started)?;
         self.directory.write_result(&outcome, started.elapsed(), status)?;
         self.directory.drop_images();
@@ -113,9 +114,9 @@ fn write_root(images: &Images, options: &RunOptions, path: &Path) -> Result<()> 
 
 /// What the job gets beside the defaults of init; a later variable overrides an earlier one of the same name.
 fn environment(options: &RunOptions) -> Vec<String> {
-    let host = |name: &str, default: &str| format!("{name}={}", std::env::var(name).unwrap_or(default.to_owned()));
-    let mut variables: Vec<String> =
-        ["USER=root", "SHELL=/bin/sh"].map(str::to_owned).into();
+    let host =
+        |name: &str, default: &str| format!("{name}={}", std::env::var(name).unwrap_or(default.to_owned()));
+    let mut variables: Vec<String> = ["USER=root", "SHELL=/bin/sh"].map(str::to_owned).into();
     if options.has_input() && std::io::stdin().is_terminal() {
         variables.push(host("TERM", "vt100"));
         if let Some((columns, rows)) = terminal::size() {
@@ -228,7 +229,9 @@ impl Guest {
             match event {
                 Ok(Event::QemuEnded) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Ok(Event::Asked(Request::Dump)) => self.monitor.inject_nmi()?,
-                Ok(Event::Asked(Request::Quit | Request::OutputClosed)) => return Ok(Some(Outcome::Interrupted)),
+                Ok(Event::Asked(Request::Quit | Request::OutputClosed)) => {
+                    return Ok(Some(Outcome::Interrupted));
+                }
                 // The guest may have printed something since, which moves the stall's deadline.
                 Err(RecvTimeoutError::Timeout) if limits.next() != deadline => {}
                 Err(RecvTimeoutError::Timeout) => {

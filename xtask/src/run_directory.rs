@@ -47,7 +47,12 @@ impl RunDirectory {
     }
 
     /// Writes `manifest.json`: what the run is made of and the line that repeats it.
-    pub(crate) fn write_manifest(&self, options: &RunOptions, machine: &Machine, qemu_line: &str) -> Result<()> {
+    pub(crate) fn write_manifest(
+        &self,
+        options: &RunOptions,
+        machine: &Machine,
+        qemu_line: &str,
+    ) -> Result<()> {
         let digests = digests(&[&machine.kernel, &machine.initrd]);
         let manifest = json!({
             "schema": "kairos_manifest_v1",
@@ -63,7 +68,12 @@ impl RunDirectory {
     }
 
     /// Writes `result.json`.
-    pub(crate) fn write_result(&self, outcome: &Outcome, took: Duration, qemu: Option<ExitStatus>) -> Result<()> {
+    pub(crate) fn write_result(
+        &self,
+        outcome: &Outcome,
+        took: Duration,
+        qemu: Option<ExitStatus>,
+    ) -> Result<()> {
         self.write_json("result.json", &outcome.to_json(took, qemu))
     }
 
@@ -83,13 +93,18 @@ fn point_latest_at(runs: &Path, id: &str) -> Result<()> {
     // A link is replaced in one step by renaming another over it: runs may start side by side.
     let fresh = runs.join(format!(".latest-{}", std::process::id()));
     let _ = fs::remove_file(&fresh);
-    symlink(id, &fresh).and_then(|()| fs::rename(&fresh, runs.join("latest"))).context("pointing runs/latest at the run")
+    symlink(id, &fresh)
+        .and_then(|()| fs::rename(&fresh, runs.join("latest")))
+        .context("pointing runs/latest at the run")
 }
 
 fn remove_oldest(runs: &Path) {
     let Ok(items) = fs::read_dir(runs) else { return };
-    let mut folders: Vec<_> =
-        items.flatten().filter(|item| item.file_type().is_ok_and(|kind| kind.is_dir())).map(|item| item.path()).collect();
+    let mut folders: Vec<_> = items
+        .flatten()
+        .filter(|item| item.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|item| item.path())
+        .collect();
     folders.sort();
     for old in folders.iter().rev().skip(KEPT_RUNS) {
         let _ = fs::remove_dir_all(old);
@@ -101,6 +116,7 @@ fn digests(files: &[&Path]) -> Vec<String> {
     let Ok(output) = Command::new("sha256sum").args(files).output() else { return Vec::new() };
     let text = String::from_utf8_lossy(&output.stdout);
     // A path with a backslash or newline makes sha256sum put a backslash before the line.
-    let first_word = |line: &str| line.trim_start_matches('\\').split(' ').next().unwrap_or_default().to_owned();
+    let first_word =
+        |line: &str| line.trim_start_matches('\\').split(' ').next().unwrap_or_default().to_owned();
     text.lines().map(first_word).collect()
 }

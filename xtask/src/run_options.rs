@@ -102,7 +102,9 @@ impl RunOptions {
                         return Err(usage("-- needs a program behind it"));
                     }
                 }
-                Item::Word(word) => return Err(usage(format!("unexpected {word:?}: a program stands behind --"))),
+                Item::Word(word) => {
+                    return Err(usage(format!("unexpected {word:?}: a program stands behind --")));
+                }
             }
         }
         Ok(options)
@@ -221,9 +223,33 @@ mod tests {
     #[test]
     fn a_replay_line_means_the_same_run() {
         let words = [
-            "--stdin", "--overlay", "a", "--overlay=b", "--init=/sbin/x", "--smp", "3", "--mem", "64M", "--append",
-            "log=debug x=y", "--env", "A=b c", "--timeout", "1.5", "--stall=2", "--icount", "--strace", "--machine", "q35",
-            "--release", "--kernel", "k", "--", "sh", "-c", "exit 7",
+            "--stdin",
+            "--overlay",
+            "a",
+            "--overlay=b",
+            "--init=/sbin/x",
+            "--smp",
+            "3",
+            "--mem",
+            "64M",
+            "--append",
+            "log=debug x=y",
+            "--env",
+            "A=b c",
+            "--timeout",
+            "1.5",
+            "--stall=2",
+            "--icount",
+            "--strace",
+            "--machine",
+            "q35",
+            "--release",
+            "--kernel",
+            "k",
+            "--",
+            "sh",
+            "-c",
+            "exit 7",
         ];
         let options = parse(&words).unwrap();
         let replay: Vec<_> = options.replay().split_off(3);
@@ -241,8 +267,18 @@ mod tests {
     #[test]
     fn mistakes_are_errors() {
         for words in [
-            &["--sm", "2"][..], &["--smp", "0"], &["--smp"], &["--mem", "many"], &["--env", "A"], &["--timeout", "-1"],
-            &["--timeout", "nan"], &["--machine", "vax"], &["true"], &["--"], &["--init", "a b"], &["--quiet=1"],
+            &["--sm", "2"][..],
+            &["--smp", "0"],
+            &["--smp"],
+            &["--mem", "many"],
+            &["--env", "A"],
+            &["--timeout", "-1"],
+            &["--timeout", "nan"],
+            &["--machine", "vax"],
+            &["true"],
+            &["--"],
+            &["--init", "a b"],
+            &["--quiet=1"],
         ] {
             let error = parse(words).expect_err(&words.join(" "));
             assert!(error.is::<cli::UsageError>(), "{words:?}");

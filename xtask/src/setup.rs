@@ -68,8 +68,11 @@ pub(crate) fn everything() -> Result<()> {
 /// Installs what is missing for `needs`; costs a few stat calls when nothing is.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     ensure_rust_target()?;
-    let missing: Vec<_> =
-        PACKAGES.iter().filter(|package| needs.contains(&package.need) && !(package.present)()).map(|p| p.name).collect();
+    let missing: Vec<_> = PACKAGES
+        .iter()
+        .filter(|package| needs.contains(&package.need) && !(package.present)())
+        .map(|p| p.name)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -117,7 +120,8 @@ fn ensure_rust_target() -> Result<()> {
     if sysroot().is_some_and(|root| root.join("lib/rustlib").join(KERNEL_TARGET).is_dir()) {
         return Ok(());
     }
-    let by_hand = format!("please install the Rust target {KERNEL_TARGET} (rustup target add {KERNEL_TARGET})");
+    let by_hand =
+        format!("please install the Rust target {KERNEL_TARGET} (rustup target add {KERNEL_TARGET})");
     if !command("rustup") {
         bail!("there is no rustup here; {by_hand}");
     }
@@ -143,7 +147,11 @@ fn sysroot() -> Option<PathBuf> {
         root.join("lib/rustlib").is_dir().then_some(root)
     };
     let from_rustc = || {
-        let output = Command::new("rustc").args(["--print", "sysroot"]).current_dir(paths::workspace()).output().ok()?;
+        let output = Command::new("rustc")
+            .args(["--print", "sysroot"])
+            .current_dir(paths::workspace())
+            .output()
+            .ok()?;
         Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
     };
     from_rustup().or_else(from_rustc)

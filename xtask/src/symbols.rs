@@ -41,7 +41,9 @@ impl Symbols {
             let (head, tail) = rest.split_at(end);
             out.push_str(head);
             let address = u64::from_str_radix(&head[start + 2..], 16).ok();
-            if let Some(name) = address.and_then(|address| self.name(address)).filter(|_| !tail.starts_with(" <")) {
+            if let Some(name) =
+                address.and_then(|address| self.name(address)).filter(|_| !tail.starts_with(" <"))
+            {
                 let _ = write!(out, " <{name}>");
             }
             rest = tail;
@@ -119,7 +121,8 @@ mod tests {
 
     #[test]
     fn addresses_get_the_name_of_the_function_around_them() {
-        let functions = vec![(0xffff_ffff_8010_0000, "boot".to_owned()), (0xffff_ffff_8010_0100, "main".to_owned())];
+        let functions =
+            vec![(0xffff_ffff_8010_0000, "boot".to_owned()), (0xffff_ffff_8010_0100, "main".to_owned())];
         let symbols = Symbols { functions };
         assert_eq!(
             symbols.annotate("at 0xffffffff80100104, 0xffffffff80100001 <x>"),

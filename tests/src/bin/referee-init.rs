@@ -21,7 +21,8 @@ fn main() {
         make_console_raw();
     }
     // SAFETY: plain integers; pid 1 is root.
-    let permitted = unsafe { libc::ioperm(DEBUG_CONSOLE.into(), 1, 1) | libc::ioperm(DEBUG_EXIT.into(), 1, 1) };
+    let permitted =
+        unsafe { libc::ioperm(DEBUG_CONSOLE.into(), 1, 1) | libc::ioperm(DEBUG_EXIT.into(), 1, 1) };
     assert_eq!(permitted, 0, "no access to the ports: {}", std::io::Error::last_os_error());
     report("kairos-console: ready\n");
     let status = Command::new("/init").status().expect("starting /init");

@@ -72,7 +72,11 @@ fn files() {
     let path = std::env::temp_dir().join(format!("std-program.{}", std::process::id()));
     std::fs::write(&path, b"first\n").unwrap();
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"second\n").unwrap();
-    println!("file {:?} of {} bytes", std::fs::read_to_string(&path).unwrap(), path.metadata().unwrap().len());
+    println!(
+        "file {:?} of {} bytes",
+        std::fs::read_to_string(&path).unwrap(),
+        path.metadata().unwrap().len()
+    );
     std::fs::remove_file(&path).unwrap();
     println!("gone: {:?}", std::fs::File::open(&path).unwrap_err().kind());
 }

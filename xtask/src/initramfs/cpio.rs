@@ -44,7 +44,8 @@ pub(crate) type Archive = BTreeMap<Vec<u8>, Entry>;
 /// Writes `archive` in newc format.
 pub(crate) fn write(archive: &Archive, out: &mut impl Write) -> Result<()> {
     for (inode, (name, entry)) in (1u32..).zip(archive) {
-        write_entry(out, inode, name, entry).with_context(|| format!("cpio: {}", String::from_utf8_lossy(name)))?;
+        write_entry(out, inode, name, entry)
+            .with_context(|| format!("cpio: {}", String::from_utf8_lossy(name)))?;
     }
     write_entry(out, 0, TRAILER, &Entry::default())?;
     out.flush()?;
@@ -56,10 +57,19 @@ fn write_entry(out: &mut impl Write, inode: u32, name: &[u8], entry: &Entry) -> 
     let links = if entry.is_directory() { 2 } else { 1 };
     let name_size = u32::try_from(name.len() + 1).context("name too long")?;
     let fields = [
-        inode, entry.mode, entry.uid, entry.gid, links, entry.mtime, size,
+        inode,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        links,
+        entry.mtime,
+        size,
         // The device the archive was made from says nothing to the guest.
-        0, 0,
-        entry.device.0, entry.device.1, name_size,
+        0,
+        0,
+        entry.device.0,
+        entry.device.1,
+        name_size,
         // The checksum belongs to the format "crc" and is zero in newc.
         0,
     ];

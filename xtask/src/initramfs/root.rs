@@ -57,14 +57,22 @@ pub(crate) fn base(init: &Path, busybox: &Path) -> Result<Archive> {
         insert(&mut archive, name, regular(0o644, text.as_bytes().to_vec()));
     }
     for &(name, mode, major, minor) in DEVICES {
-        insert(&mut archive, name, Entry { mode: libc::S_IFCHR | mode, device: (major, minor), ..Entry::default() });
+        insert(
+            &mut archive,
+            name,
+            Entry { mode: libc::S_IFCHR | mode, device: (major, minor), ..Entry::default() },
+        );
     }
     insert(&mut archive, "init", executable(init)?);
     insert(&mut archive, "bin/busybox", executable(busybox)?);
     for applet in applets(busybox)? {
         if !archive.contains_key(applet.as_bytes()) {
             let target = b"/bin/busybox".to_vec();
-            insert(&mut archive, &applet, Entry { mode: libc::S_IFLNK | 0o777, data: target, ..Entry::default() });
+            insert(
+                &mut archive,
+                &applet,
+                Entry { mode: libc::S_IFLNK | 0o777, data: target, ..Entry::default() },
+            );
         }
     }
     Ok(archive)
@@ -72,11 +80,14 @@ pub(crate) fn base(init: &Path, busybox: &Path) -> Result<Archive> {
 
 /// The paths, without a leading slash, under which BusyBox wants to be linked.
 fn applets(busybox: &Path) -> Result<Vec<String>> {
-    let output = Command::new(busybox).arg("--list-full").output().context("asking busybox for its applets")?;
+    let output =
+        Command::new(busybox).arg("--list-full").output().context("asking busybox for its applets")?;
     if !output.status.success() {
         bail!("{} --list-full failed", busybox.display());
     }
-    let known = |path: &&str| DIRECTORIES.iter().any(|(dir, _)| path.rsplit_once('/').is_some_and(|(p, _)| p == *dir));
+    let known = |path: &&str| {
+        DIRECTORIES.iter().any(|(dir, _)| path.rsplit_once('/').is_some_and(|(p, _)| p == *dir))
+    };
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter(known).map(str::to_owned).collect())
 }
 
@@ -87,7 +98,11 @@ pub(crate) fn add_job(archive: &mut Archive, program: &[OsString]) {
 
 /// Adds the environment of the job: `NAME=value` strings, each ended by a NUL.
 pub(crate) fn add_environment(archive: &mut Archive, variables: &[String]) {
-    insert(archive, "etc/kairos/environ", regular(0o644, terminated(variables.iter().map(|word| word.as_bytes()))));
+    insert(
+        archive,
+        "etc/kairos/environ",
+        regular(0o644, terminated(variables.iter().map(|word| word.as_bytes()))),
+    );
 }
 
 fn terminated<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {

@@ -39,7 +39,8 @@ pub(super) fn on_linux(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     let mut command = Command::new(build::guest_program(SUITE));
     command.args(["--scale", &options.scale.to_string()]).args(options.inner_filter("linux"));
     let mut reader = SuiteReader::default();
-    let finished = process::stream(&mut command, LIMIT * options.scale, |line| reader.read("linux", line, tally))?;
+    let finished =
+        process::stream(&mut command, LIMIT * options.scale, |line| reader.read("linux", line, tally))?;
     reader.conclude("linux", &finished, tally);
     Ok(())
 }
@@ -179,7 +180,11 @@ impl SuiteReader {
         if ended_well && (finished.succeeded() || self.failures > 0) {
             return;
         }
-        let text = format!("the suite ended early: {}\n{}", finished.describe(), process::tail(&finished.stderr, 60));
+        let text = format!(
+            "the suite ended early: {}\n{}",
+            finished.describe(),
+            process::tail(&finished.stderr, 60)
+        );
         let case = self.open.take();
         self.seen.extend(case.clone());
         tally.record_always(step, case.as_deref().unwrap_or("whole_suite"), Verdict::Failed(text));

@@ -23,7 +23,21 @@ const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Case name and arguments of cargo.
 const LINTS: &[(&str, &[&str])] = &[
-    ("host", &["clippy", "--workspace", "--exclude", "kernel", "--exclude", "tests", "--all-targets", "--", "-Dwarnings"]),
+    ("format", &["fmt", "--all", "--", "--check", "--files-with-diff"]),
+    (
+        "host",
+        &[
+            "clippy",
+            "--workspace",
+            "--exclude",
+            "kernel",
+            "--exclude",
+            "tests",
+            "--all-targets",
+            "--",
+            "-Dwarnings",
+        ],
+    ),
     ("kernel", &["clippy", "--package", "kernel", "--target", "x86_64-unknown-none", "--", "-Dwarnings"]),
     ("guest", &["clippy", "--package", "tests", "--target", "x86_64-unknown-linux-gnu", "--", "-Dwarnings"]),
 ];
@@ -31,8 +45,16 @@ const LINTS: &[(&str, &[&str])] = &[
 pub(super) fn lints(_: &TestOptions, tally: &mut Tally) -> Result<()> {
     for (case, arguments) in LINTS {
         if tally.wants("lint", case) {
-            let finished = process::stream(build::cargo().args(*arguments), LIMIT, |_| {})?;
-            tally.record("lint", case, from_status(&finished, 60));
+            let mut output = String::new();
+            let finished = process::stream(build::cargo().args(*arguments), LIMIT, |line| {
+                output += line;
+                output.push('\n');
+            })?;
+            let verdict = match from_status(&finished, 60) {
+                Verdict::Failed(text) => Verdict::Failed(text + &output),
+                other => other,
+            };
+            tally.record("lint", case, verdict);
         }
     }
     Ok(())
@@ -93,7 +115,8 @@ fn test_program(message: &str) -> Option<TestProgram> {
     }
     let executable = message["executable"].as_str()?.into();
     let package = Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf();
-    let (crate_name, target) = (package.file_name()?.to_str()?.to_owned(), message["target"]["name"].as_str()?);
+    let (crate_name, target) =
+        (package.file_name()?.to_str()?.to_owned(), message["target"]["name"].as_str()?);
     let name = if target == crate_name { crate_name } else { format!("{crate_name}/{target}") };
     Some(TestProgram { executable, package, name })
 }
@@ -108,7 +131,9 @@ impl TestProgram {
         tally: &mut Tally,
     ) -> Result<()> {
         // A filter with the crate's name in front is meant for all of its cases, or for one.
-        let own = |filter: &str| filter.strip_prefix(&self.name).map(|rest| rest.trim_start_matches(':').to_owned());
+        let own = |filter: &str| {
+            filter.strip_prefix(&self.name).map(|rest| rest.trim_start_matches(':').to_owned())
+        };
         let inner = filter.map(|filter| own(filter).unwrap_or_else(|| filter.to_owned()));
         let mut command = Command::new(&self.executable);
         command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
@@ -171,7 +196,9 @@ fn has_examples(folder: &Path) -> Result<bool> {
             has_examples(&path)?
         } else {
             std::fs::read_to_string(&path).is_ok_and(|text| {
-                text.lines().any(|line| ["//! ```", "/// ```"].iter().any(|fence| line.trim_start().starts_with(fence)))
+                text.lines().any(|line| {
+                    ["//! ```", "/// ```"].iter().any(|fence| line.trim_start().starts_with(fence))
+                })
             })
         };
         if found {

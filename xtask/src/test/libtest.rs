@@ -16,7 +16,10 @@ pub(super) enum Line<'a> {
 /// Reads one line.
 pub(super) fn read(line: &str) -> Line<'_> {
     let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
-        return line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ...")).map_or(Line::Other, Line::Open);
+        return line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.strip_suffix(" ..."))
+            .map_or(Line::Other, Line::Open);
     };
     let name = name.strip_suffix(" - should panic").unwrap_or(name);
     let reason = |text: &str| text.trim_matches(|c: char| " (),".contains(c)).to_owned();

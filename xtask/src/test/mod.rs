@@ -44,10 +44,13 @@ impl TestOptions {
     fn wants(&self, step: &Step) -> bool {
         let names_another = |filter: &String| {
             filter.split_once(':').is_some_and(|(prefix, rest)| {
-                !rest.starts_with(':') && STEPS.iter().any(|other| other.name == prefix) && prefix != step.name
+                !rest.starts_with(':')
+                    && STEPS.iter().any(|other| other.name == prefix)
+                    && prefix != step.name
             })
         };
-        (self.floors.is_empty() || self.floors.contains(&step.floor)) && !self.filter.as_ref().is_some_and(names_another)
+        (self.floors.is_empty() || self.floors.contains(&step.floor))
+            && !self.filter.as_ref().is_some_and(names_another)
     }
 
     /// The filter that a test program of `step` can be given: it sees case names only.
@@ -56,7 +59,8 @@ impl TestOptions {
         if step.contains(filter) {
             return None;
         }
-        Some(filter.strip_prefix(step).and_then(|rest| rest.strip_prefix(':')).unwrap_or(filter)).filter(|f| !f.is_empty())
+        Some(filter.strip_prefix(step).and_then(|rest| rest.strip_prefix(':')).unwrap_or(filter))
+            .filter(|f| !f.is_empty())
     }
 }
 
@@ -70,7 +74,9 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
                 "--scale" => options.scale = arguments.parsed(&name)?,
                 "--on-linux" => options.on_linux = true,
                 "--list" => {
-                    STEPS.iter().for_each(|step| println!("{:6} {:14} {}", step.floor.name(), step.name, step.what));
+                    STEPS
+                        .iter()
+                        .for_each(|step| println!("{:6} {:14} {}", step.floor.name(), step.name, step.what));
                     return Ok(0);
                 }
                 "--help" | "-h" => {
@@ -79,7 +85,9 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
                 }
                 _ => return Err(cli::unexpected(&Item::Option(name))),
             },
-            Item::Word(word) if options.filter.is_none() => options.filter = Some(word.to_string_lossy().into_owned()),
+            Item::Word(word) if options.filter.is_none() => {
+                options.filter = Some(word.to_string_lossy().into_owned())
+            }
             other => return Err(cli::unexpected(&other)),
         }
     }
@@ -96,7 +104,11 @@ fn run_steps(options: &TestOptions) -> usize {
     let mut broken: Vec<Floor> = Vec::new();
     for step in STEPS.iter().filter(|step| options.wants(step)) {
         if broken.contains(&step.floor) {
-            tally.record(step.name, "step", Verdict::Failed("not started: its floor could not be built".to_owned()));
+            tally.record(
+                step.name,
+                "step",
+                Verdict::Failed("not started: its floor could not be built".to_owned()),
+            );
             continue;
         }
         if let Err(error) = (step.run)(options, &mut tally) {

@@ -67,7 +67,11 @@ pub(super) fn miri(options: &TestOptions, tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     if !has_miri() {
-        tally.record_always("miri", "toolchain", Verdict::Skipped("no nightly with Miri is installed".to_owned()));
+        tally.record_always(
+            "miri",
+            "toolchain",
+            Verdict::Skipped("no nightly with Miri is installed".to_owned()),
+        );
         return Ok(());
     }
     for name in CRATES {

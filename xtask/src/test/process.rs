@@ -56,7 +56,11 @@ pub(super) fn capture(command: &mut Command, input: &[u8], limit: Duration) -> R
 }
 
 /// Runs `command`, handing each line of its stdout to `on_line` as it comes.
-pub(super) fn stream(command: &mut Command, limit: Duration, mut on_line: impl FnMut(&str)) -> Result<Finished> {
+pub(super) fn stream(
+    command: &mut Command,
+    limit: Duration,
+    mut on_line: impl FnMut(&str),
+) -> Result<Finished> {
     let deadline = Instant::now() + limit;
     let mut child = start(command)?;
     let stdout = child.stdout.take().context("no stdout")?;
@@ -130,7 +134,8 @@ mod tests {
 
     #[test]
     fn output_and_status_are_collected() {
-        let result = capture(&mut shell("cat; echo err >&2; exit 3"), b"in", Duration::from_secs(20)).unwrap();
+        let result =
+            capture(&mut shell("cat; echo err >&2; exit 3"), b"in", Duration::from_secs(20)).unwrap();
         assert_eq!((result.stdout.as_slice(), result.finished.stderr.as_str()), (b"in".as_slice(), "err\n"));
         assert_eq!(result.finished.status.and_then(|status| status.code()), Some(3));
     }

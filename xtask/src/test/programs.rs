@@ -27,16 +27,24 @@ struct Program {
 }
 
 const PROGRAMS: &[Program] = &[
-    Program { name: "glibc_static", install: |root| compile("gcc", root, "bin/threads-glibc"), path: "bin/threads-glibc" },
-    Program { name: "musl_static", install: |root| compile("musl-gcc", root, "bin/threads-musl"), path: "bin/threads-musl" },
+    Program {
+        name: "glibc_static",
+        install: |root| compile("gcc", root, "bin/threads-glibc"),
+        path: "bin/threads-glibc",
+    },
+    Program {
+        name: "musl_static",
+        install: |root| compile("musl-gcc", root, "bin/threads-musl"),
+        path: "bin/threads-musl",
+    },
     Program { name: "rust_static_pie", install: rust_program, path: "bin/std-program" },
     Program { name: "debian_bash_and_coreutils", install: debian, path: "script.sh" },
 ];
 
 /// What the script calls. They stand in a folder of their own, before BusyBox's in the PATH.
 const DEBIAN_TOOLS: &[&str] = &[
-    "cat", "chmod", "cp", "diff", "find", "head", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "sed", "grep",
-    "seq", "sleep", "sort", "stat", "timeout", "tr", "uname", "wc",
+    "cat", "chmod", "cp", "diff", "find", "head", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm",
+    "sed", "grep", "seq", "sleep", "sort", "stat", "timeout", "tr", "uname", "wc",
 ];
 /// The script looks for its tools in Debian's own places first.
 const DEBIAN_PATH: &str = "PATH=/debian/bin";
@@ -45,7 +53,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     let cases = |program: &Program| ["1", "2"].map(|cpus| (format!("{}-smp{cpus}", program.name), cpus));
-    let wanted = |tally: &Tally, program: &Program| cases(program).iter().any(|(case, _)| tally.wants("program", case));
+    let wanted = |tally: &Tally, program: &Program| {
+        cases(program).iter().any(|(case, _)| tally.wants("program", case))
+    };
     if !PROGRAMS.iter().any(|program| wanted(tally, program)) {
         return Ok(());
     }
@@ -60,7 +70,8 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
                 continue;
             }
             let rounds = 1..=options.scale;
-            let failure = rounds.map(|_| compare(program, &overlay, cpus, options, &expected)).find_map(Result::err);
+            let failure =
+                rounds.map(|_| compare(program, &overlay, cpus, options, &expected)).find_map(Result::err);
             let verdict = failure.map_or(Verdict::Passed, |error| Verdict::Failed(format!("{error:#}")));
             tally.record("program", case, verdict);
         }
@@ -68,7 +79,13 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn compare(program: &Program, overlay: &Path, cpus: &str, options: &TestOptions, expected: &Captured) -> Result<()> {
+fn compare(
+    program: &Program,
+    overlay: &Path,
+    cpus: &str,
+    options: &TestOptions,
+    expected: &Captured,
+) -> Result<()> {
     let mut command = kairos_run(options)?;
     command.args(["--smp", cpus, "--timeout", "90", "--env", DEBIAN_PATH, "--overlay"]).arg(overlay);
     command.arg("--").arg(format!("/{}", program.path));

@@ -84,9 +84,15 @@ const RUNS: &[Run] = &[
     Run { stdout: Stdout::Anything, ..run("not_executable", &["/etc/passwd"], b"", 126) },
     run("every_byte_arrives", &["printf", "a\\r\\nb\\001\\377\\tc"], b"a\r\nb\x01\xff\tc", 0),
     run("both_outputs_in_order", &["sh", "-c", "echo out; echo err >&2; echo out"], b"out\nerr\nout\n", 0),
-    Run { stdout: Stdout::Computed(twenty_thousand_lines), ..run("long_output", &["seq", "1", "20000"], b"", 0) },
+    Run {
+        stdout: Stdout::Computed(twenty_thousand_lines),
+        ..run("long_output", &["seq", "1", "20000"], b"", 0)
+    },
     run("arguments_are_kept", &["printf", "%s|", "a b", "", "$x", "'"], b"a b||$x|'|", 0),
-    Run { options: &["--env", "WORD=two words"], ..run("environment", &["sh", "-c", "echo \"$WORD\""], b"two words\n", 0) },
+    Run {
+        options: &["--env", "WORD=two words"],
+        ..run("environment", &["sh", "-c", "echo \"$WORD\""], b"two words\n", 0)
+    },
     Run { options: &["--stdin"], input: b"one\ntwo\n", ..run("input", &["cat"], b"one\ntwo\n", 0) },
     Run { options: &["--stdin"], input: b"open", ..run("input_with_an_open_line", &["cat"], b"open", 0) },
     Run { options: &["--stdin"], ..run("empty_input", &["cat"], b"", 0) },
@@ -97,7 +103,12 @@ const RUNS: &[Run] = &[
     Run {
         kind: "deadlock",
         stderr: &["deadlock", "read"],
-        ..run("deadlock_on_a_pipe", &["sh", "-c", "mkfifo /tmp/f; exec 3<>/tmp/f; read line <&3"], b"", outcome::DEADLOCK)
+        ..run(
+            "deadlock_on_a_pipe",
+            &["sh", "-c", "mkfifo /tmp/f; exec 3<>/tmp/f; read line <&3"],
+            b"",
+            outcome::DEADLOCK,
+        )
     },
     Run {
         kind: "timeout",
@@ -139,7 +150,13 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn check(run: &Run, case: &str, more_options: &[&str], options: &TestOptions, tally: &mut Tally) -> Result<()> {
+fn check(
+    run: &Run,
+    case: &str,
+    more_options: &[&str],
+    options: &TestOptions,
+    tally: &mut Tally,
+) -> Result<()> {
     if !tally.wants("run", case) {
         return Ok(());
     }
@@ -179,7 +196,12 @@ impl Run {
             anyhow::ensure!(stderr.contains(text), "stderr does not mention {text:?}; {}", details());
         }
         let kind = result_kind()?;
-        anyhow::ensure!(kind == self.kind, "result.json says {kind:?} instead of {:?}; {}", self.kind, details());
+        anyhow::ensure!(
+            kind == self.kind,
+            "result.json says {kind:?} instead of {:?}; {}",
+            self.kind,
+            details()
+        );
         Ok(())
     }
 }

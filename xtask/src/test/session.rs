@@ -45,7 +45,10 @@ const SESSIONS: &[(&str, &[Act])] = &[
             See(PROMPT),
         ],
     ),
-    ("history", &[Type("echo o$((3*3))k\n"), See("o9k"), See(PROMPT), Type("\x1b[A\n"), See("o9k"), See(PROMPT)]),
+    (
+        "history",
+        &[Type("echo o$((3*3))k\n"), See("o9k"), See(PROMPT), Type("\x1b[A\n"), See("o9k"), See(PROMPT)],
+    ),
     (
         "interrupt",
         &[
@@ -122,7 +125,8 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
             if !tally.wants("session", &case) {
                 continue;
             }
-            let rounds = (1..=options.scale).map(|round| play(acts, cpus, options).with_context(|| format!("round {round}")));
+            let rounds = (1..=options.scale)
+                .map(|round| play(acts, cpus, options).with_context(|| format!("round {round}")));
             let verdict = match rounds.filter_map(Result::err).next() {
                 None => Verdict::Passed,
                 Some(error) => Verdict::Failed(format!("{error:#}")),
@@ -208,12 +212,15 @@ impl Session {
     fn see(&mut self, text: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let found = self.seen[self.position..].windows(text.len()).position(|window| window == text.as_bytes());
+            let found =
+                self.seen[self.position..].windows(text.len()).position(|window| window == text.as_bytes());
             if let Some(offset) = found {
                 self.position += offset + text.len();
                 return Ok(());
             }
-            if Instant::now() >= deadline || self.child.try_wait()?.is_some() && !self.more(Duration::from_millis(200)) {
+            if Instant::now() >= deadline
+                || self.child.try_wait()?.is_some() && !self.more(Duration::from_millis(200))
+            {
                 bail!("waited in vain for {text:?}");
             }
             self.more(Duration::from_millis(50));
@@ -248,7 +255,8 @@ fn open_terminal() -> Result<(OwnedFd, OwnedFd)> {
     let (mut ours, mut theirs) = (-1, -1);
     let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: openpty fills the two descriptors; name and settings may be null.
-    let result = unsafe { libc::openpty(&mut ours, &mut theirs, std::ptr::null_mut(), std::ptr::null(), &size) };
+    let result =
+        unsafe { libc::openpty(&mut ours, &mut theirs, std::ptr::null_mut(), std::ptr::null(), &size) };
     if result != 0 {
         return Err(std::io::Error::last_os_error()).context("opening a pseudo-terminal");
     }

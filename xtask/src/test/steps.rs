@@ -54,16 +54,28 @@ const fn step(
 }
 
 pub(super) const STEPS: &[Step] = &[
-    step(Floor::Host, "lint", "clippy on every crate", host::lints),
+    step(Floor::Host, "lint", "format, and clippy on every crate", host::lints),
     step(Floor::Host, "unit", "unit and property tests of the host crates", host::unit_tests),
     step(Floor::Host, "doc", "examples in the documentation", host::doc_tests),
     step(Floor::Model, "loom", "interleavings of the lock-free parts", model::loom),
     step(Floor::Model, "miri", "undefined behaviour in the lock-free parts", model::miri),
-    Step { is_foundation: true, ..step(Floor::Guest, "build", "kernel and guest programs", guest_suite::build) },
+    Step {
+        is_foundation: true,
+        ..step(Floor::Guest, "build", "kernel and guest programs", guest_suite::build)
+    },
     step(Floor::Guest, "linux", "the guest suite on this machine's Linux", guest_suite::on_linux),
-    step(Floor::Guest, "linux-vm", "the guest suite under Debian's kernel in QEMU", guest_suite::on_linux_in_qemu),
-    step(Floor::Guest, "kairos-smp1", "the guest suite in Kairos, one CPU", |o, t| guest_suite::in_kairos(o, t, 1)),
-    step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| guest_suite::in_kairos(o, t, 2)),
+    step(
+        Floor::Guest,
+        "linux-vm",
+        "the guest suite under Debian's kernel in QEMU",
+        guest_suite::on_linux_in_qemu,
+    ),
+    step(Floor::Guest, "kairos-smp1", "the guest suite in Kairos, one CPU", |o, t| {
+        guest_suite::in_kairos(o, t, 1)
+    }),
+    step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
+        guest_suite::in_kairos(o, t, 2)
+    }),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),

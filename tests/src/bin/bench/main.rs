@@ -24,8 +24,13 @@ struct Operation {
     measure: fn(&Meter) -> u64,
 }
 
-const OPERATIONS: &[&[Operation]] =
-    &[syscalls::OPERATIONS, messages::OPERATIONS, processes::OPERATIONS, memory::OPERATIONS, signals::OPERATIONS];
+const OPERATIONS: &[&[Operation]] = &[
+    syscalls::OPERATIONS,
+    messages::OPERATIONS,
+    processes::OPERATIONS,
+    memory::OPERATIONS,
+    signals::OPERATIONS,
+];
 
 /// Program entry. The C `main` is used instead of Rust's so that starting the program again costs
 /// little of its own.

@@ -76,7 +76,9 @@ fn pipe_round_trip(meter: &Meter, size: usize) -> u64 {
     let mut buffer = vec![0u8; size];
     let peer = child(|| {
         let mut buffer = vec![0u8; size];
-        while move_all(Direction::In, there[0], &mut buffer) && move_all(Direction::Out, back[1], &mut buffer) {}
+        while move_all(Direction::In, there[0], &mut buffer) && move_all(Direction::Out, back[1], &mut buffer)
+        {
+        }
     });
     let cost = meter.each(500, || {
         move_all(Direction::Out, there[1], &mut buffer);

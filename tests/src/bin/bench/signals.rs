@@ -7,8 +7,11 @@ const fn operation(name: &'static str, measure: fn(&Meter) -> u64) -> Operation 
     Operation { group: "signal", name, measure }
 }
 
-pub(super) const OPERATIONS: &[Operation] =
-    &[operation("sigaction", sigaction), operation("kill_self_with_handler", kill_self), operation("nanosleep_1us", nap)];
+pub(super) const OPERATIONS: &[Operation] = &[
+    operation("sigaction", sigaction),
+    operation("kill_self_with_handler", kill_self),
+    operation("nanosleep_1us", nap),
+];
 
 extern "C" fn handler(_: i32) {}
 
