@@ -58,7 +58,8 @@ pub async fn copy_out(memory: &dyn UserMemory, to: u64, bytes: &[u8]) -> Result<
 pub async fn read_words<const N: usize>(memory: &dyn UserMemory, from: u64) -> Result<[u64; N]> {
     let mut words = [0; N];
     let mut bytes = [0; 8];
-    for (word, at) in words.iter_mut().zip((from..).step_by(8)) {
+    for (index, word) in words.iter_mut().enumerate() {
+        let at = from.wrapping_add(8 * index as u64);
         copy_in(memory, at, &mut bytes).await?;
         *word = u64::from_le_bytes(bytes);
     }
@@ -71,7 +72,8 @@ pub async fn read_words<const N: usize>(memory: &dyn UserMemory, from: u64) -> R
 ///
 /// `EFAULT`; words before the fault may have been written, as on Linux.
 pub async fn write_words<const N: usize>(memory: &dyn UserMemory, to: u64, words: &[u64; N]) -> Result<()> {
-    for (word, at) in words.iter().zip((to..).step_by(8)) {
+    for (index, word) in words.iter().enumerate() {
+        let at = to.wrapping_add(8 * index as u64);
         copy_out(memory, at, &word.to_le_bytes()).await?;
     }
     Ok(())

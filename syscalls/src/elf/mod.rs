@@ -7,7 +7,6 @@
 //! |---|---|
 //! | [`load`](mod@load) | the whole way, from a file to registers |
 //! | [`program`] | what the loader needs of files, and of who execs |
-//! | [`open_program`] | a program in the file system |
 //! | [`strings`] | argument and environment strings, read from the old space |
 //! | [`script`] | the `#!` line |
 //! | [`header`] | ELF headers |
@@ -16,7 +15,6 @@
 
 pub mod header;
 pub mod load;
-pub mod open_program;
 pub mod program;
 pub mod script;
 pub mod segments;
@@ -26,7 +24,6 @@ pub mod strings;
 mod tests;
 
 pub use load::{LoadRequest, Loaded, load};
-pub use open_program::OpenProgram;
 pub use program::{ExecContext, ProgramFile, ProgramIdentity};
 pub use strings::Strings;
 

@@ -11,7 +11,7 @@ use super::region::{Backing, Region, RegionFlags};
 use super::region_map::PageSums;
 use super::space::State;
 use super::{AddressSpace, PAGE};
-use crate::machine::PageFlags;
+use crate::machine::{PageFlags, USER_END};
 
 /// What stands in the last column of a row.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ impl AddressSpace {
     #[must_use]
     pub fn rows(&self, from: u64, limit: usize) -> Vec<Row> {
         let state = self.lock();
-        let after = state.regions.iter().skip_while(|region| region.end <= from);
+        let after = state.regions.overlapping(from..USER_END);
         after.take(limit).map(|region| row(&state, region)).collect()
     }
 
