@@ -13,7 +13,7 @@ use crate::arch::trap::interrupts::{self, BELL, TIMER};
 use crate::arch::{machine, nmi, smp, vdso};
 use crate::command_line::CommandLine;
 use crate::drivers::{self, clock, local_apic};
-use crate::{dump, memory};
+use crate::{console, dump, first_process, memory};
 
 static EXECUTOR: Once<&'static Executor> = Once::new();
 
@@ -46,7 +46,9 @@ pub fn start(info: &'static BootInfo) -> ! {
     for cpu in 1..cpu_area::online() {
         base::machine().kick(cpu);
     }
-    start_init(memory::Initrd::take(info), command_line);
+    fs::dev::init();
+    console::start(executor, command_line.value("console") == Some("raw"));
+    first_process::start(executor, memory::Initrd::take(info), command_line);
     run_cpu()
 }
 
@@ -76,13 +78,4 @@ pub fn run_cpu() -> ! {
             None => base::machine().wait_for_interrupt(&|| executor().is_some()),
         }
     }
-}
-
-/// Makes the first process from the initial ramdisk. This CPU runs it when it enters its loop.
-fn start_init(initrd: Option<memory::Initrd>, command_line: CommandLine<'_>) {
-    let path = command_line.value("init").unwrap_or("/init");
-    let Some(initrd) = initrd else {
-        base::machine().power_off(Outcome::Panic("no initial ramdisk: nothing to run"))
-    };
-    log::info!("boot: {} bytes of initial ramdisk, first program {path}", initrd.bytes().len());
 }

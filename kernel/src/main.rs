@@ -7,8 +7,10 @@ extern crate alloc;
 pub mod arch;
 pub mod boot;
 pub mod command_line;
+mod console;
 pub mod drivers;
 mod dump;
+mod first_process;
 pub mod memory;
 
 use core::panic::PanicInfo;

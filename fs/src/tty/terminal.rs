@@ -194,7 +194,8 @@ impl Tty {
     }
 
     /// Bytes of input that find room now.
-    pub(super) fn input_room(&self) -> usize {
+    #[must_use]
+    pub fn input_room(&self) -> usize {
         let state = self.state.lock();
         // After a hangup what is typed goes nowhere, at once.
         if state.hung_up { OUTGOING } else { state.line.room() }

@@ -19,6 +19,7 @@ const SOFT_OFF: u16 = 0x2000;
 pub fn off(outcome: Outcome<'_>) -> ! {
     match outcome {
         Outcome::Exit(status) => {
+            crate::console::finish();
             emergency::line(format_args!("kairos-result: {{\"kind\":\"exit\",\"status\":{status}}}"));
         }
         Outcome::Panic(message) => record("panic", format_args!("{message}")),

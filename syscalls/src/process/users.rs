@@ -6,7 +6,7 @@ use base::caller::{Capabilities, Credentials, Limits, Resource};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
-static THREADS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new(LockClass::Process, BTreeMap::new());
+static THREADS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new(LockClass::Registry, BTreeMap::new());
 
 /// One thread counted for a user; dropped, it counts no more.
 #[derive(Debug)]

@@ -351,7 +351,8 @@ impl Thread {
 
     /// Gives back what it cost: it has exited.
     pub(crate) fn release_costs(&self) {
-        drop(core::mem::take(&mut *self.costs.lock()));
+        let costs = core::mem::take(&mut *self.costs.lock());
+        drop(costs);
     }
 
     /// Address of the last fault that became a signal: `cr2` in a signal frame.
