@@ -113,25 +113,52 @@ impl Cpu {
         self.stamp.load(Ordering::Relaxed)
     }
 
-    /// Puts `runnable` on this CPU's own queue; into the hand-over place if `next` says so.
+    /// True while a task is polled here, in user mode or in the kernel.
     #[inline]
-    pub(crate) fn enqueue(&self, runnable: Runnable, next: bool) {
+    pub(crate) fn is_polling(&self) -> bool {
+        !self.current.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Puts `runnable` on this CPU's own queue: when a task wakes it and `prefer` says so into the
+    /// hand-over place, otherwise at the end.
+    #[inline]
+    pub(crate) fn enqueue(&self, runnable: Runnable, prefer: bool) {
+        if !self.is_polling() {
+            self.enqueue_last(runnable);
+            return;
+        }
         {
             let mut ready = self.ready.lock();
-            if next {
+            if prefer {
                 ready.push_next(runnable);
             } else {
                 ready.push(runnable);
             }
             self.waiting.store(ready.len(), Ordering::Release);
         }
-        if !self.current.load(Ordering::Relaxed).is_null() {
-            self.somebody_waits();
-        }
+        self.somebody_waits();
+    }
+
+    /// Puts `runnable` at the end of this CPU's own queue.
+    #[inline]
+    pub(crate) fn enqueue_last(&self, runnable: Runnable) {
+        let mut ready = self.ready.lock();
+        ready.push(runnable);
+        self.waiting.store(ready.len(), Ordering::Release);
     }
 
     /// The running task has a competitor: its slice begins to matter.
+    #[inline]
     fn somebody_waits(&self) {
+        let stamp = self.stamp();
+        let (end, armed) = (self.slice_end.load(Ordering::Relaxed), self.armed.load(Ordering::Relaxed));
+        let in_time = stamp < armed && armed <= end;
+        if !in_time || self.executor.idle_cpus_beside(self.index) {
+            self.arm_for_the_waiting();
+        }
+    }
+
+    fn arm_for_the_waiting(&self) {
         if self.executor.idle_cpus_beside(self.index) && self.share_at.load(Ordering::Relaxed) == u64::MAX {
             let now = self.look_at_clock().as_nanos();
             self.share_at.store(now + SHARE_DELAY, Ordering::Relaxed);
@@ -210,13 +237,14 @@ impl Cpu {
     pub(crate) fn begin_poll(&self, task: &Arc<Task>, handed_over: bool) {
         let now = self.stamp();
         if !handed_over {
-            let config = self.executor.config();
-            let slice = match &config.order {
-                None => config.slice,
-                Some(order) => order.slice(task.key(), task.next_slice(), config.slice),
+            let slice = match &self.executor.config().order {
+                None => self.executor.slice,
+                Some(order) => {
+                    let default = self.executor.config().slice;
+                    order.slice(task.key(), task.next_slice(), default).as_nanos() as u64
+                }
             };
-            let end = now.saturating_add(slice.as_nanos() as u64);
-            self.slice_end.store(end, Ordering::Relaxed);
+            self.slice_end.store(now.saturating_add(slice), Ordering::Relaxed);
         }
         self.share_at.store(u64::MAX, Ordering::Relaxed);
         self.poll_start.store(now, Ordering::Relaxed);
@@ -342,8 +370,7 @@ impl Cpu {
         }
         self.points.store(POINTS_PER_LOOK, Ordering::Relaxed);
         let now = self.look_at_clock().as_nanos();
-        let budget = self.executor.config().poll_budget.as_nanos() as u64;
-        now.saturating_sub(self.poll_start.load(Ordering::Relaxed)) >= budget
+        now.saturating_sub(self.poll_start.load(Ordering::Relaxed)) >= self.executor.poll_budget
     }
 
     /// A reference to the task that is polled now.

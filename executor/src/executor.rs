@@ -27,6 +27,12 @@ const OVERLOADED: usize = 4;
 pub struct Executor {
     cpus: Once<Box<[CachePadded<Cpu>]>>,
     config: Config,
+    /// The default order; with a policy nobody is preferred.
+    pub(crate) is_fair: bool,
+    /// `config.slice` in nanoseconds.
+    pub(crate) slice: u64,
+    /// `config.poll_budget` in nanoseconds.
+    pub(crate) poll_budget: u64,
     pub(crate) registry: Registry,
     next_id: AtomicU64,
     /// CPUs that have entered their loop.
@@ -47,6 +53,9 @@ impl Executor {
     pub fn new(cpus: usize, config: Config) -> &'static Executor {
         let executor: &'static Executor = Box::leak(Box::new(Executor {
             cpus: Once::new(),
+            is_fair: config.order.is_none(),
+            slice: config.slice.as_nanos() as u64,
+            poll_budget: config.poll_budget.as_nanos() as u64,
             config,
             registry: Registry::new(),
             next_id: AtomicU64::new(1),
@@ -95,7 +104,7 @@ impl Executor {
         let target = self.place_new(&reference.0, options.wanted_cpu(), here);
         reference.0.set_cpu(target.index);
         match here {
-            Some(here) if ptr::eq(here, target) => here.enqueue(runnable, false),
+            Some(here) if ptr::eq(here, target) => here.enqueue_last(runnable),
             _ => target.send(runnable),
         }
         reference
@@ -226,7 +235,7 @@ impl Executor {
         let last = task.cpu();
         if let Some(here) = here
             && allowed.contains(here.index)
-            && (last == here.index || (!here.current().is_null() && here.waiting() < 2))
+            && (last == here.index || (here.is_polling() && here.waiting() < 2))
         {
             return Some(here);
         }
@@ -256,14 +265,13 @@ impl Executor {
     }
 
     /// Sends `runnable` to where it may run.
-    pub(crate) fn route(&self, runnable: Runnable, handed_over: bool) {
+    #[cold]
+    pub(crate) fn route(&self, runnable: Runnable) {
         let here = self.here();
-        let task = &*runnable.metadata().0;
-        task.set_state(TaskState::Ready);
-        let target = self.place(task, here);
+        let target = self.place(&runnable.metadata().0, here);
         match (here, target) {
             (Some(here), Some(target)) if ptr::eq(here, target) => {
-                here.enqueue(runnable, handed_over);
+                here.enqueue(runnable, self.is_fair && here.is_polling());
             }
             (_, Some(target)) => target.send(runnable),
             // There is at least one CPU, so this is not reached; dropping would kill the task.
@@ -275,12 +283,23 @@ impl Executor {
 /// Every wake that makes a task ready ends here (edges 5 and 6 of a task's life).
 #[inline]
 fn schedule(runnable: Runnable, info: ScheduleInfo) {
-    let executor = runnable.metadata().0.executor;
-    // A task that yields goes behind the others; with an order policy nobody is preferred.
-    let next = !info.woken_while_running
-        && executor.config().order.is_none()
-        && executor.here().is_some_and(|here| !here.current().is_null());
-    executor.route(runnable, next);
+    let task = &*runnable.metadata().0;
+    task.set_state(TaskState::Ready);
+    let executor = task.executor;
+    // The common case: it ran here last, and may stay.
+    if let Some(here) = executor.here()
+        && here.index == task.cpu()
+        && task.affinity().contains(here.index)
+    {
+        if info.woken_while_running {
+            // It yields, or was woken before it slept: behind the others.
+            here.enqueue_last(runnable);
+        } else {
+            here.enqueue(runnable, executor.is_fair);
+        }
+        return;
+    }
+    executor.route(runnable);
 }
 
 /// The future that `async-task` polls: the task's own, with what has to happen around it while the

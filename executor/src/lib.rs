@@ -9,7 +9,6 @@
 //! | [`lock`] | mutex, reader-writer lock, semaphore, completion |
 //! | [`Timer`] | one-shot timers with a target |
 //! | [`order`] | which ready task runs next |
-//! | [`FutureSlot`] | a future built in place |
 //!
 //! The path of a wake: [`WaitSource::wake_one`](pollwait::WaitSource::wake_one) takes a waker out of
 //! a wait node and fires it; `async-task` makes a runnable of the first one; `Executor::place` chooses
@@ -54,8 +53,6 @@ mod registry;
 #[cfg(not(loom))]
 mod run_loop;
 #[cfg(not(loom))]
-mod slot;
-#[cfg(not(loom))]
 mod task;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -68,7 +65,6 @@ mod surface {
     pub use crate::cpu_set::CpuSet;
     pub use crate::executor::Executor;
     pub use crate::pollwait::wait::sleep_until;
-    pub use crate::slot::FutureSlot;
     pub use crate::task::{NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, child_key};
     pub use crate::timer::{Timer, TimerTarget};
     pub use crate::yielding::{slice_over, timer_expired, yield_now, yield_point};

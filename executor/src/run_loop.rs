@@ -45,7 +45,7 @@ impl Executor {
         let task = &runnable.metadata().0;
         if !task.affinity().contains(cpu.index) && !self.allowed(task).contains(cpu.index) {
             // Its affinity changed while it waited here.
-            self.route(runnable, false);
+            self.route(runnable);
             return;
         }
         task.set_cpu(cpu.index);
@@ -66,7 +66,7 @@ impl Executor {
         for step in 1..count {
             let other = self.cpu((cpu.index + step) % count);
             if let Some(runnable) = other.and_then(|other| other.give(cpu.index, PULL_DEPTH)) {
-                cpu.enqueue(runnable, false);
+                cpu.enqueue_last(runnable);
                 return true;
             }
         }

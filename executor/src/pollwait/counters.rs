@@ -4,11 +4,12 @@ use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{CachePadded, MAX_CPUS, PerCpu};
 
 use super::events::Reason;
+use crate::cpu::Cpu;
 
 /// What one CPU counted.
-pub(super) struct Counters {
+struct Counters {
     /// Waits that ended before they began, because the sequence had moved.
-    pub(super) seq_skip_pre_sleep: AtomicU64,
+    seq_skip_pre_sleep: AtomicU64,
     reasons: [AtomicU64; Reason::ALL.len()],
 }
 
@@ -21,19 +22,26 @@ static COUNTERS: PerCpu<Counters> = PerCpu::from_padded(
     }; MAX_CPUS],
 );
 
-/// Adds one to what `pick` names.
-#[inline]
-pub(super) fn count(pick: impl FnOnce(&Counters) -> &AtomicU64) {
-    let counter = pick(COUNTERS.this());
-    // A CPU writes only its own slot, so no atomic addition is needed. On the host a thread that is
-    // no CPU shares slot 0, and a count may be lost there.
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+/// Counts on `cpu` a wait that ended before it began.
+#[cold]
+pub(super) fn count_skipped(cpu: Option<&Cpu>) {
+    if let Some(counters) = cpu.and_then(|cpu| COUNTERS.get(cpu.index)) {
+        bump(&counters.seq_skip_pre_sleep);
+    }
 }
 
-/// Counts a wait that ended because of `reason`.
+/// Counts on `cpu` a wait that ended because of `reason`.
 #[inline]
-pub(super) fn count_reason(reason: Reason) {
-    count(|counters| &counters.reasons[reason as usize - 1]);
+pub(super) fn count_reason(cpu: &Cpu, reason: Reason) {
+    if let Some(counters) = COUNTERS.get(cpu.index) {
+        bump(&counters.reasons[reason as usize - 1]);
+    }
+}
+
+/// Adds one. A CPU writes only its own slot, so no atomic addition is needed.
+#[inline]
+fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// How many waits ended before they began, because a wake had come since the observation.

@@ -95,6 +95,7 @@ unsafe impl Linked for Node {
 
 impl Node {
     /// An idle node that is concerned by `interest`.
+    #[inline(always)]
     pub(crate) fn new(interest: Events) -> Node {
         Node {
             links: UnsafeCell::new(Links::UNLINKED),

@@ -161,8 +161,12 @@ impl WaitSource {
         if before & (HAS_WAITERS | HAS_WATCHERS) == 0 {
             return 0;
         }
-        let woken =
-            if before & HAS_WAITERS != 0 && count > 0 { self.wake_waiters(count, events, reason) } else { 0 };
+        let woken = match count {
+            _ if before & HAS_WAITERS == 0 => 0,
+            0 => 0,
+            1 => self.wake_first(events, reason),
+            _ => self.wake_waiters(count, events, reason),
+        };
         if before & HAS_WATCHERS != 0 {
             self.notify_watchers(events, reason);
         }
@@ -277,8 +281,27 @@ impl WaitSource {
         if cfg!(loom) { self.object } else { core::ptr::from_ref(self).addr() as u64 }
     }
 
+    /// The commonest wake: of one.
+    fn wake_first(&self, events: Events, reason: Reason) -> usize {
+        let mut lists = self.lists.lock();
+        let Some(waiter) = lists.take_concerned(events) else {
+            if lists.waiters.is_empty() {
+                self.word.fetch_and(!HAS_WAITERS, Ordering::AcqRel);
+            }
+            return 0;
+        };
+        // SAFETY: N3, the lock is held and the node was just taken off.
+        let waker = unsafe { Node::set_woken(waiter, reason, true) };
+        drop(lists);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        1
+    }
+
     fn wake_waiters(&self, count: usize, events: Events, reason: Reason) -> usize {
-        let one = count == 1;
+        // A wake for all is nobody's to pass on; of a counted one each waiter got its share.
+        let counted = count != usize::MAX;
         let mut batch = [const { None::<Waker> }; BATCH];
         let mut woken = 0;
         // Those who come while the batch is fired have seen the sequence of this wake.
@@ -292,7 +315,7 @@ impl WaitSource {
             while taken < BATCH && woken + taken < limit {
                 let Some(waiter) = lists.take_concerned(events) else { break };
                 // SAFETY: N3, the lock is held and the node was just taken off.
-                batch[taken] = unsafe { Node::set_woken(waiter, reason, one) };
+                batch[taken] = unsafe { Node::set_woken(waiter, reason, counted) };
                 taken += 1;
             }
             if lists.waiters.is_empty() && taken == 0 {

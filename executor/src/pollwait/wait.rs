@@ -13,7 +13,7 @@ use super::events::{Events, Reason};
 use super::node::{Node, Phase};
 use super::source::{Seq, WaitSource};
 use crate::cpu;
-use crate::task::TaskFlags;
+use crate::task::{Task, TaskFlags};
 use crate::timer::node::{Target, TimerNode};
 
 /// How to wait: what ends the wait besides a wake.
@@ -104,7 +104,7 @@ impl WaitSource {
     ///
     /// Dropped midway: the waiter leaves the source in O(1), and a wake-one that had already come to
     /// it goes to the next waiter.
-    #[inline]
+    #[inline(always)]
     pub fn wait(&self, seen: Seq, wait: Wait) -> WaitFuture<'_> {
         WaitFuture(Waiting::new(Plain { source: self, seen }, wait))
     }
@@ -134,6 +134,7 @@ pub(crate) struct Waiting<P: Protocol> {
 }
 
 impl<P: Protocol> Waiting<P> {
+    #[inline(always)]
     pub(crate) fn new(protocol: P, wait: Wait) -> Self {
         let node = Node::new(wait.events);
         Waiting { protocol, wait, node, timer: TimerNode::new(), _pinned: PhantomPinned }
@@ -144,11 +145,8 @@ impl<P: Protocol> Waiting<P> {
         // SAFETY: N1, N5: the node is idle and pinned in `self`, whose drop detaches it; the
         // protocol borrows the source for as long.
         if let Some(reason) = unsafe { self.protocol.link(&self.node, context.waker()) } {
-            counters::count(|counters| &counters.seq_skip_pre_sleep);
+            counters::count_skipped(cpu::this());
             return self.end(reason);
-        }
-        if self.is_interrupted() {
-            return self.leave(Reason::Signal);
         }
         if let Some(deadline) = self.wait.deadline {
             if deadline <= machine().now() {
@@ -157,22 +155,20 @@ impl<P: Protocol> Waiting<P> {
             arm(&self.timer, deadline, context);
         }
         let source = self.protocol.source();
-        cpu::this().map(|cpu| {
-            cpu.with_current(|task| {
-                let (kind, object) = (source.kind(), source.object());
-                task.record_wait(kind, object, self.wait.events, self.wait.deadline);
-            })
+        let interrupted = with_task(|task| {
+            task.record_wait(source.kind(), source.object(), self.wait.events, self.wait.deadline);
+            self.wait.interruptible && task.flags().contains(TaskFlags::INTERRUPT)
         });
-        Poll::Pending
+        if interrupted { self.leave(Reason::Signal) } else { Poll::Pending }
     }
 
     /// Polled while linked: by the timer, by an interruption, or for nothing.
     fn look(&self, context: &Context<'_>) -> Poll<Reason> {
-        if self.is_interrupted() {
-            return self.leave(Reason::Signal);
-        }
         if self.wait.deadline.is_some() && !self.timer.is_armed() {
             return self.leave(Reason::Timeout);
+        }
+        if self.wait.interruptible && with_task(|task| task.flags().contains(TaskFlags::INTERRUPT)) {
+            return self.leave(Reason::Signal);
         }
         // SAFETY: this future owns the node and linked it to this source.
         unsafe { self.protocol.source().refresh(&self.node, context.waker()) };
@@ -205,16 +201,23 @@ impl<P: Protocol> Waiting<P> {
             Reason::Data | Reason::Hup if self.protocol.source().is_closed() => Reason::Close,
             reason => reason,
         };
-        counters::count_reason(reason);
-        cpu::this().map(|cpu| cpu.with_current(|task| task.record_wake(reason)));
+        told(reason);
         Poll::Ready(reason)
     }
+}
 
-    fn is_interrupted(&self) -> bool {
-        self.wait.interruptible
-            && cpu::this()
-                .and_then(|cpu| cpu.with_current(|task| task.flags()))
-                .is_some_and(|flags| flags.contains(TaskFlags::INTERRUPT))
+/// Asks the task that is polled here; false when there is none.
+#[inline]
+fn with_task(ask: impl FnOnce(&Task) -> bool) -> bool {
+    cpu::this().and_then(|cpu| cpu.with_current(ask)).unwrap_or(false)
+}
+
+/// Publishes and counts how a wait of the task that is polled here ended.
+#[inline]
+fn told(reason: Reason) {
+    if let Some(cpu) = cpu::this() {
+        counters::count_reason(cpu, reason);
+        cpu.with_current(|task| task.record_wake(reason));
     }
 }
 
@@ -283,18 +286,15 @@ impl Future for Suspend {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reason> {
         // SAFETY: nothing is moved out of the pinned future.
         let this = unsafe { self.get_unchecked_mut() };
-        let here = cpu::this();
         let end = |reason| {
-            here.map(|cpu| cpu.with_current(|task| task.record_wake(reason)));
-            counters::count_reason(reason);
+            told(reason);
             Poll::Ready(reason)
         };
         if this.wait.deadline.is_some_and(|deadline| deadline <= machine().now()) {
             this.timer.cancel();
             return end(Reason::Timeout);
         }
-        let flags = here.and_then(|cpu| cpu.with_current(|task| task.flags()));
-        if this.wait.interruptible && flags.is_some_and(|up| up.contains(TaskFlags::INTERRUPT)) {
+        if this.wait.interruptible && with_task(|task| task.flags().contains(TaskFlags::INTERRUPT)) {
             this.timer.cancel();
             return end(Reason::Signal);
         }
@@ -306,7 +306,10 @@ impl Future for Suspend {
         if !this.begun {
             this.begun = true;
             let (kind, deadline) = (this.kind, this.wait.deadline);
-            here.map(|cpu| cpu.with_current(|task| task.record_wait(kind, 0, Events::empty(), deadline)));
+            with_task(|task| {
+                task.record_wait(kind, 0, Events::empty(), deadline);
+                false
+            });
         }
         Poll::Pending
     }

@@ -171,7 +171,7 @@ fn model_wake(
         let index = queue[place];
         let waiter = waiters[index].as_mut().expect("it is queued");
         if events == 0 || waiter.interest & events != 0 {
-            waiter.woken = Some(count == 1);
+            waiter.woken = Some(true);
             queue.remove(place);
             woken += 1;
         } else {

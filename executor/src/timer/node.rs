@@ -15,7 +15,7 @@
 //! # Invariants
 //!
 //! - **T1** An armed node is pinned and alive: its owner goes through edge 3 before it is dropped.
-//! - **T2** The fields in `armed` are touched only under the lock of the wheel in `home` while that is
+//! - **T2** `armed` is initialised by edge 1. Its fields are touched only under the lock of the wheel in `home` while that is
 //!   not null, and only by the owner otherwise.
 //! - **T3** `home = null` is the last thing that edge 2 does to a node (release); the owner that reads
 //!   it (acquire) may free the node at once.
@@ -23,6 +23,7 @@
 
 use alloc::sync::Arc;
 use core::marker::PhantomPinned;
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::task::Waker;
 
@@ -80,7 +81,9 @@ struct Armed {
 pub(crate) struct TimerNode {
     links: UnsafeCell<Links<TimerNode>>,
     home: AtomicPtr<WheelLock>,
-    armed: UnsafeCell<Armed>,
+    /// Written by edge 1 and left without anything to drop by edges 2 and 3, so that a node which is
+    /// never armed costs next to nothing.
+    armed: UnsafeCell<MaybeUninit<Armed>>,
     _pinned: PhantomPinned,
 }
 
@@ -99,12 +102,12 @@ unsafe impl Linked for TimerNode {
 
 impl TimerNode {
     /// An idle node.
+    #[inline(always)]
     pub(crate) fn new() -> TimerNode {
-        let armed = Armed { deadline: 0, target: None, place: Place::Due, keeping: false };
         TimerNode {
             links: UnsafeCell::new(Links::UNLINKED),
             home: AtomicPtr::new(ptr::null_mut()),
-            armed: UnsafeCell::new(armed),
+            armed: UnsafeCell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
         }
     }
@@ -130,22 +133,24 @@ impl TimerNode {
         keeping: bool,
     ) {
         let armed = Armed { deadline: deadline.as_nanos(), target: Some(target), place: Place::Due, keeping };
-        let old = wheel.with(|wheel_inside| {
-            // SAFETY: T2, the node is idle and the caller owns it.
-            let old = self.armed.with_mut(|place| unsafe { ptr::replace(place, armed) });
+        wheel.with(|wheel_inside| {
+            // SAFETY: T2, the node is idle and the caller owns it; nothing in it needs a drop.
+            self.armed.with_mut(|place| unsafe { (*place).write(armed) });
             // SAFETY: T1, L1, L2: the node is idle and pinned; the lock is held.
             unsafe { wheel_inside.insert(NonNull::from(self)) };
             self.home.store(ptr::from_ref(wheel).cast_mut(), Ordering::Relaxed);
-            old
         });
-        drop(old);
     }
 
     /// Edge 3: takes the node off its wheel; nothing when it is on none. True when it was on one.
+    #[inline]
     pub(crate) fn cancel(&self) -> bool {
         let home = self.home.load(Ordering::Acquire);
         // SAFETY: T4, wheels live for ever.
-        let Some(wheel) = (unsafe { home.as_ref() }) else { return false };
+        unsafe { home.as_ref() }.is_some_and(|wheel| self.take_off(wheel))
+    }
+
+    fn take_off(&self, wheel: &WheelLock) -> bool {
         let target = wheel.with_removal(|wheel| {
             // T4: under the lock the answer is stable. Only the owner arms, so no other wheel came.
             if self.home.load(Ordering::Acquire).is_null() {
@@ -154,7 +159,7 @@ impl TimerNode {
             // SAFETY: the node is on this wheel, whose lock is held.
             unsafe { wheel.remove(NonNull::from(self)) };
             // SAFETY: T2, as above.
-            let target = self.armed.with_mut(|armed| unsafe { (*armed).target.take() });
+            let target = self.armed.with_mut(|armed| unsafe { (*armed).assume_init_mut().target.take() });
             self.home.store(ptr::null_mut(), Ordering::Release);
             target
         });
@@ -165,25 +170,25 @@ impl TimerNode {
     /// When it is due. Under the lock of its wheel (T2).
     pub(super) fn deadline(&self) -> u64 {
         // SAFETY: T2, the caller holds the wheel's lock.
-        self.armed.with(|armed| unsafe { (*armed).deadline })
+        self.armed.with(|armed| unsafe { (*armed).assume_init_ref().deadline })
     }
 
     /// Where it stands. Under the lock of its wheel (T2).
     pub(super) fn place(&self) -> Place {
         // SAFETY: T2, the caller holds the wheel's lock.
-        self.armed.with(|armed| unsafe { (*armed).place })
+        self.armed.with(|armed| unsafe { (*armed).assume_init_ref().place })
     }
 
     /// Whether it keeps a run from being a deadlock. Under the lock of its wheel (T2).
     pub(super) fn keeping(&self) -> bool {
         // SAFETY: T2, the caller holds the wheel's lock.
-        self.armed.with(|armed| unsafe { (*armed).keeping })
+        self.armed.with(|armed| unsafe { (*armed).assume_init_ref().keeping })
     }
 
     /// Remembers where it stands. Under the lock of its wheel (T2).
     pub(super) fn set_place(&self, place: Place) {
         // SAFETY: T2, the caller holds the wheel's lock.
-        self.armed.with_mut(|armed| unsafe { (*armed).place = place });
+        self.armed.with_mut(|armed| unsafe { (*armed).assume_init_mut().place = place });
     }
 
     /// Edge 2: takes out what the timer does and lets go of the node.
@@ -197,8 +202,9 @@ impl TimerNode {
         // SAFETY: T1, T2: the node was on the wheel, and its lock is held.
         let fired = unsafe {
             (*node).armed.with_mut(|armed| {
-                let target = (*armed).target.take()?;
-                Some(Fired { deadline: (*armed).deadline, target })
+                let armed = (*armed).assume_init_mut();
+                let target = armed.target.take()?;
+                Some(Fired { deadline: armed.deadline, target })
             })
         };
         // SAFETY: T3, until this store the owner cannot have seen the node idle.
@@ -208,6 +214,7 @@ impl TimerNode {
 }
 
 impl Drop for TimerNode {
+    #[inline]
     fn drop(&mut self) {
         self.cancel();
     }
