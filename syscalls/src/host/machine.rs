@@ -9,7 +9,7 @@ use base::Result;
 use base::frame::Frames;
 use base::host::HostFrames;
 use base::machine::{Machine, Outcome};
-use base::sync::atomic::{AtomicU64, Ordering};
+use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use base::time::Instant;
 
 use super::fpu::HostFpu;
@@ -48,25 +48,30 @@ pub fn frames() -> &'static HostFrames {
     &host().frames
 }
 
-/// Runs a future that never has to wait for another thread.
+/// Runs a future to its end on this thread, which sleeps while the future waits for other threads.
 ///
 /// # Panics
 ///
-/// When the future is pending and nobody woke it: the test would hang.
+/// When it has waited for a minute: the test hangs.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    struct Flag(std::sync::atomic::AtomicBool);
-    impl Wake for Flag {
+    struct Unpark(std::thread::Thread, AtomicBool);
+    impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::SeqCst);
+            self.1.store(true, Ordering::SeqCst);
+            self.0.unpark();
         }
     }
-    let flag = Arc::new(Flag(std::sync::atomic::AtomicBool::new(false)));
-    let waker = Waker::from(flag.clone());
+    let woken = Arc::new(Unpark(std::thread::current(), AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => assert!(flag.0.swap(false, Ordering::SeqCst), "the future waits for nobody"),
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        let since = std::time::Instant::now();
+        while !woken.1.swap(false, Ordering::SeqCst) {
+            assert!(since.elapsed() < Duration::from_secs(60), "the future waits for nobody");
+            std::thread::park_timeout(Duration::from_secs(1));
         }
     }
 }

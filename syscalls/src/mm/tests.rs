@@ -285,3 +285,75 @@ fn a_large_mapping_goes_away_in_steps() {
     assert_eq!(space.page_table().resident(), 0);
     assert!(space.lock().regions.is_empty());
 }
+
+/// Threads of two processes change, touch and fork the same spaces at once: whatever happens, each read sees a
+/// byte that was written there or zero, and the invariants hold afterwards.
+#[test]
+fn threads_fault_map_and_fork_at_once() {
+    let parent = space();
+    let window = 32 * PAGE;
+    map(&parent, MapRequest::anonymous(window, RW).fixed(BASE)).unwrap();
+    let threads: Vec<_> = (0..4u64)
+        .map(|thread| {
+            let space = parent.clone();
+            std::thread::spawn(move || {
+                let mut state = thread.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+                let mut next = move |below: u64| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    state % below
+                };
+                for _ in 0..300 {
+                    let page = next(32);
+                    let at = BASE + page * PAGE;
+                    match next(8) {
+                        0 => drop(map(&space, MapRequest::anonymous(PAGE, RW).fixed(at))),
+                        1 => drop(block_on(space.unmap(at, PAGE))),
+                        2 => drop(block_on(space.discard(at..at + PAGE))),
+                        3 if next(4) == 0 => {
+                            let child = fork(&space);
+                            assert!(touch(&child, at, 200 + page as u8));
+                        }
+                        4 => {
+                            let access = if next(2) == 0 { PageFlags::READ } else { RW };
+                            let stretch = super::protect::Stretch::None;
+                            drop(block_on(space.protect(at, PAGE, access, stretch)));
+                        }
+                        _ => assert!(touch(&space, at, page as u8)),
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let mut end = 0;
+    for region in parent.lock().regions.iter() {
+        assert!(end <= region.start && region.start < region.end);
+        end = region.end;
+        assert!(region.range().contains(&BASE) || region.start > BASE);
+    }
+    let outside = std::cell::Cell::new(0);
+    parent.page_table().for_each(0..USER_END, &mut |page, mapped| {
+        let state = parent.lock();
+        let allowed = state.regions.find(page).map(super::Region::page_flags);
+        outside.set(outside.get() + u32::from(!allowed.is_some_and(|flags| flags.contains(mapped.flags))));
+        core::ops::ControlFlow::Continue(())
+    });
+    assert_eq!(outside.get(), 0, "A2: no page outside its region's rights");
+}
+
+/// Writes a byte and reads it or another page's; false when a byte of nobody was read.
+fn touch(space: &AddressSpace, at: u64, value: u8) -> bool {
+    if block_on(space.fault_in(at, 1, Access::Write)).is_ok() {
+        space.copy_out_nofault(at, &[value]);
+    }
+    let mut byte = [0];
+    let page = ((at - BASE) / PAGE) as u8;
+    if block_on(space.fault_in(at, 1, Access::Read)).is_err() || space.copy_in_nofault(at, &mut byte) == 0 {
+        return true;
+    }
+    byte[0] == 0 || byte[0] == page || byte[0] == 200 + page
+}
