@@ -27,12 +27,15 @@ impl Symbols {
     pub(crate) fn name(&self, address: u64) -> Option<String> {
         let index = self.functions.partition_point(|(start, _)| *start <= address).checked_sub(1)?;
         let (start, name) = self.functions.get(index)?;
-        Some(format!("{}+{:#x}", rustc_demangle::demangle(name), address - start))
+        // The alternate form leaves out the hash.
+        Some(format!("{:#}+{:#x}", rustc_demangle::demangle(name), address - start))
     }
 
     /// `line` with ` <name+offset>` behind every kernel address that has none yet.
     pub(crate) fn annotate(&self, line: &str) -> String {
         const PREFIX: &str = "0xffffffff8";
+        // A return address may be the first one behind its function, if the call was its last act.
+        let back = u64::from(line.trim_start().starts_with("at "));
         let mut out = String::new();
         let mut rest = line;
         while let Some(start) = rest.find(PREFIX) {
@@ -42,7 +45,7 @@ impl Symbols {
             out.push_str(head);
             let address = u64::from_str_radix(&head[start + 2..], 16).ok();
             if let Some(name) =
-                address.and_then(|address| self.name(address)).filter(|_| !tail.starts_with(" <"))
+                address.and_then(|address| self.name(address - back)).filter(|_| !tail.starts_with(" <"))
             {
                 let _ = write!(out, " <{name}>");
             }
@@ -125,9 +128,10 @@ mod tests {
             vec![(0xffff_ffff_8010_0000, "boot".to_owned()), (0xffff_ffff_8010_0100, "main".to_owned())];
         let symbols = Symbols { functions };
         assert_eq!(
-            symbols.annotate("at 0xffffffff80100104, 0xffffffff80100001 <x>"),
-            "at 0xffffffff80100104 <main+0x4>, 0xffffffff80100001 <x>"
+            symbols.annotate("rip 0xffffffff80100104, 0xffffffff80100001 <x>"),
+            "rip 0xffffffff80100104 <main+0x4>, 0xffffffff80100001 <x>"
         );
+        assert_eq!(symbols.annotate("  at 0xffffffff80100100"), "  at 0xffffffff80100100 <boot+0xff>");
         assert_eq!(symbols.annotate("0xffffffff80000000"), "0xffffffff80000000");
     }
 
