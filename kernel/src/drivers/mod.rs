@@ -59,7 +59,10 @@ pub fn init(info: &BootInfo, command_line: CommandLine<'_>) -> Madt {
         entropy::Source::Time => log::warn!("entropy: no RDRAND: random numbers can be guessed"),
         source => log::debug!("entropy: {source:?}"),
     }
-    if !serial::init() {
+    if serial::init() {
+        // Whoever types from outside waits for this: what comes before the port is set up is lost.
+        log::info!("kairos-console: ready");
+    } else {
         log::warn!("serial: no console port");
     }
     madt
