@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
         "outlive" => outlive(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
         "limit" => limit(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
         "stack-address" => stack_address(),
+        "deadlock" => deadlock(),
         "unblock-and-wait" => unblock_and_wait(),
         "random" => random(),
         "stack" => stack(),
@@ -207,4 +208,11 @@ fn stack_address() -> i32 {
     // SAFETY: getauxval has no preconditions.
     println!("{:x}", unsafe { libc::getauxval(libc::AT_RANDOM) } >> 12);
     0
+}
+
+/// Two processes that each wait for the other's first word.
+fn deadlock() -> i32 {
+    let (one, other) = (crate::sys::pipe(), crate::sys::pipe());
+    let _child = crate::sys::fork(|| drop(crate::sys::read(one.0, &mut [0])));
+    i32::from(crate::sys::read(other.0, &mut [0]).is_ok())
 }

@@ -9,7 +9,10 @@ mod event;
 mod exec;
 mod file;
 mod futex;
+mod fuzz;
+mod hostile;
 mod interrupt;
+mod load;
 mod lock;
 mod mapped_file;
 mod memory;
@@ -50,4 +53,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     terminal::CASES,
     procfs::CASES,
     system::CASES,
+    hostile::CASES,
+    load::CASES,
+    fuzz::CASES,
 ];

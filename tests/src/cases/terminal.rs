@@ -555,17 +555,23 @@ fn background_read_without_signal_is_eio() {
             .succeeds();
         }
         // In an orphaned group nobody could continue it: EIO as well.
+        let done = Gate::new();
+        let leader = getpid();
         let middle = fork(|| {
-            let orphan_ready = Gate::new();
+            let middle = getpid();
+            let ready = Gate::new();
             fork(|| {
                 setpgid(0, 0).unwrap();
-                orphan_ready.open();
-                wait_until(|| getsid(getppid()) != getsid(0) || getppid() == 1);
+                ready.open();
+                wait_until(|| getppid() != middle);
+                assert_ne!(getppid(), leader, "adopted from outside the session");
                 assert_eq!(read(slave, &mut [0]), Err(EIO));
+                done.open();
             });
-            orphan_ready.pass();
+            ready.pass();
         });
         middle.succeeds();
+        done.pass();
     })
     .succeeds();
 }

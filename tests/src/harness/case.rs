@@ -10,6 +10,7 @@ pub(crate) struct Case {
     pub(super) owned_guest_only: bool,
     pub(super) kairos_only: bool,
     pub(super) since: (u32, u32),
+    pub(super) deadlines: u64,
     pub(super) may_change: &'static [&'static str],
 }
 
@@ -32,6 +33,7 @@ impl Case {
             owned_guest_only: false,
             kairos_only: false,
             since: (0, 0),
+            deadlines: 1,
             may_change: &[],
         }
     }
@@ -57,6 +59,12 @@ impl Case {
     /// Needs this version of Linux, as `uname` tells it.
     pub(crate) const fn since(mut self, major: u32, minor: u32) -> Case {
         self.since = (major, minor);
+        self
+    }
+
+    /// Gets so many times the usual deadline, for each unit of `--scale`.
+    pub(crate) const fn deadlines(mut self, count: u64) -> Case {
+        self.deadlines = count;
         self
     }
 

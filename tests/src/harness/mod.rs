@@ -7,10 +7,9 @@ mod platform;
 mod run;
 
 pub(crate) use case::Case;
-#[allow(unused_imports)] // The macro is exported by path for the case modules.
 pub(crate) use case::case;
 pub(crate) use platform::own_executable;
-pub(crate) use run::{scale, seed, skip};
+pub(crate) use run::{our_children, scale, seed, skip};
 
 use options::{Command, Options};
 use platform::Platform;

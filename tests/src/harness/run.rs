@@ -94,7 +94,8 @@ pub(super) fn run(case: &Case, options: &Options) -> Outcome {
         Outcome::Failed("", format!("cannot fork: {}", std::io::Error::last_os_error()))
     } else {
         let _ = setpgid(pid, pid);
-        let status = wait_with_deadline(pid, options.deadline_seconds);
+        let scaled = if case.deadlines > 1 { case.deadlines * options.scale } else { 1 };
+        let status = wait_with_deadline(pid, options.deadline_seconds * scaled);
         let states = if status.is_none() { state_of_case() } else { String::new() };
         end_processes(pid);
         verdict(status, &drain(from), states)
@@ -176,7 +177,8 @@ fn process_table() -> Vec<(i32, i32, i32, String)> {
     .collect()
 }
 
-fn our_children() -> Vec<i32> {
+/// The living and dead children of this process, also those it was given as a subreaper.
+pub(crate) fn our_children() -> Vec<i32> {
     let own = std::process::id() as i32;
     process_table().into_iter().filter(|(_, parent, ..)| *parent == own).map(|(pid, ..)| pid).collect()
 }
