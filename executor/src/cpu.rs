@@ -139,7 +139,7 @@ impl Cpu {
         self.somebody_waits();
     }
 
-    /// Puts `runnable` at the end of this CPU's own queue.
+    /// Puts `runnable` at the end of this CPU's own queue, when no task runs on beside it.
     #[inline]
     pub(crate) fn enqueue_last(&self, runnable: Runnable) {
         let mut ready = self.ready.lock();

@@ -104,7 +104,7 @@ impl Executor {
         let target = self.place_new(&reference.0, options.wanted_cpu(), here);
         reference.0.set_cpu(target.index);
         match here {
-            Some(here) if ptr::eq(here, target) => here.enqueue_last(runnable),
+            Some(here) if ptr::eq(here, target) => here.enqueue(runnable, false),
             _ => target.send(runnable),
         }
         reference
