@@ -95,15 +95,23 @@ fn by_pit() -> Option<Frequencies> {
         }
     }
     let scale = |count: u64| count * PIT_HERTZ / u64::from(PIT_COUNT);
-    let frequencies = Frequencies { tsc: scale(best.ticks), timer: scale(best.timer) };
+    let measured = scale(best.timer);
+    // The timer's ends are read less carefully; where its frequency is known, that is better.
+    let known =
+        in_virtual_machine() && measured.abs_diff(HYPERVISOR_TIMER_HERTZ) < HYPERVISOR_TIMER_HERTZ / 20;
+    let timer = if known { HYPERVISOR_TIMER_HERTZ } else { measured };
+    let frequencies = Frequencies { tsc: scale(best.ticks), timer };
     (frequencies.tsc > 0 && frequencies.timer > 0).then_some(frequencies)
+}
+
+fn in_virtual_machine() -> bool {
+    const HYPERVISOR: u32 = 1 << 31;
+    __cpuid(1).ecx & HYPERVISOR != 0
 }
 
 /// What CPUID says: leaf 0x15 (crystal and ratio), or a hypervisor's leaf 0x40000010 (in kHz).
 fn by_cpuid() -> Option<Frequencies> {
-    const HYPERVISOR: u32 = 1 << 31;
-    let virtual_machine = __cpuid(1).ecx & HYPERVISOR != 0;
-    if virtual_machine && __cpuid(0x4000_0000).eax >= 0x4000_0010 {
+    if in_virtual_machine() && __cpuid(0x4000_0000).eax >= 0x4000_0010 {
         let leaf = __cpuid(0x4000_0010);
         if leaf.eax != 0 {
             let timer = if leaf.ebx != 0 { u64::from(leaf.ebx) * 1000 } else { HYPERVISOR_TIMER_HERTZ };
