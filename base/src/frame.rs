@@ -49,6 +49,10 @@ pub unsafe trait Frames: Sync {
 
     /// Frames free now, and frames in all.
     fn totals(&self) -> FrameTotals;
+
+    /// Gives back what is free but held for speed: every CPU's frames, this CPU's objects of the heap, empty
+    /// slabs, dead address spaces. For the census, which compares what is left.
+    fn settle(&self) {}
 }
 
 /// Whether an allocation may dip into the reserve of the kernel.
@@ -69,6 +73,8 @@ pub struct FrameTotals {
     pub cached: usize,
     /// Frames that the machine has.
     pub total: usize,
+    /// Bytes that the kernel heap has given out, as it rounds them; 0 where the heap is not the machine's.
+    pub heap_bytes: usize,
 }
 
 /// A counted reference to one page frame.

@@ -101,7 +101,7 @@ unsafe impl Frames for HostFrames {
     }
 
     fn totals(&self) -> FrameTotals {
-        FrameTotals { free: self.lock().len(), cached: 0, total: self.arena.len() }
+        FrameTotals { free: self.lock().len(), total: self.arena.len(), ..FrameTotals::default() }
     }
 }
 

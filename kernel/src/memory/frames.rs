@@ -276,8 +276,13 @@ unsafe impl Frames for KernelFrames {
         PROMISED.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    fn settle(&self) {
+        reclaim();
+    }
+
     fn totals(&self) -> FrameTotals {
         let cached = CACHES.iter().map(|cache| cache.lock().count).sum();
-        FrameTotals { free: FREE.load(Ordering::Relaxed), cached, total: TOTAL.load(Ordering::Relaxed) }
+        let (free, total) = (FREE.load(Ordering::Relaxed), TOTAL.load(Ordering::Relaxed));
+        FrameTotals { free, cached, total, heap_bytes: heap::bytes() }
     }
 }
