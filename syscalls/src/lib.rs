@@ -16,6 +16,7 @@ pub mod mm;
 pub mod process;
 pub mod restart;
 pub mod signal;
+pub mod system_name;
 pub mod table;
 pub mod thread;
 pub mod time;

@@ -3,34 +3,48 @@
 use crate::declare::Syscall;
 
 pub mod attributes;
+pub mod capabilities;
 pub mod clocks;
+pub mod credentials;
 pub mod descriptors;
 pub mod directories;
 pub mod exec;
 pub mod futex;
 pub mod identity;
+pub mod limits;
 pub mod memory;
 pub mod memory_advice;
 pub mod paths;
 pub mod poll;
+pub mod prctl;
+pub mod priority;
 pub mod process;
+pub mod sched;
 pub mod signals;
+pub mod system;
 pub mod transfer;
 
 /// Every family. A new family is one line here.
 pub const ALL: &[&[Syscall]] = &[
     attributes::FAMILY,
+    capabilities::FAMILY,
     clocks::FAMILY,
+    credentials::FAMILY,
     descriptors::FAMILY,
     directories::FAMILY,
     exec::FAMILY,
     futex::FAMILY,
     identity::FAMILY,
+    limits::FAMILY,
     memory::FAMILY,
     memory_advice::FAMILY,
     paths::FAMILY,
     poll::FAMILY,
+    prctl::FAMILY,
+    priority::FAMILY,
     process::FAMILY,
+    sched::FAMILY,
     signals::FAMILY,
+    system::FAMILY,
     transfer::FAMILY,
 ];

@@ -143,6 +143,7 @@ fn publish(
     let birth = Birth {
         key,
         settings: thread.settings().inherit(),
+        scheduling: thread.scheduling().inherit(),
         name: thread.name().get(),
         costs: Costs { counted: Some(counted), charge: Some(parts.charge) },
         vfork: completion,

@@ -80,7 +80,7 @@ pub fn raise_on_all(process: &Process, reasons: Reasons) {
 }
 
 /// Copies the tree's relations of `pid` to where they are read without a lock.
-pub(super) fn publish_relations(table: &Table, pid: u32) {
+pub(crate) fn publish_relations(table: &Table, pid: u32) {
     if let Some(node) = table.process(pid) {
         node.payload.parent.store(node.parent, Ordering::Relaxed);
         node.payload.group.store(node.group, Ordering::Relaxed);

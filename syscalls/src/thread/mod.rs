@@ -9,6 +9,7 @@ pub mod exception;
 pub mod name;
 pub mod resources;
 pub mod run;
+pub mod scheduling;
 pub mod words;
 
 use alloc::sync::Arc;
@@ -27,10 +28,12 @@ use attention::{Attention, Reasons};
 use clock::Clock;
 use name::{NAME_BYTES, Name};
 use resources::{Resources, Slot};
+use scheduling::Scheduling;
 use words::{Settings, UserWords};
 
 use crate::mm::AddressSpace;
 use crate::process::Process;
+use crate::process::program::NOT_DUMPABLE;
 use crate::process::usage::{Usage, Used};
 use crate::process::users::Counted;
 use crate::restart::Restart;
@@ -50,6 +53,7 @@ pub struct Thread {
     clock: Clock,
     words: UserWords,
     settings: Settings,
+    scheduling: Scheduling,
     /// Address of the last fault that became a signal, for its frame.
     fault_address: AtomicU64,
     /// Status of exit(2).
@@ -80,6 +84,8 @@ pub struct Birth {
     pub key: u64,
     /// Its settings.
     pub settings: Settings,
+    /// Its scheduling attributes.
+    pub scheduling: Scheduling,
     /// Its name.
     pub name: [u8; NAME_BYTES],
     /// What it costs.
@@ -111,6 +117,7 @@ impl Thread {
             clock: Clock::default(),
             words: UserWords::default(),
             settings: birth.settings,
+            scheduling: birth.scheduling,
             fault_address: AtomicU64::new(0),
             exit_code: AtomicU32::new(0),
             children: AtomicU64::new(0),
@@ -234,6 +241,31 @@ impl Thread {
         self.own(|resources| resources.caller.credentials.clone())
     }
 
+    /// Reads its credentials in place. Panics as [`Thread::caller`].
+    pub fn with_credentials<R>(&self, read: impl FnOnce(&Credentials) -> R) -> R {
+        self.own(|resources| read(&resources.caller.credentials))
+    }
+
+    /// Replaces its credentials, with what follows from that: whoever took other ids or more capabilities
+    /// is not to be looked into, and a user with too many threads may not execute.
+    pub(crate) fn set_credentials(&self, new: Credentials) {
+        let Some(old) = self.resources() else { return };
+        let before = &old.caller.credentials;
+        let gained = (before.euid, before.egid, before.fsuid, before.fsgid)
+            != (new.euid, new.egid, new.fsuid, new.fsgid)
+            || !before.permitted.contains(new.permitted);
+        if gained {
+            self.process.program().set_dumpable(NOT_DUMPABLE);
+            self.settings.parent_death_signal.store(0, Ordering::Relaxed);
+        }
+        if before.uid != new.uid {
+            let over = self.count_for(new.uid);
+            self.process.program().set_over_limit(over);
+            self.process.set_uid(new.uid);
+        }
+        self.set_resources(Some(Arc::new(old.with_credentials(new))));
+    }
+
     /// Its memory. Panics as [`Thread::caller`].
     #[must_use]
     pub fn space(&self) -> Arc<AddressSpace> {
@@ -295,6 +327,12 @@ impl Thread {
     #[must_use]
     pub fn words(&self) -> &UserWords {
         &self.words
+    }
+
+    /// Its scheduling attributes.
+    #[must_use]
+    pub fn scheduling(&self) -> &Scheduling {
+        &self.scheduling
     }
 
     /// Its settings.
