@@ -21,22 +21,28 @@ const WATCH_BYTES: usize = 128;
 pub struct PollEntry {
     /// The file; `None` is never ready (a negative descriptor).
     pub file: Option<Arc<OpenFile>>,
-    /// What is waited for; errors and hang-ups always are.
+    /// What is waited for: nothing else makes it ready.
     pub interest: Events,
     /// What it is ready for.
     pub ready: Events,
 }
 
 impl PollEntry {
-    /// An entry that has not been looked at.
+    /// An entry as `poll(2)` has it: errors and hang-ups are waited for whether asked for or not.
     #[must_use]
     pub fn new(file: Option<Arc<OpenFile>>, interest: Events) -> PollEntry {
+        Self::exact(file, interest | Events::ALWAYS)
+    }
+
+    /// An entry as `select(2)` has it: a hang-up is not what a writer waits for.
+    #[must_use]
+    pub fn exact(file: Option<Arc<OpenFile>>, interest: Events) -> PollEntry {
         PollEntry { file, interest, ready: Events::empty() }
     }
 
     fn look(&mut self) -> bool {
         if let Some(file) = &self.file {
-            self.ready = file.poll() & (self.interest | Events::ALWAYS);
+            self.ready = file.poll() & self.interest;
         }
         !self.ready.is_empty()
     }

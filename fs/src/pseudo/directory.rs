@@ -190,6 +190,11 @@ impl Inode for PseudoDir {
         }
     }
 
+    fn set_attributes(&self, new: &crate::vfs::Attributes) -> Result<()> {
+        self.node.set_attributes(new);
+        Ok(())
+    }
+
     fn dynamic(&self) -> bool {
         self.dynamic.is_some()
     }

@@ -6,14 +6,15 @@ use core::any::Any;
 
 use base::caller::Caller;
 use base::sync::atomic::{AtomicU64, Ordering};
+use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
 use crate::file::FileOps;
 use crate::vfs::{
-    DeviceNumber, FileType, Inode, InodeState, LinkTarget, Metadata, OpenRequest, Timestamp,
+    self, DeviceNumber, FileType, Inode, InodeState, LinkTarget, Metadata, OpenRequest, Timestamp,
 };
 
-/// The attributes of a node. They don't change: a node whose owner changes is made anew.
+/// The attributes of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes {
     /// Device of the file system.
@@ -41,7 +42,8 @@ impl Attributes {
 
 /// The common part of a node.
 pub(super) struct Node {
-    attributes: Attributes,
+    kept: SpinLock<Attributes>,
+    ino: u64,
     made: Timestamp,
     pub(super) state: InodeState,
 }
@@ -51,22 +53,24 @@ impl Node {
         if attributes.ino == 0 {
             attributes.ino = NEXT_INO.fetch_add(1, Ordering::Relaxed);
         }
-        Node { attributes, made: Timestamp::now(), state: InodeState::new() }
+        let kept = SpinLock::new(LockClass::InodeAttributes, attributes);
+        Node { kept, ino: attributes.ino, made: Timestamp::now(), state: InodeState::new() }
     }
 
     pub(super) fn ino(&self) -> u64 {
-        self.attributes.ino
+        self.ino
     }
 
     pub(super) fn metadata(&self, kind: FileType, links: u32, size: u64) -> Metadata {
+        let Attributes { device, ino, mode, uid, gid } = *self.kept.lock();
         Metadata {
-            device: self.attributes.device,
-            ino: self.attributes.ino,
+            device,
+            ino,
             kind,
-            mode: self.attributes.mode,
+            mode,
             links,
-            uid: self.attributes.uid,
-            gid: self.attributes.gid,
+            uid,
+            gid,
             rdev: DeviceNumber::default(),
             size,
             block_size: 1024,
@@ -76,6 +80,14 @@ impl Node {
             changed: self.made,
             born: None,
         }
+    }
+
+    /// chmod(2) and chown(2); times are not kept.
+    pub(super) fn set_attributes(&self, new: &vfs::Attributes) {
+        let mut kept = self.kept.lock();
+        kept.mode = new.mode.unwrap_or(kept.mode);
+        kept.uid = new.uid.unwrap_or(kept.uid);
+        kept.gid = new.gid.unwrap_or(kept.gid);
     }
 }
 
@@ -149,6 +161,11 @@ impl Inode for PseudoDevice {
 
     fn state(&self) -> &InodeState {
         &self.node.state
+    }
+
+    fn set_attributes(&self, new: &vfs::Attributes) -> Result<()> {
+        self.node.set_attributes(new);
+        Ok(())
     }
 
     fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {

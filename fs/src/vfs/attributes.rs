@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use base::caller::{Caller, Capabilities, Credentials};
+use base::caller::{Caller, Capabilities};
 use base::{Errno, Result};
 
 use super::events::{self, EventMask};
@@ -116,35 +116,25 @@ pub fn set_times(caller: &Caller, path: &Path, accessed: SetTime, modified: SetT
     Ok(())
 }
 
-/// `faccessat2(2)` of the file at `path`. With `effective`, the effective ids decide, otherwise the real ones.
+/// `faccessat2(2)` of the file at `path`, for the ids that `caller` has for file access: the real ones, unless the
+/// program asked about the effective ones.
 ///
 /// # Errors
 ///
-/// `EACCES`; `EROFS` to write what can't be written for anybody.
-pub fn access(caller: &Caller, path: &Path, wanted: Permission, effective: bool) -> Result<()> {
+/// `EACCES`, `EROFS`.
+pub fn access(caller: &Caller, path: &Path, wanted: Permission) -> Result<()> {
     let metadata = path.inode().metadata();
     let regular = metadata.kind == FileType::Regular;
     let noexec = path.mount.flags().contains(MountFlags::NOEXEC);
     if wanted.contains(Permission::EXECUTE) && regular && noexec {
         return Err(Errno::EACCES);
     }
-    let credentials = &caller.credentials;
-    if effective {
-        permission(credentials, &metadata, wanted)?;
-    } else {
-        permission(&real_credentials(credentials), &metadata, wanted)?;
-    }
+    permission(&caller.credentials, &metadata, wanted)?;
     let special = !matches!(metadata.kind, FileType::Regular | FileType::Directory | FileType::Symlink);
     if wanted.contains(Permission::WRITE) && !special {
         path.mount.require_writable()?;
     }
     Ok(())
-}
-
-/// Credentials for `access(2)`: the real ids, with root's capabilities only for a real root.
-fn real_credentials(credentials: &Credentials) -> Credentials {
-    let effective = if credentials.uid == 0 { credentials.permitted } else { Capabilities::empty() };
-    Credentials { fsuid: credentials.uid, fsgid: credentials.gid, effective, ..credentials.clone() }
 }
 
 /// `truncate(2)` of the file at `path`. A drop leaves the old or the new length.

@@ -54,7 +54,8 @@ fn add_entry(
     if peek(&dir.dentry, &children, name)?.found().is_some() {
         return Err(Errno::EEXIST);
     }
-    if slash_without_directory {
+    // A directory whose entries come from elsewhere (/proc) has no place for a new one.
+    if slash_without_directory || inode.dynamic() {
         return Err(Errno::ENOENT);
     }
     dir.mount.require_writable()?;

@@ -45,6 +45,10 @@ fn settle(how: OpenHow) -> Result<OpenHow> {
     } else if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
         return Err(Errno::EINVAL);
     }
+    if !flags.contains(OpenFlags::PATH) {
+        // As on every 64-bit Linux.
+        flags |= OpenFlags::LARGEFILE;
+    }
     if flags.contains(OpenFlags::SYNC) {
         flags |= OpenFlags::DSYNC;
     }

@@ -175,7 +175,7 @@ async fn faccessat2(thread: &Thread, dir: Fd, path: Pointer, mode: u32, flags: u
     wanted.set(Permission::READ, mode & 4 != 0);
     wanted.set(Permission::WRITE, mode & 2 != 0);
     wanted.set(Permission::EXECUTE, mode & 1 != 0);
-    vfs::access(&named.caller, &place, wanted, true).map(|()| 0)
+    vfs::access(&named.caller, &place, wanted).map(|()| 0)
 }
 
 fn with_real_ids(credentials: &Credentials) -> Credentials {

@@ -136,7 +136,7 @@ async fn fcntl(thread: &Thread, fd: Fd, command: i32, argument: u64) -> Result<u
         }
         F_GETFD => Ok(if files.cloexec(fd.0)? { FD_CLOEXEC } else { 0 }),
         F_SETFD => files.set_cloexec(fd.0, argument & FD_CLOEXEC != 0).map(|()| 0),
-        F_GETFL => Ok((file.status() | OpenFlags::LARGEFILE).bits().into()),
+        F_GETFL => Ok(file.status().bits().into()),
         F_SETFL => {
             files.get_required(fd.0, FdRights::IOCTL)?;
             set_flags(&file, &caller, argument)

@@ -181,14 +181,12 @@ async fn pselect6(
     result
 }
 
-/// What each of the three sets waits for, and what counts as its answer.
-const WANTED: [Events; 3] = [
-    Events::IN.union(Events::RDNORM).union(Events::RDBAND),
-    Events::OUT.union(Events::WRNORM).union(Events::WRBAND),
+/// What each of the three sets waits for; a hang-up alone is nothing that a writer waits for.
+const ANSWERS: [Events; 3] = [
+    Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
+    Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR),
     Events::PRI,
 ];
-const ANSWERS: [Events; 3] =
-    [WANTED[0].union(Events::HUP).union(Events::ERR), WANTED[1].union(Events::ERR), Events::PRI];
 
 async fn select_until(
     thread: &Thread,
@@ -243,7 +241,7 @@ fn select_entries(
     let mut entries = Vec::new();
     for fd in 0..count {
         let mut interest = Events::empty();
-        for (bits, events) in wanted.iter().zip(WANTED) {
+        for (bits, events) in wanted.iter().zip(ANSWERS) {
             if is_set(bits, fd) {
                 interest |= events;
             }
@@ -252,7 +250,7 @@ fn select_entries(
             let number = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
             let file: Arc<OpenFile> = files.get(number)?;
             numbers.push(fd);
-            entries.push(PollEntry::new(Some(file), interest));
+            entries.push(PollEntry::exact(Some(file), interest));
         }
     }
     Ok((numbers, entries))
