@@ -46,6 +46,7 @@ pub fn start(info: &'static BootInfo) -> ! {
     for cpu in 1..cpu_area::online() {
         base::machine().kick(cpu);
     }
+    fs::tmpfs::register();
     fs::dev::init();
     console::start(executor, command_line.value("console") == Some("raw"));
     first_process::start(executor, memory::Initrd::take(info), command_line);

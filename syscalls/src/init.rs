@@ -20,6 +20,7 @@ use crate::process::users::Counted;
 use crate::process::{Process, exec, oom, session, table};
 use crate::thread::resources::Resources;
 use crate::thread::run::{Start as ThreadStart, run};
+use crate::signal::sink;
 use crate::thread::{Birth, Costs, Thread};
 
 /// What the first process is made of.
@@ -46,6 +47,7 @@ const THREAD_BYTES: usize = 4096;
 /// Starts the first process on `executor`. When it ends, the machine is powered off with its status.
 pub fn start(executor: &'static Executor, init: Init) {
     session::install();
+    sink::install();
     oom::install();
     let key = child_key(0, u64::from(INIT));
     executor.spawn(TaskOptions::new("init").key(key), async move {

@@ -25,7 +25,7 @@ use base::machine;
 use base::sync::atomic::{AtomicU32, Ordering};
 use base::Result;
 
-use crate::vfs::{DeviceNumber, FileSystem, FsStatistics, Inode, NewInode, NewKind, SuperBlock};
+use crate::vfs::{self, DeviceNumber, FileSystem, FileSystemType, FsStatistics, Inode, NewInode, NewKind, SuperBlock};
 use inode::TmpInode;
 pub use memfd::{MemfdFlags, add_seals, memfd_create, seals};
 use options::Options;
@@ -144,11 +144,11 @@ impl FileSystem for TmpFs {
     }
 }
 
-/// What `mount(2)` calls for a tmpfs.
-///
-/// # Errors
-///
-/// As [`TmpFs::new`].
-pub fn mount(data: &[u8]) -> Result<Arc<SuperBlock>> {
+/// Makes the type known to `mount(2)`.
+pub fn register() {
+    vfs::register(FileSystemType { name: "tmpfs", needs_device: false, mount });
+}
+
+fn mount(_source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
     Ok(SuperBlock::new(TmpFs::new(data)?))
 }

@@ -13,6 +13,7 @@
 //! | [`child`] | telling a parent of stops |
 //! | [`permission`] | who may signal whom |
 //! | [`send`] | sending: who is concerned, who is woken |
+//! | [`sink`] | signals that files send |
 //! | [`deliver`] | delivering on the way back to ring 3 |
 
 pub mod action;
@@ -25,6 +26,7 @@ pub mod pending;
 pub mod permission;
 pub mod send;
 pub mod set;
+pub mod sink;
 pub mod state;
 pub mod stop;
 
