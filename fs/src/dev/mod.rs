@@ -12,6 +12,8 @@ mod devtmpfs;
 mod memory;
 pub mod terminals;
 
+pub use memory::fill_random;
+
 /// Registers the devices and the file systems. Called once at boot, before anything is mounted.
 pub fn init() {
     memory::register();

@@ -2,6 +2,7 @@
 
 use crate::declare::Syscall;
 
+pub mod adjust;
 pub mod attributes;
 pub mod capabilities;
 pub mod clocks;
@@ -19,13 +20,16 @@ pub mod poll;
 pub mod prctl;
 pub mod priority;
 pub mod process;
+pub mod random;
 pub mod sched;
 pub mod signals;
 pub mod system;
+pub mod timers;
 pub mod transfer;
 
 /// Every family. A new family is one line here.
 pub const ALL: &[&[Syscall]] = &[
+    adjust::FAMILY,
     attributes::FAMILY,
     capabilities::FAMILY,
     clocks::FAMILY,
@@ -43,8 +47,10 @@ pub const ALL: &[&[Syscall]] = &[
     prctl::FAMILY,
     priority::FAMILY,
     process::FAMILY,
+    random::FAMILY,
     sched::FAMILY,
     signals::FAMILY,
     system::FAMILY,
+    timers::FAMILY,
     transfer::FAMILY,
 ];

@@ -196,6 +196,7 @@ fn enter(thread: &Thread, context: &mut UserContext, loaded: &Loaded, gained: bo
     context.registers = loaded.registers;
     context.full_restore = true;
     process.set_actions(process.actions().after_exec());
+    process.timers().delete_all();
     thread.signals().clear_alternate();
     if gained {
         thread.settings().parent_death_signal.store(0, Ordering::Relaxed);

@@ -108,6 +108,7 @@ fn end(process: &Arc<Process>) {
         machine().power_off(Outcome::Exit(status.to_shell_status()));
     }
     process.report().clear();
+    process.timers().end();
     process.program().set_file(None);
     if process.is_session_leader() {
         session::leader_exits(process);

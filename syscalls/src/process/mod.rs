@@ -53,6 +53,7 @@ use usage::{Usage, Used};
 use crate::mm::AddressSpace;
 use crate::signal::{Actions, SharedSignals, Signal};
 use crate::thread::Thread;
+use crate::time::timers::Timers;
 
 /// A thread group.
 ///
@@ -83,6 +84,7 @@ pub struct Process {
     threads_source: WaitSource,
     /// What its finished and awaited children used.
     children_usage: Usage,
+    timers: Timers,
 }
 
 impl Process {
@@ -101,6 +103,7 @@ impl Process {
         account: Arc<Account>,
         actions: Arc<Actions>,
     ) -> Arc<Process> {
+        let timers = Timers::new(&limits);
         Arc::new(Process {
             pid,
             key,
@@ -122,6 +125,7 @@ impl Process {
             children_source: Arc::new(WaitSource::new(WaitKind::Child, pid.into())),
             threads_source: WaitSource::new(WaitKind::Exit, pid.into()),
             children_usage: Usage::default(),
+            timers,
         })
     }
 
@@ -297,6 +301,12 @@ impl Process {
     #[must_use]
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// Its timers that send signals, and its limit on CPU time.
+    #[must_use]
+    pub fn timers(&self) -> &Timers {
+        &self.timers
     }
 
     /// What its awaited children, and theirs, used.

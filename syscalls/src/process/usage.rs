@@ -1,5 +1,7 @@
 //! What threads use: time, page faults, context switches. Source: `getrusage(2)`.
 
+use core::time::Duration;
+
 use base::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters that one thread adds to and anybody reads.
@@ -31,6 +33,14 @@ pub struct Used {
     pub involuntary: u64,
     /// Most bytes that were resident at once.
     pub max_resident: u64,
+}
+
+impl Used {
+    /// Time in ring 3 and in the kernel.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        Duration::from_nanos(self.user.saturating_add(self.system))
+    }
 }
 
 impl Usage {

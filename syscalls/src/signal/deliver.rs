@@ -25,7 +25,7 @@ use crate::signal::altstack::{AltStack, SS_AUTODISARM};
 use crate::signal::child::report_change;
 use crate::signal::frame::{self, Saved};
 use crate::signal::info::SEGV_MAPERR;
-use crate::signal::send::{end_process, force, is_first, recompute, set_mask};
+use crate::signal::send::{end_process, force, is_first, recompute, set_mask, take_unblocked};
 use crate::signal::set::DefaultAction;
 use crate::signal::{SigInfo, Signal, SignalSet};
 use crate::thread::Thread;
@@ -83,8 +83,7 @@ pub async fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut interr
 
 fn take_next(thread: &Arc<Thread>) -> Option<SigInfo> {
     let blocked = thread.signals().mask();
-    let own = thread.signals().pending.lock().take(blocked);
-    let next = own.or_else(|| thread.process().signals().pending.lock().take(blocked));
+    let next = take_unblocked(thread, blocked);
     if next.is_none() {
         recompute(thread);
     }

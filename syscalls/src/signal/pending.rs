@@ -60,7 +60,15 @@ impl Pending {
 
     /// Adds a signal. Without `charge` only the bit is kept, and the delivery tells an empty `SI_USER`.
     pub fn add(&mut self, info: SigInfo, charge: Option<Charge>) -> Added {
-        if !info.signal.is_realtime() && self.set.contains(info.signal) {
+        // A timer has one entry at most, also beside a standard signal from somebody else: what takes the
+        // entry has the timer go on.
+        let already = match info.detail {
+            Detail::Timer { id, .. } => self.queue.iter().any(
+                |queued| matches!(queued.info.detail, Detail::Timer { id: other, .. } if other == id),
+            ),
+            _ => !info.signal.is_realtime() && self.set.contains(info.signal),
+        };
+        if already {
             return Added::Already;
         }
         self.set = self.set.with(info.signal);

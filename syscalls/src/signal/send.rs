@@ -17,7 +17,7 @@ use crate::process::report::Halt;
 use crate::process::table::{self, find_thread};
 use crate::signal::action::SIG_DFL;
 use crate::signal::child::report_change;
-use crate::signal::info::SI_USER;
+use crate::signal::info::{Detail, SI_USER};
 use crate::signal::pending::{Added, Pending};
 use crate::signal::set::DefaultAction;
 use crate::signal::{SigInfo, Signal, SignalSet};
@@ -31,7 +31,7 @@ use crate::thread::attention::Reasons;
 /// `EAGAIN` when a queued real-time signal finds no room under `RLIMIT_SIGPENDING`. A signal that is
 /// ignored, or pending already, is no error.
 pub fn send_to_process(process: &Arc<Process>, info: SigInfo) -> Result<()> {
-    send(process, None, info)
+    send(process, None, info).map(drop)
 }
 
 /// Sends a signal to one thread.
@@ -40,23 +40,40 @@ pub fn send_to_process(process: &Arc<Process>, info: SigInfo) -> Result<()> {
 ///
 /// As [`send_to_process`].
 pub fn send_to_thread(thread: &Arc<Thread>, info: SigInfo) -> Result<()> {
-    send(thread.process(), Some(thread), info)
+    send(thread.process(), Some(thread), info).map(drop)
 }
 
-fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, info: SigInfo) -> Result<()> {
+/// Sends the signal of a timer; true when it is pending now, or was already.
+#[must_use]
+pub fn send_from_timer(process: &Arc<Process>, target: Option<&Arc<Thread>>, info: SigInfo) -> bool {
+    send(process, target, info) == Ok(Sent::Pending)
+}
+
+/// What became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// It waits to be taken, or has had its effect.
+    Pending,
+    /// Nobody will take it.
+    Ignored,
+}
+
+fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, info: SigInfo) -> Result<Sent> {
     let signal = info.signal;
     act_on_stops(process, signal);
     if signal == Signal::SIGKILL {
         if !is_first(process) {
             end_process(process, ExitStatus::Signal { signal, core: false });
         }
-        return Ok(());
+        return Ok(Sent::Pending);
     }
     if is_ignored(process, target, signal) {
-        return Ok(());
+        return Ok(Sent::Ignored);
     }
     let charge = match charge_for(process, &info) {
         Ok(charge) => Some(charge),
+        // A timer would not learn that a bare signal was its own: it tries again instead.
+        Err(_) if matches!(info.detail, Detail::Timer { .. }) => return Err(Errno::EAGAIN),
         // A standard signal is delivered without its information; so is one from kill(2).
         Err(_) if !signal.is_realtime() || info.code >= SI_USER => None,
         Err(_) => return Err(Errno::EAGAIN),
@@ -68,7 +85,7 @@ fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, info: SigInfo) -> 
     if added == Added::New {
         notify(process, target, signal);
     }
-    Ok(())
+    Ok(Sent::Pending)
 }
 
 /// Forces a signal that the thread caused itself: a fault. Blocked or ignored, it kills.
@@ -260,7 +277,14 @@ fn fatal_or_wake(process: &Arc<Process>, thread: &Arc<Thread>, signal: Signal) {
 /// instead of handling them. The caller calls [`recompute`] afterwards.
 #[must_use]
 pub fn take_matching(thread: &Thread, wanted: SignalSet) -> Option<SigInfo> {
-    let others = SignalSet(!wanted.0);
-    let own = thread.signals().pending.lock().take(others);
-    own.or_else(|| thread.process().signals().pending.lock().take(others))
+    take_unblocked(thread, SignalSet(!wanted.0))
+}
+
+/// Takes the next pending signal that is not in `blocked`. A timer whose signal it is goes on.
+pub(super) fn take_unblocked(thread: &Thread, blocked: SignalSet) -> Option<SigInfo> {
+    let process = thread.process();
+    let own = thread.signals().pending.lock().take(blocked);
+    let mut info = own.or_else(|| process.signals().pending.lock().take(blocked))?;
+    process.timers().signal_taken(&mut info);
+    Some(info)
 }

@@ -112,6 +112,12 @@ impl Clock {
         self.account(Share::System);
     }
 
+    /// True while the thread runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.since.load(Ordering::Relaxed) != 0
+    }
+
     /// Nanoseconds in ring 3 and in the kernel so far.
     #[must_use]
     pub fn now(&self) -> (u64, u64) {

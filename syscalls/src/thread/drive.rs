@@ -57,7 +57,7 @@ impl<F: Future> Future for Drive<'_, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if this.waited {
-            this.thread.clock().resume();
+            this.thread.resumed();
         }
         if let Poll::Ready(output) = this.future.as_mut().poll(cx) {
             this.finish();

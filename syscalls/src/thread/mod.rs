@@ -316,6 +316,12 @@ impl Thread {
         &self.clock
     }
 
+    /// It runs from now on: its clock counts, and its process's timers that count CPU time look again.
+    pub fn resumed(&self) {
+        self.clock.resume();
+        self.process.timers().resumed(&self.process);
+    }
+
     /// Everything it has used so far.
     #[must_use]
     pub fn used(&self) -> Used {

@@ -45,7 +45,7 @@ const FIRST_RESTART_CODE: u16 = 512;
 /// Runs the thread to its end. It ends only by returning; nobody drops it.
 pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
     thread.adopt_task();
-    thread.clock().resume();
+    thread.resumed();
     if start.child_tid != 0 {
         // As on Linux, a bad address is the program's own affair.
         let space = thread.space();
@@ -163,7 +163,7 @@ async fn interrupt(thread: &Arc<Thread>, context: &mut UserContext) {
         thread.usage().count_switch(false);
         thread.clock().pause(Share::Mixed);
         executor::yield_now().await;
-        thread.clock().resume();
+        thread.resumed();
     }
 }
 

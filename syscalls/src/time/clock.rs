@@ -11,7 +11,7 @@ use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
 use crate::process::Process;
-use crate::process::table::{find_process, find_thread};
+use crate::process::table::{all_processes, find_process, find_thread};
 use crate::thread::Thread;
 
 /// A clock that can be read.
@@ -75,13 +75,11 @@ impl Clock {
 }
 
 fn thread_time(thread: &Thread) -> Duration {
-    let used = thread.used();
-    Duration::from_nanos(used.user + used.system)
+    thread.used().cpu_time()
 }
 
 fn process_time(process: &Process) -> Duration {
-    let used = process.total_usage();
-    Duration::from_nanos(used.user + used.system)
+    process.total_usage().cpu_time()
 }
 
 /// Resolution of the clock with Linux's number `id`, in nanoseconds.
@@ -119,6 +117,9 @@ pub fn set_realtime(time: Duration) {
     let target = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     OFFSET.store(target.saturating_sub(now), Ordering::Relaxed);
     STEPPED.wake_all(Events::empty(), Reason::Data);
+    for process in all_processes() {
+        process.timers().clock_stepped();
+    }
 }
 
 /// What an absolute wait on the wall clock looks at beside its deadline: woken by every clock step.
