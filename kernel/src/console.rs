@@ -16,7 +16,6 @@ use fs::dev::terminals;
 use fs::tty::termios::{Input, Local, Output, Termios};
 use fs::tty::{Driver, Tty};
 
-use crate::arch::emergency;
 use crate::boot;
 use crate::drivers::serial::{self, Hooks};
 
@@ -63,7 +62,6 @@ pub fn start(executor: &'static Executor, raw: bool) {
     terminals::set_console(tty.clone());
     serial::set_hooks(Hooks { input: on_input, output: on_output });
     executor.spawn(TaskOptions::new("console").daemon(), serve(tty));
-    emergency::line(format_args!("kairos-console: ready"));
 }
 
 fn on_input() {

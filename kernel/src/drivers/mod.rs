@@ -30,6 +30,7 @@ pub mod tsc;
 use acpi::{AcpiError, Madt};
 
 use crate::arch::boot::start_info::BootInfo;
+use crate::arch::emergency;
 use crate::command_line::CommandLine;
 use crate::memory;
 
@@ -61,7 +62,7 @@ pub fn init(info: &BootInfo, command_line: CommandLine<'_>) -> Madt {
     }
     if serial::init() {
         // Whoever types from outside waits for this: what comes before the port is set up is lost.
-        log::info!("kairos-console: ready");
+        emergency::line(format_args!("kairos-console: ready"));
     } else {
         log::warn!("serial: no console port");
     }
