@@ -79,7 +79,7 @@ fn limits_of(thread: &Thread, pid: u32) -> Result<Arc<Process>> {
 /// Sets a limit if there is a new one; answers the old one.
 fn change_limit(
     thread: &Thread,
-    process: &Process,
+    process: &Arc<Process>,
     resource: u32,
     new: Option<(u64, u64)>,
 ) -> Result<(u64, u64)> {
@@ -97,6 +97,9 @@ fn change_limit(
             return Err(Errno::EPERM);
         }
         limits.set(resource, soft, hard);
+        if resource == Resource::Cpu {
+            process.timers().limit_changed(process);
+        }
     }
     Ok(old)
 }

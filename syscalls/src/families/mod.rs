@@ -20,7 +20,6 @@ pub mod poll;
 pub mod prctl;
 pub mod priority;
 pub mod process;
-pub mod random;
 pub mod sched;
 pub mod signals;
 pub mod system;
@@ -47,7 +46,6 @@ pub const ALL: &[&[Syscall]] = &[
     prctl::FAMILY,
     priority::FAMILY,
     process::FAMILY,
-    random::FAMILY,
     sched::FAMILY,
     signals::FAMILY,
     system::FAMILY,
