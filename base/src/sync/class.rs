@@ -28,6 +28,7 @@ pub enum LockClass {
     Inode,
     InodeAttributes,
     PageCache,
+    FileLockGraph,
     FileLock,
     File,
     Tty,

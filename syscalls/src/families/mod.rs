@@ -13,6 +13,7 @@ pub mod exec;
 pub mod futex;
 pub mod identity;
 pub mod limits;
+pub mod locks;
 pub mod memory;
 pub mod memory_advice;
 pub mod paths;
@@ -39,6 +40,7 @@ pub const ALL: &[&[Syscall]] = &[
     futex::FAMILY,
     identity::FAMILY,
     limits::FAMILY,
+    locks::FAMILY,
     memory::FAMILY,
     memory_advice::FAMILY,
     paths::FAMILY,
