@@ -1,10 +1,8 @@
 //! Advice about memory: what madvise(2) does to pages and regions.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use base::{Errno, Result};
-use fs::vfs::AllocateMode;
 
 use super::region::{Backing, Region, RegionFlags};
 use super::space::State;
@@ -53,18 +51,19 @@ impl AddressSpace {
 
     /// Drops the pages of the regions in a range, up to the first that is not `suitable`.
     async fn discard_where(&self, range: Range<u64>, suitable: impl Fn(&Region) -> bool) -> Result<()> {
-        let mut pieces = Vec::new();
-        let result = for_each_piece(&self.lock(), range, |region, piece| {
-            pieces.push(piece);
-            if suitable(region) { Ok(()) } else { Err(Errno::EINVAL) }
-        });
-        if result == Err(Errno::EINVAL) {
-            pieces.pop();
-        }
-        for piece in pieces {
+        let mut walk = Walk::new(range);
+        loop {
+            let piece = {
+                let state = self.lock();
+                let Some((region, piece)) = walk.next(&state) else { break };
+                if !suitable(region) {
+                    return Err(Errno::EINVAL);
+                }
+                piece
+            };
             self.clear_pages(piece).await;
         }
-        result
+        walk.end()
     }
 
     /// As [`AddressSpace::discard`] for private anonymous memory only (`MADV_FREE`): the program may get its
@@ -88,37 +87,29 @@ impl AddressSpace {
     /// `EINVAL` for a region that is locked or has nothing shared behind it; `EACCES` for one that is not shared
     /// or may not be written; what the file answers to a hole; `ENOMEM` for a part that is not mapped.
     pub async fn remove_backing(&self, range: Range<u64>) -> Result<()> {
-        let mut files = Vec::new();
-        let mut pieces = Vec::new();
-        let result = for_each_piece(&self.lock(), range, |region, piece| {
-            if region.flags.contains(RegionFlags::LOCKED) {
-                return Err(Errno::EINVAL);
-            }
-            if !matches!(region.backing, Backing::Shared(_) | Backing::File(_)) {
-                return Err(Errno::EINVAL);
-            }
-            if !region.is_shared() || !region.allowed.contains(PageFlags::WRITE) {
-                return Err(Errno::EACCES);
-            }
-            let indexes =
-                region.index_of(piece.start)..region.index_of(piece.start) + (piece.end - piece.start) / PAGE;
-            match &region.backing {
+        let mut walk = Walk::new(range);
+        loop {
+            let (backing, indexes, piece) = {
+                let state = self.lock();
+                let Some((region, piece)) = walk.next(&state) else { break };
+                let locked = region.flags.contains(RegionFlags::LOCKED);
+                if locked || !matches!(region.backing, Backing::Shared(_) | Backing::File(_)) {
+                    return Err(Errno::EINVAL);
+                }
+                if !region.is_shared() || !region.allowed.contains(PageFlags::WRITE) {
+                    return Err(Errno::EACCES);
+                }
+                let first = region.index_of(piece.start);
+                (region.backing.clone(), first..first + (piece.end - piece.start) / PAGE, piece)
+            };
+            self.clear_pages(piece).await;
+            match backing {
                 Backing::Shared(object) => object.punch(indexes),
-                Backing::File(mapping) => files.extend(mapping.file().cloned().map(|file| (file, indexes))),
+                Backing::File(mapping) => mapping.punch(indexes)?,
                 Backing::Anonymous | Backing::Kernel(_) => {}
             }
-            pieces.push(piece);
-            Ok(())
-        });
-        for piece in pieces {
-            self.clear_pages(piece).await;
         }
-        for (file, indexes) in files {
-            let mode = AllocateMode::PUNCH_HOLE | AllocateMode::KEEP_SIZE;
-            let length = (indexes.end - indexes.start) * PAGE;
-            file.inode().allocate(mode, indexes.start * PAGE, length)?;
-        }
-        result
+        walk.end()
     }
 
     /// Sets and clears flags of the regions in a range. A drop leaves them set or not.
@@ -131,23 +122,19 @@ impl AddressSpace {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.reserve_regions(2, self.account())?;
-        let mut pieces = Vec::new();
-        let result = for_each_piece(state, range, |region, piece| {
+        let mut walk = Walk::new(range);
+        while let Some((region, piece)) = walk.next(state) {
             let kernels = matches!(region.backing, Backing::Kernel(_));
             let private = matches!(region.backing, Backing::Anonymous);
             if (kernels && !advice.kernel_pages) || (advice.anonymous_only && !private) {
                 return Err(Errno::EINVAL);
             }
-            pieces.push(piece);
-            Ok(())
-        });
-        for piece in pieces {
             state.regions.change(piece, |region| {
                 region.flags.remove(advice.clear);
                 region.flags.insert(advice.set);
             });
         }
-        result
+        walk.end()
     }
 
     /// Makes the pages of a range resident for an access (`MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`).
@@ -194,6 +181,37 @@ impl AddressSpace {
         for_each_piece(&self.lock(), range, |region, _| {
             if region.flags.contains(RegionFlags::LOCKED) { Err(Errno::EINVAL) } else { Ok(()) }
         })
+    }
+}
+
+/// A walk over the regions of a range that may let go of the lock, and change regions, between two steps.
+pub(super) struct Walk {
+    rest: Range<u64>,
+    hole: bool,
+}
+
+impl Walk {
+    /// A walk over `range`.
+    pub(super) fn new(range: Range<u64>) -> Walk {
+        Walk { rest: range, hole: false }
+    }
+
+    /// The next region and its part of the range.
+    pub(super) fn next<'a>(&mut self, state: &'a State) -> Option<(&'a Region, Range<u64>)> {
+        let (region, piece) = state.regions.first_piece(self.rest.clone())?;
+        self.hole |= piece.start > self.rest.start;
+        self.rest.start = piece.end;
+        Some((region, piece))
+    }
+
+    /// True when the walk has passed an address that no region holds.
+    pub(super) fn met_hole(&self) -> bool {
+        self.hole
+    }
+
+    /// `ENOMEM` if there was a hole in the range, or at its end.
+    pub(super) fn end(self) -> Result<()> {
+        if self.hole || !self.rest.is_empty() { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 }
 

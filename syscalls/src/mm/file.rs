@@ -7,6 +7,7 @@ use base::frame::Frame;
 use base::memory::{Access, BoxFuture};
 use base::{Errno, Result};
 use fs::file::{Mappable, Mapping, MappingObserver, OpenFile};
+use fs::vfs::AllocateMode;
 use futures_util::FutureExt;
 
 use super::region::{Backing, Region, RegionFlags};
@@ -107,6 +108,17 @@ impl FileMapping {
     /// `EIO`, `ENOMEM`.
     pub fn load(&self, index: u64) -> BoxFuture<'_, Result<()>> {
         self.pages.load(index)
+    }
+
+    /// Makes a hole in the file; its size stays.
+    ///
+    /// # Errors
+    ///
+    /// As `fallocate(2)` of the file.
+    pub fn punch(&self, indexes: Range<u64>) -> Result<()> {
+        let mode = AllocateMode::PUNCH_HOLE | AllocateMode::KEEP_SIZE;
+        let file = self.file.as_ref().ok_or(Errno::EOPNOTSUPP)?;
+        file.inode().allocate(mode, indexes.start * PAGE, (indexes.end - indexes.start) * PAGE)
     }
 
     /// Device and inode.

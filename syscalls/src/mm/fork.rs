@@ -4,8 +4,8 @@
 //! copy (see [`super::fault`]). Shared mappings, and private ones without a copy yet, are not touched: the child
 //! finds their pages at its first access.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use base::Result;
@@ -41,8 +41,6 @@ impl AddressSpace {
     }
 
     async fn copy_into(&self, child: &Arc<AddressSpace>, stale: &mut Stale) -> Result<()> {
-        let mut inherited: Vec<Region> = self.lock().regions.iter().filter_map(for_child).collect();
-        adopt_files(&mut inherited, child)?;
         {
             let state = self.lock();
             // The child is known to nobody else yet, so nobody holds its lock and wants this one.
@@ -52,22 +50,29 @@ impl AddressSpace {
             copy.barriers = state.barriers;
             copy.heap = state.heap.clone();
             copy.image = state.image.clone();
-            copy.reserve_regions(inherited.len(), child.account())?;
-            for region in &inherited {
-                copy.regions.insert(region.clone());
+        }
+        let mut adopted = Adopted::default();
+        let mut from = 0;
+        loop {
+            let Some(region) = self.lock().regions.find_or_next(from).cloned() else { return Ok(()) };
+            from = region.end;
+            let Some(mut copy) = for_child(&region) else { continue };
+            if let Backing::File(mapping) = &copy.backing {
+                copy.backing = Backing::File(adopted.mapping_for(mapping, child)?);
+            }
+            {
+                let mut state = child.lock();
+                state.reserve_regions(1, child.account())?;
+                state.regions.insert(copy.clone());
+            }
+            if !copy.is_shared() && copy.flags.contains(RegionFlags::HAS_COPIES) {
+                let mut next = Some(region.start);
+                while let Some(start) = next {
+                    next = self.share_pages(child, start, region.end, stale)?;
+                    yield_point().await;
+                }
             }
         }
-        for region in &inherited {
-            if region.is_shared() || !region.flags.contains(RegionFlags::HAS_COPIES) {
-                continue;
-            }
-            let mut next = Some(region.start);
-            while let Some(start) = next {
-                next = self.share_pages(child, start, region.end, stale)?;
-                yield_point().await;
-            }
-        }
-        Ok(())
     }
 
     /// Maps some of the pages from `start` to `end` in the child too, and takes write permission from both.
@@ -114,23 +119,23 @@ fn for_child(region: &Region) -> Option<Region> {
     Some(copy)
 }
 
-/// Gives the child mappings of its own of the files, one for each of the parent's.
-fn adopt_files(regions: &mut [Region], child: &Arc<AddressSpace>) -> Result<()> {
-    let mut adopted: Vec<(Arc<FileMapping>, Arc<FileMapping>)> = Vec::new();
-    for region in regions {
-        let Backing::File(old) = &region.backing else { continue };
-        // The regions of one mapping are mostly neighbours.
-        let known =
-            adopted.iter().rev().find(|(parent, _)| Arc::ptr_eq(parent, old)).map(|(_, own)| own.clone());
-        let own = match known {
-            Some(own) => own,
-            None => {
-                let own = old.for_space(child)?;
-                adopted.push((old.clone(), own.clone()));
-                own
-            }
-        };
-        region.backing = Backing::File(own);
+/// The child's own mappings of the files that were met last: the regions of one mapping are mostly neighbours.
+#[derive(Default)]
+struct Adopted(VecDeque<(Arc<FileMapping>, Arc<FileMapping>)>);
+
+impl Adopted {
+    /// Mappings that are remembered.
+    const MEMORY: usize = 16;
+
+    fn mapping_for(&mut self, old: &Arc<FileMapping>, child: &Arc<AddressSpace>) -> Result<Arc<FileMapping>> {
+        if let Some((_, own)) = self.0.iter().find(|(parent, _)| Arc::ptr_eq(parent, old)) {
+            return Ok(own.clone());
+        }
+        let own = old.for_space(child)?;
+        if self.0.len() == Adopted::MEMORY {
+            self.0.pop_front();
+        }
+        self.0.push_back((old.clone(), own.clone()));
+        Ok(own)
     }
-    Ok(())
 }

@@ -1,16 +1,15 @@
 //! Locked memory. Nothing is ever swapped out here, so a lock makes pages resident, and counts.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use base::caller::Resource;
 use base::{Errno, Result};
 
-use super::advise::for_each_piece;
+use super::advise::Walk;
 use super::region::{Backing, RegionFlags};
 use super::space::State;
 use super::{AddressSpace, PAGE};
-use crate::machine::{FaultAccess, PageFlags};
+use crate::machine::{FaultAccess, PageFlags, USER_END};
 
 /// Both flags that locking sets.
 const LOCK_FLAGS: RegionFlags = RegionFlags::LOCKED.union(RegionFlags::LOCK_ON_FAULT);
@@ -95,7 +94,7 @@ impl AddressSpace {
         if !unlock && !self.may_lock(may_exceed) {
             return Err(Errno::EPERM);
         }
-        let ranges: Vec<Range<u64>> = {
+        {
             let _layout = self.layout.lock().await;
             let mut guard = self.lock();
             let state = &mut *guard;
@@ -104,18 +103,21 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM);
             }
             state.future = future.map_or(RegionFlags::empty(), Residency::flags);
-            let ranges: Vec<_> = state.regions.iter().map(super::Region::range).collect();
             if current.is_some() || unlock {
                 let flags = current.map_or(RegionFlags::empty(), Residency::flags);
-                for range in &ranges {
-                    self.set_lock(state, range.clone(), flags)?;
+                // Holes are no error here: the range is the whole space.
+                let mut walk = Walk::new(0..USER_END);
+                while let Some((_, piece)) = walk.next(state) {
+                    self.set_lock(state, piece, flags)?;
                 }
             }
-            ranges
-        };
+        }
         if current == Some(Residency::Now) {
-            for range in ranges {
-                self.populate(range).await;
+            let mut walk = Walk::new(0..USER_END);
+            loop {
+                let next = walk.next(&self.lock()).map(|(_, piece)| piece);
+                let Some(piece) = next else { break };
+                self.populate(piece).await;
             }
         }
         Ok(())
@@ -124,25 +126,20 @@ impl AddressSpace {
     /// Sets the lock flags of a range; `ENOMEM` at the first page that is not mapped, those before it are set.
     fn set_lock(&self, state: &mut State, range: Range<u64>, flags: RegionFlags) -> Result<()> {
         state.reserve_regions(2, self.account())?;
-        let mut pieces: Vec<Range<u64>> = Vec::new();
-        let mut next = range.start;
-        let result = for_each_piece(state, range, |region, piece| {
-            if piece.start > next {
+        let mut walk = Walk::new(range);
+        while let Some((region, piece)) = walk.next(state) {
+            if walk.met_hole() {
                 return Err(Errno::ENOMEM);
             }
-            next = piece.end;
-            if !matches!(region.backing, Backing::Kernel(_)) {
-                pieces.push(piece);
+            if matches!(region.backing, Backing::Kernel(_)) {
+                continue;
             }
-            Ok(())
-        });
-        for piece in pieces {
             state.regions.change(piece, |region| {
                 region.flags.remove(LOCK_FLAGS);
                 region.flags.insert(flags);
             });
         }
-        result
+        walk.end()
     }
 
     /// Makes every page of a range resident, and says when one cannot be.

@@ -1,7 +1,5 @@
 //! Changing what pages allow: mprotect(2).
 
-use alloc::vec::Vec;
-
 use base::{Errno, Result};
 
 use super::map::check_commit;
@@ -72,17 +70,13 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         state.reserve_regions(2, self.account())?;
-        let pieces: Vec<Region> = state.regions.overlapping(next..end).cloned().collect();
-        for mut piece in pieces {
-            if piece.start > next {
-                return Err(Errno::ENOMEM);
-            }
-            piece.start = next;
-            piece.end = piece.end.min(end);
+        while next < end {
+            let region = state.regions.find(next).ok_or(Errno::ENOMEM)?;
+            let piece = Region { start: next, end: region.end.min(end), ..region.clone() };
             next = piece.end;
             self.protect_piece(&mut state, piece, access, stale)?;
         }
-        if next < end { Err(Errno::ENOMEM) } else { Ok(()) }
+        Ok(())
     }
 
     /// Changes one run of pages of one region.

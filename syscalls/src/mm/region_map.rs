@@ -131,14 +131,22 @@ impl RegionMap {
         self.join_at(start);
     }
 
-    /// Takes out what lies in `range`; regions that reach past it are cut.
-    pub fn remove(&mut self, range: Range<u64>) -> Vec<Region> {
+    /// The first region with a page in `range`, and the part of the range that it holds.
+    #[must_use]
+    pub fn first_piece(&self, range: Range<u64>) -> Option<(&Region, Range<u64>)> {
+        let inside = |region: &&Region| region.start < range.end && !range.is_empty();
+        let region = self.find_or_next(range.start).filter(inside)?;
+        Some((region, region.start.max(range.start)..region.end.min(range.end)))
+    }
+
+    /// Takes out the first regions that lie in `range`, at most `limit`; those that reach past it are cut.
+    pub fn remove(&mut self, range: Range<u64>, limit: usize) -> Vec<Region> {
         if range.is_empty() {
             return Vec::new();
         }
         self.cut_at(range.start);
         self.cut_at(range.end);
-        let starts: Vec<u64> = self.by_start.range(range).map(|(start, _)| *start).collect();
+        let starts: Vec<u64> = self.by_start.range(range).map(|(start, _)| *start).take(limit).collect();
         let removed: Vec<Region> = starts.iter().filter_map(|start| self.by_start.remove(start)).collect();
         for region in &removed {
             self.sums.subtract(PageSums::of(region));

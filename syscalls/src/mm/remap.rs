@@ -6,7 +6,7 @@ use core::ops::Range;
 use base::{Errno, Result};
 
 use super::map::check_commit;
-use super::placement::Window;
+use super::placement::{Placement, Window};
 use super::region::{Backing, Region, RegionFlags};
 use super::space::State;
 use super::{AddressSpace, LOWEST, MAX_REGIONS, PAGE, is_page_aligned, page_ceiling};
@@ -29,6 +29,11 @@ pub enum Target {
 }
 
 impl Target {
+    /// True when the program did not ask for another place.
+    fn may_stay(self) -> bool {
+        matches!(self, Target::InPlace | Target::Anywhere)
+    }
+
     fn keeps_old(self) -> bool {
         matches!(self, Target::Beside(_) | Target::BesideAt(_))
     }
@@ -47,6 +52,18 @@ pub struct RemapRequest {
     pub target: Target,
     /// The caller has CAP_IPC_LOCK.
     pub may_exceed_lock_limit: bool,
+}
+
+impl RemapRequest {
+    /// The same in whole pages.
+    fn aligned(self) -> Result<RemapRequest> {
+        let aligned = |length: u64| page_ceiling(length).ok_or(Errno::EINVAL);
+        let (old_length, new_length) = (aligned(self.old_length)?, aligned(self.new_length)?);
+        if !is_page_aligned(self.address) || new_length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(RemapRequest { old_length, new_length, ..self })
+    }
 }
 
 /// What is to be cleaned up without the lock, and what made resident.
@@ -69,21 +86,23 @@ impl AddressSpace {
     /// above `RLIMIT_MEMLOCK`; `ENOMEM` when it cannot grow where it is and may not move, or above a limit.
     /// Source: `mremap(2)`.
     pub async fn remap(&self, request: RemapRequest) -> Result<u64> {
-        if !is_page_aligned(request.address) {
-            return Err(Errno::EINVAL);
-        }
-        let aligned = |length: u64| page_ceiling(length).ok_or(Errno::EINVAL);
-        let request = RemapRequest {
-            old_length: aligned(request.old_length)?,
-            new_length: aligned(request.new_length)?,
-            ..request
-        };
-        if request.new_length == 0 {
-            return Err(Errno::EINVAL);
-        }
+        let mut request = request.aligned()?;
         let layout = self.layout.lock().await;
+        self.check_target(&request)?;
+        if let Target::At(to) | Target::BesideAt(to) = request.target {
+            self.vacate(to..to + request.new_length).await;
+        }
+        let RemapRequest { address, old_length, new_length, .. } = request;
+        if old_length > new_length {
+            let end = address.checked_add(old_length).filter(|end| *end <= USER_END).ok_or(Errno::EINVAL)?;
+            self.vacate(address + new_length..end).await;
+            request.old_length = new_length;
+        }
+        if request.target.may_stay() && request.old_length == new_length {
+            return Ok(address);
+        }
         let mut after = Aftermath::default();
-        let result = self.remap_locked(&request, &mut after);
+        let result = self.resize_or_move(&request, &mut after);
         drop(after.removed);
         self.flush(after.stale).await;
         drop(layout);
@@ -93,44 +112,13 @@ impl AddressSpace {
         result
     }
 
-    fn remap_locked(&self, request: &RemapRequest, after: &mut Aftermath) -> Result<u64> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let RemapRequest { address, old_length, new_length, .. } = *request;
+    /// The checks before anything changes.
+    fn check_target(&self, request: &RemapRequest) -> Result<()> {
+        let RemapRequest { address, old_length, new_length, target, .. } = *request;
+        let mut state = self.lock();
         state.regions.find(address).ok_or(Errno::EFAULT)?;
         state.reserve_regions(4, self.account())?;
-        match request.target {
-            Target::At(_) | Target::Beside(_) | Target::BesideAt(_) => self.remap_to(state, request, after),
-            Target::InPlace | Target::Anywhere if old_length >= new_length => {
-                self.cut_tail(state, request, after)?;
-                Ok(address)
-            }
-            Target::InPlace | Target::Anywhere => {
-                let region = self.resizable(state, request)?;
-                if old_length == region.end - address
-                    && self.can_grow(state, &region, new_length - old_length)
-                {
-                    return self.grow(state, &region, request, after);
-                }
-                if request.target == Target::InPlace {
-                    return Err(Errno::ENOMEM);
-                }
-                let to =
-                    state.placement.find(&state.regions, new_length, Window::Any).ok_or(Errno::ENOMEM)?;
-                self.move_region(state, &region, request, to, after)
-            }
-        }
-    }
-
-    /// The cases with an address of the program's choice.
-    fn remap_to(&self, state: &mut State, request: &RemapRequest, after: &mut Aftermath) -> Result<u64> {
-        let mut request = *request;
-        let (to, fixed) = match request.target {
-            Target::At(to) | Target::BesideAt(to) => (to, true),
-            Target::Beside(to) => (to, false),
-            Target::InPlace | Target::Anywhere => return Err(Errno::EINVAL),
-        };
-        let RemapRequest { address, old_length, new_length, .. } = request;
+        let (Target::At(to) | Target::Beside(to) | Target::BesideAt(to)) = target else { return Ok(()) };
         if !is_page_aligned(to) || new_length > USER_END || to > USER_END - new_length {
             return Err(Errno::EINVAL);
         }
@@ -140,40 +128,37 @@ impl AddressSpace {
         if state.regions.len() + 2 >= MAX_REGIONS - 3 {
             return Err(Errno::ENOMEM);
         }
-        if fixed {
-            if to < LOWEST {
-                return Err(Errno::EPERM);
-            }
-            let removed = self.detach(state, to..to + new_length, &mut after.stale);
-            after.removed.extend(removed);
-        }
-        if old_length > new_length {
-            self.cut_tail(state, &request, after)?;
-            request.old_length = new_length;
-        }
-        let region = self.resizable(state, &request)?;
-        let to = if fixed {
-            to
-        } else {
-            let hint = Some(to).filter(|to| {
-                *to != 0 && super::placement::Placement::accepts_hint(&state.regions, *to, new_length)
-            });
-            hint.or_else(|| state.placement.find(&state.regions, new_length, Window::Any))
-                .ok_or(Errno::ENOMEM)?
-        };
-        self.move_region(state, &region, &request, to, after)
+        let fixed = !matches!(target, Target::Beside(_));
+        if fixed && to < LOWEST { Err(Errno::EPERM) } else { Ok(()) }
     }
 
-    /// Unmaps what is behind the new length.
-    fn cut_tail(&self, state: &mut State, request: &RemapRequest, after: &mut Aftermath) -> Result<()> {
-        let RemapRequest { address, old_length, new_length, .. } = *request;
-        if old_length == new_length {
-            return Ok(());
+    /// What is left to do when the target is free and the old pages are no longer than the new ones.
+    fn resize_or_move(&self, request: &RemapRequest, after: &mut Aftermath) -> Result<u64> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let RemapRequest { address, old_length, new_length, target, .. } = *request;
+        let region = self.resizable(state, request)?;
+        if target.may_stay()
+            && old_length == region.end - address
+            && self.can_grow(state, &region, new_length - old_length)
+        {
+            return self.grow(state, &region, request, after);
         }
-        let end = address.checked_add(old_length).filter(|end| *end <= USER_END).ok_or(Errno::EINVAL)?;
-        let removed = self.detach(state, address + new_length..end, &mut after.stale);
-        after.removed.extend(removed);
-        Ok(())
+        let suits = |to: &u64| *to != 0 && Placement::accepts_hint(&state.regions, *to, new_length);
+        let chosen = match target {
+            Target::InPlace => return Err(Errno::ENOMEM),
+            Target::At(to) | Target::BesideAt(to) => {
+                // A stack may have grown into the range meanwhile.
+                let removed = self.detach(state, to..to + new_length, &mut after.stale);
+                after.removed.extend(removed);
+                Some(to)
+            }
+            Target::Beside(to) => Some(to).filter(suits),
+            Target::Anywhere => None,
+        };
+        let anywhere = || state.placement.find(&state.regions, new_length, Window::Any);
+        let to = chosen.or_else(anywhere).ok_or(Errno::ENOMEM)?;
+        self.move_region(state, &region, request, to, after)
     }
 
     /// The region that holds all old pages, when it may get its new length.

@@ -7,7 +7,7 @@ use core::ops::{ControlFlow, Range};
 use base::{Errno, Result};
 use fs::file::OpenFile;
 
-use super::advise::for_each_piece;
+use super::advise::{Walk, for_each_piece};
 use super::region::{Backing, RegionFlags};
 use super::{AddressSpace, PAGE};
 
@@ -54,27 +54,27 @@ impl AddressSpace {
     /// `EBUSY` when `invalidate` meets locked pages; `ENOMEM` when a part is not mapped, the rest written;
     /// what the device answers. Source: `msync(2)`.
     pub async fn sync(&self, range: Range<u64>, wait: bool, invalidate: bool) -> Result<()> {
-        let mut files: Vec<Arc<OpenFile>> = Vec::new();
-        let mapped = {
-            let state = self.lock();
-            for_each_piece(&state, range, |region, _| {
+        let mut walk = Walk::new(range);
+        let mut last: Option<Arc<OpenFile>> = None;
+        loop {
+            let file = {
+                let state = self.lock();
+                let Some((region, _)) = walk.next(&state) else { break };
                 if invalidate && region.flags.contains(RegionFlags::LOCKED) {
                     return Err(Errno::EBUSY);
                 }
-                if let Backing::File(mapping) = &region.backing
-                    && region.is_shared()
-                    && let Some(file) = mapping.file()
-                {
-                    files.push(file.clone());
+                match &region.backing {
+                    Backing::File(mapping) if wait && region.is_shared() => mapping.file().cloned(),
+                    _ => None,
                 }
-                Ok(())
-            })
-        };
-        if mapped != Err(Errno::EBUSY) && wait {
-            for file in files {
+            };
+            let Some(file) = file else { continue };
+            // The pieces of one file are mostly neighbours.
+            if !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &file)) {
                 file.path().mount.file_system().sync().await?;
             }
+            last = Some(file);
         }
-        mapped
+        walk.end()
     }
 }

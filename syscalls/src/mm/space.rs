@@ -29,10 +29,11 @@ use crate::machine::{PageTable, Stale, USER_END, user_machine};
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Regions that one charge pays for.
-const REGIONS_PER_CHARGE: usize = 32;
+const REGIONS_PER_CHARGE: usize = 16;
 
-/// Bytes of the map that a region takes: itself, its key, and its share of half-full tree nodes.
-const REGION_BYTES: usize = 2 * (size_of::<Region>() + size_of::<u64>());
+/// Bytes that a region takes: itself, its key, its share of half-full tree nodes, and the mapping of a file or
+/// the shared object behind it.
+const REGION_BYTES: usize = 2 * (size_of::<Region>() + size_of::<u64>()) + 384;
 
 /// The memory of a process, shared by its threads and by what it vforks.
 pub struct AddressSpace {

@@ -14,6 +14,9 @@ use crate::machine::Stale;
 /// Bytes of addresses whose pages are taken out under the lock at a time, and flushed together.
 const BYTES_AT_ONCE: u64 = 2 << 20;
 
+/// Regions that are taken out at a time.
+const REGIONS_AT_ONCE: usize = 64;
+
 impl AddressSpace {
     /// Unmaps every page of `[start, start + length)`; pages that are not mapped are no error.
     ///
@@ -47,12 +50,16 @@ impl AddressSpace {
     ///
     /// Dropping the future leaves pages mapped that no region holds; only a dying program's is dropped.
     pub(super) async fn vacate(&self, range: Range<u64>) {
-        let removed = self.lock().regions.remove(range);
-        for region in &removed {
-            self.clear_pages(region.range()).await;
+        loop {
+            let removed = self.lock().regions.remove(range.clone(), REGIONS_AT_ONCE);
+            for region in &removed {
+                self.clear_pages(region.range()).await;
+            }
+            // The last reference to a file may go with them, so no lock is held.
+            if removed.len() < REGIONS_AT_ONCE {
+                return;
+            }
         }
-        // The last reference to a file may go here, so it is under no lock.
-        drop(removed);
     }
 
     /// Takes the pages of a range out, in bounded steps. The caller holds `layout` or has good reason not to.
@@ -86,11 +93,11 @@ impl AddressSpace {
         (end < range.end).then_some(end)
     }
 
-    /// Takes regions and pages out of a range in one section. What is returned is dropped without the state's
+    /// Takes regions and pages out of a range with few of them, in one section. What is returned is dropped without the state's
     /// lock, because the last reference to a file may go with it.
     #[must_use]
     pub(super) fn detach(&self, state: &mut State, range: Range<u64>, stale: &mut Stale) -> Vec<Region> {
-        let removed = state.regions.remove(range);
+        let removed = state.regions.remove(range, usize::MAX);
         for region in &removed {
             self.page_table().unmap(region.range(), stale);
         }
