@@ -1,11 +1,13 @@
 //! What `cargo xtask run` prints and how it ends: a table of command lines and expectations.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::TestOptions;
+use super::false_kernel;
 use super::guest_suite::kairos_run;
 use super::process::{self, Captured};
 use super::tally::{Tally, Verdict};
@@ -26,6 +28,8 @@ struct Run {
     stderr: &'static [&'static str],
     /// Whether one and two CPUs are tried, or the options say it.
     each_cpu_count: bool,
+    /// What is booted instead of Kairos.
+    kernel: Option<fn() -> Result<PathBuf>>,
 }
 
 /// What stdout must be.
@@ -57,12 +61,18 @@ const fn run(name: &'static str, program: &'static [&'static str], stdout: &'sta
         kind: "exit",
         stderr: &[],
         each_cpu_count: true,
+        kernel: None,
     }
 }
 
 /// A run on a machine that its options describe.
 const fn machine(name: &'static str, options: &'static [&'static str]) -> Run {
     Run { options, each_cpu_count: false, ..run(name, &["sh", "-c", "echo up; exit 3"], b"up\n", 3) }
+}
+
+/// A run that QEMU does not survive as it should.
+const fn broken(name: &'static str) -> Run {
+    Run { kind: "qemu-failed", each_cpu_count: false, ..run(name, &["true"], b"", outcome::QEMU_FAILED) }
 }
 
 fn twenty_thousand_lines() -> Vec<u8> {
@@ -128,6 +138,8 @@ const RUNS: &[Run] = &[
     },
     Run { each_cpu_count: false, options: &["--smp", "1"], ..run("one_cpu", &["nproc"], b"1\n", 0) },
     Run { each_cpu_count: false, options: &["--smp", "2"], ..run("two_cpus", &["nproc"], b"2\n", 0) },
+    Run { kernel: Some(false_kernel::triple_fault), ..broken("triple_fault") },
+    Run { kernel: Some(false_kernel::end_without_record), ..broken("end_without_a_record") },
     machine("pc", &["--machine", "pc"]),
     machine("q35", &["--machine", "q35"]),
     machine("microvm", &["--machine", "microvm"]),
@@ -165,6 +177,9 @@ fn check(
         let mut command = kairos_run(options)?;
         if !run.options.contains(&"--timeout") {
             command.args(["--timeout", GUEST_SECONDS]);
+        }
+        if let Some(make) = run.kernel {
+            command.arg("--kernel").arg(make()?);
         }
         command.args(run.options).args(more_options).arg("--").args(run.program);
         let captured = process::capture(&mut command, run.input, LIMIT)?;
