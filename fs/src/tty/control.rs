@@ -189,10 +189,11 @@ impl Tty {
         if current != 0 && !(force && caller.credentials.capable(Capabilities::SYS_ADMIN)) {
             return Err(Errno::EPERM);
         }
+        let group = control.group(caller);
         {
             let mut state = self.lock();
             state.session = own;
-            state.foreground = control.group(caller);
+            state.foreground = group;
         }
         control.acquire(caller, self.clone());
         Ok(())
