@@ -2,8 +2,8 @@
 //! freshly executed program sees it. Each prints plain lines on standard output.
 
 use crate::sys::{
-    NO_SIGNALS, change_mask, current_mask, disposition, is_open, read_to_end, text, wait_for_ever,
-    write, zeroed,
+    NO_SIGNALS, change_mask, current_mask, disposition, is_open, read_to_end, text, wait_for_ever, write,
+    zeroed,
 };
 use std::ffi::OsString;
 
@@ -213,6 +213,6 @@ fn stack_address() -> i32 {
 /// Two processes that each wait for the other's first word.
 fn deadlock() -> i32 {
     let (one, other) = (crate::sys::pipe(), crate::sys::pipe());
-    let _child = crate::sys::fork(|| drop(crate::sys::read(one.0, &mut [0])));
+    let _child = crate::sys::fork(|| crate::sys::discard(crate::sys::read(one.0, &mut [0])));
     i32::from(crate::sys::read(other.0, &mut [0]).is_ok())
 }

@@ -151,8 +151,11 @@ fn split(bytes: &[u8]) -> Vec<CString> {
 /// Defaults, then what the kernel handed over (except its HOME), then `/etc/kairos/environ`.
 fn environment() -> Vec<CString> {
     let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
-    let defaults =
-        [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("TERM", "linux")];
+    let defaults = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("TERM", "linux"),
+    ];
     variables.extend(defaults.map(|(key, value)| (key.into(), value.into())));
     variables.extend(std::env::vars_os().filter(|(key, _)| key != "HOME"));
     for entry in std::fs::read(ENVIRON).map(|bytes| split(&bytes)).unwrap_or_default() {

@@ -302,7 +302,11 @@ fn exec_ends_the_other_threads() {
         for _ in 0..5 {
             std::thread::spawn(|| wait_for_ever());
         }
-        std::thread::spawn(|| loop { std::hint::spin_loop() });
+        std::thread::spawn(|| {
+            loop {
+                std::hint::spin_loop()
+            }
+        });
         exec_probe("threads", &[], &[]);
     });
     assert_eq!((output.as_str(), status), ("1\n", Status::Exited(0)));
@@ -422,7 +426,7 @@ fn file_open_for_writing_cannot_run() {
     let writer = open(c"program", libc::O_RDWR).unwrap();
     assert_eq!(exec_error(c"./program"), ETXTBSY);
     close(writer).unwrap();
-    assert_ne!(fork(|| drop(execve(c"./program", &[c"x", c"--probe", c"exit", c"0"], &[]))).pid, 0);
+    assert_ne!(fork(|| discard(execve(c"./program", &[c"x", c"--probe", c"exit", c"0"], &[]))).pid, 0);
     assert_eq!(wait4(-1, 0).unwrap().1, Status::Exited(0));
 }
 
@@ -456,10 +460,8 @@ fn timers_after_exec() {
     let child = fork(|| {
         catch(libc::SIGALRM, 0);
         block(&[libc::SIGALRM]);
-        let soon = libc::itimerval {
-            it_interval: zeroed(),
-            it_value: libc::timeval { tv_sec: 0, tv_usec: 1000 },
-        };
+        let soon =
+            libc::itimerval { it_interval: zeroed(), it_value: libc::timeval { tv_sec: 0, tv_usec: 1000 } };
         syscall!(SYS_setitimer, libc::ITIMER_REAL, &soon, 0).unwrap();
         exec_probe("unblock-and-wait", &[], &[]);
     });

@@ -145,9 +145,7 @@ fn absolute_timeouts_of_both_clocks() {
 
 fn bitsets_select() {
     let (word, _) = words();
-    let wait_for = |bits: u32| {
-        sleeper(move || syscall!(SYS_futex, word, FUTEX_WAIT_BITSET, 0, 0, 0, bits))
-    };
+    let wait_for = |bits: u32| sleeper(move || syscall!(SYS_futex, word, FUTEX_WAIT_BITSET, 0, 0, 0, bits));
     let (one, two, both) = (wait_for(1), wait_for(2), wait_for(3));
     let wake_bits = |bits: u32| syscall!(SYS_futex, word, FUTEX_WAKE_BITSET, 10, 0, 0, bits).unwrap();
     assert_eq!(wake_bits(4), 0);
@@ -188,8 +186,7 @@ fn cmp_requeue_checks_the_value() {
 
 fn requeued_waiter_can_time_out() {
     let (from, to) = words();
-    let sleeper =
-        sleeper(move || syscall!(SYS_futex, from, FUTEX_WAIT, 0, &milliseconds(200), 0, 0));
+    let sleeper = sleeper(move || syscall!(SYS_futex, from, FUTEX_WAIT, 0, &milliseconds(200), 0, 0));
     let moved = syscall!(SYS_futex, from, FUTEX_REQUEUE, 0, 1, to, 0).unwrap();
     assert_eq!(sleeper.join().unwrap(), Err(ETIMEDOUT));
     assert!(moved <= 1);
@@ -229,10 +226,7 @@ fn wake_op_changes_and_wakes() {
     assert_eq!(change(5, wake_op(4, 1, 0, 0)), 4, "XOR");
     assert_eq!(change(5, wake_op(8, 4, 0, 0)), 16, "SET with the argument as a shift");
     assert_eq!(change(5, wake_op(1, 0xfff, 0, 0)), 4, "arguments are signed: -1");
-    assert_eq!(
-        syscall!(SYS_futex, one, FUTEX_WAKE_OP, 0, 0, two, wake_op(7, 1, 0, 0)),
-        Err(ENOSYS)
-    );
+    assert_eq!(syscall!(SYS_futex, one, FUTEX_WAKE_OP, 0, 0, two, wake_op(7, 1, 0, 0)), Err(ENOSYS));
     // Wakes on the first word always, on the second if the old value compares.
     two.store(0, SeqCst);
     let (first, second) = (waiters(one, 2), waiters(two, 2));
@@ -367,14 +361,14 @@ fn woken_and_signalled_at_once() {
                 fork(|| {
                     catch(libc::SIGUSR1, 0);
                     match futex(word, FUTEX_WAIT, 0) {
-                        Ok(0) => drop(successes.fetch_add(1, SeqCst)),
+                        Ok(0) => discard(successes.fetch_add(1, SeqCst)),
                         result => assert_eq!(result, Err(EINTR)),
                     }
                 })
             })
             .collect();
         children.iter().for_each(|child| wait_until_blocked(child.pid));
-        let shooter = fork(|| drop(kill(children[0].pid, libc::SIGUSR1)));
+        let shooter = fork(|| discard(kill(children[0].pid, libc::SIGUSR1)));
         let woken = wake(word, 1) as u32;
         shooter.succeeds();
         children[0].succeeds();

@@ -129,8 +129,18 @@ impl Arena {
     /// A short file name at a random place.
     fn name(&self, random: &mut Random) -> usize {
         let names: [&[u8]; 12] = [
-            b"a\0", b"b\0", b"d/a\0", b"d\0", b"d/../a\0", b".\0", b"\0", b"/dev/null\0", b"/proc/self/status\0",
-            b"link\0", b"/proc/self/fd/3\0", b"/dev/ptmx\0",
+            b"a\0",
+            b"b\0",
+            b"d/a\0",
+            b"d\0",
+            b"d/../a\0",
+            b".\0",
+            b"\0",
+            b"/dev/null\0",
+            b"/proc/self/status\0",
+            b"link\0",
+            b"/proc/self/fd/3\0",
+            b"/dev/ptmx\0",
         ];
         let at = self.open + random.below(PAGE as u64) as usize;
         let name = random.pick(&names);
@@ -144,7 +154,9 @@ impl Arena {
             1 => self.read_only,
             2 => self.forbidden,
             3 => self.open + 2 * PAGE - random.below(64) as usize,
-            4 => random.pick(&[1, 4096, 0x7fff_ffff_f000, 0x8000_0000_0000, 0xffff_8000_0000_0000, usize::MAX]),
+            4 => {
+                random.pick(&[1, 4096, 0x7fff_ffff_f000, 0x8000_0000_0000, 0xffff_8000_0000_0000, usize::MAX])
+            }
             _ => self.open + random.below(2 * PAGE as u64) as usize & !7,
         }
     }
@@ -155,7 +167,13 @@ impl Arena {
             1 => random.below(16) as usize,
             2 => random.below(4096) as usize,
             3 => 1usize << random.below(64),
-            4 => random.pick(&[usize::MAX, i32::MAX as usize, u32::MAX as usize, i64::MAX as usize, -100isize as usize]),
+            4 => random.pick(&[
+                usize::MAX,
+                i32::MAX as usize,
+                u32::MAX as usize,
+                i64::MAX as usize,
+                -100isize as usize,
+            ]),
             5 => (1usize << random.below(32)) | (1 << random.below(32)),
             6 => self.name(random),
             7 => random.word() as usize,
@@ -180,9 +198,11 @@ fn one_call(arena: &Arena, random: &mut Random) {
         }
     }
     if [libc::SYS_fcntl, libc::SYS_ioctl].contains(&number) && random.one_in(2) {
-        arguments[1] = random.pick(&[0, 1, 2, 3, 4, 5, 6, 8, 0x5401, 0x5402, 0x5410, 0x5413, 0x541b, 1024, 1030, 1031]);
+        arguments[1] =
+            random.pick(&[0, 1, 2, 3, 4, 5, 6, 8, 0x5401, 0x5402, 0x5410, 0x5413, 0x541b, 1024, 1030, 1031]);
     }
-    if number == libc::SYS_setpriority || number == libc::SYS_fchown || number == libc::SYS_pidfd_send_signal {
+    if number == libc::SYS_setpriority || number == libc::SYS_fchown || number == libc::SYS_pidfd_send_signal
+    {
         arguments[1] = 0;
     }
     let _ = call(number, &arguments);
@@ -197,7 +217,12 @@ fn fuzzed(counter: &'static AtomicU32, seed: u64) {
         ignore(signal);
     }
     let every_ms = libc::timeval { tv_sec: 0, tv_usec: 1000 };
-    let _ = syscall!(SYS_setitimer, libc::ITIMER_REAL, &libc::itimerval { it_interval: every_ms, it_value: every_ms }, 0);
+    let _ = syscall!(
+        SYS_setitimer,
+        libc::ITIMER_REAL,
+        &libc::itimerval { it_interval: every_ms, it_value: every_ms },
+        0
+    );
     let work = move |number: u64| {
         let mut random = Random::new(seed.wrapping_mul(31).wrapping_add(number));
         let arena = Arena::new();
@@ -208,7 +233,7 @@ fn fuzzed(counter: &'static AtomicU32, seed: u64) {
     let thread = |number: u64| std::thread::Builder::new().stack_size(64 << 10).spawn(move || work(number));
     let others = [thread(1), thread(2)];
     work(0);
-    others.into_iter().flatten().for_each(|thread| drop(thread.join()));
+    others.into_iter().flatten().for_each(|thread| discard(thread.join()));
 }
 
 extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
@@ -306,7 +331,7 @@ fn end_strays() {
         match wait4(-1, libc::WNOHANG) {
             Err(_) => return,
             Ok((0, _)) => {
-                our_children().into_iter().for_each(|pid| drop(kill(pid, SIGKILL)));
+                our_children().into_iter().for_each(|pid| discard(kill(pid, SIGKILL)));
                 let _ = wait4(-1, 0);
             }
             Ok(_) => {}

@@ -43,7 +43,7 @@ fn blocked_on_lock(command: i32) -> Sys<usize> {
         let file = open(c"locked", libc::O_RDWR).unwrap();
         match command {
             0 => syscall!(SYS_flock, file, libc::LOCK_EX).map(drop).unwrap(),
-            _ => drop(fcntl(file, libc::F_SETLKW, &whole_file_lock()).unwrap()),
+            _ => discard(fcntl(file, libc::F_SETLKW, &whole_file_lock()).unwrap()),
         }
         holder_ready.open();
         wait_for_ever();

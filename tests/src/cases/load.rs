@@ -25,7 +25,8 @@ fn census(name: &str) -> Option<i64> {
 /// Prints what each of `count` blocked things costs the kernel.
 fn print_cost(what: &str, count: i64, before: Option<i64>) {
     if let (Some(before), Some(after)) = (before, census("heap_bytes")) {
-        let line = format!("\n    {} bytes of kernel heap for each blocked {what}\n", (after - before) / count);
+        let line =
+            format!("\n    {} bytes of kernel heap for each blocked {what}\n", (after - before) / count);
         let _ = write(1, line.as_bytes());
     }
 }
@@ -87,7 +88,7 @@ fn fork_bomb_under_a_limit() {
         loop {
             match syscall!(SYS_fork) {
                 Ok(_) => {}
-                Err(EAGAIN) => drop(refused.fetch_add(1, SeqCst)),
+                Err(EAGAIN) => discard(refused.fetch_add(1, SeqCst)),
                 Err(errno) => panic!("fork: {errno:?}"),
             }
         }
@@ -98,7 +99,7 @@ fn fork_bomb_under_a_limit() {
     }
     // The bombers can't outrun a signal to all of them, repeated until nobody is left.
     let sweep = || {
-        fork_as(UID, UID, || drop(kill(-1, SIGKILL))).wait();
+        fork_as(UID, UID, || discard(kill(-1, SIGKILL))).wait();
         loop {
             match wait4(-1, libc::WNOHANG) {
                 Ok((0, _)) => return false,
@@ -124,7 +125,8 @@ fn memory_eater_dies_alone() {
     ready.pass();
     let eater = fork_status(|| {
         loop {
-            let Ok(memory) = map(0, 1 << 22, READ_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) else {
+            let Ok(memory) = map(0, 1 << 22, READ_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            else {
                 return 12; // Told so by mmap: fine too.
             };
             (0..1 << 22).step_by(PAGE).for_each(|at| poke(memory + at, 1));

@@ -262,7 +262,9 @@ fn posix_lock_survives_exec() {
         dup2(from, 0).unwrap();
         exec_probe("cat", &[], &[]);
     });
-    wait_until(|| text(&path(format!("/proc/{}/cmdline", holder.pid))).is_ok_and(|line| line.contains("cat")));
+    wait_until(|| {
+        text(&path(format!("/proc/{}/cmdline", holder.pid))).is_ok_and(|line| line.contains("cat"))
+    });
     assert_eq!(conflict(F_WRLCK, 0, 10).map(|lock| lock.3), Some(holder.pid));
     close(to).unwrap();
     holder.succeeds();
@@ -369,7 +371,7 @@ fn flock_and_fcntl_do_not_meet() {
 fn killed_waiter_leaves_the_queue() {
     let file = lock_file();
     flock(file, LOCK_EX).unwrap();
-    let first = fork(|| drop(flock(lock_file(), LOCK_EX)));
+    let first = fork(|| discard(flock(lock_file(), LOCK_EX)));
     wait_until_blocked(first.pid);
     let second = fork(|| assert_eq!(flock(lock_file(), LOCK_EX), Ok(0)));
     wait_until_blocked(second.pid);

@@ -103,8 +103,8 @@ fn offsets_and_page_sharing() {
 fn sigbus_behind_the_end() {
     let file = sample();
     let at = map(0, 5 * PAGE, READ_WRITE, MAP_SHARED, file, 0).unwrap();
-    assert_eq!(fault_of(|| drop(peek(at + 3 * PAGE - 1))), None, "the rest of the last page");
-    assert_eq!(fault_of(|| drop(peek(at + 3 * PAGE))), beyond_file_at(at + 3 * PAGE));
+    assert_eq!(fault_of(|| discard(peek(at + 3 * PAGE - 1))), None, "the rest of the last page");
+    assert_eq!(fault_of(|| discard(peek(at + 3 * PAGE))), beyond_file_at(at + 3 * PAGE));
     assert_eq!(fault_of(|| poke(at + 4 * PAGE + 9, 1)), beyond_file_at(at + 4 * PAGE + 9));
     let private = map(0, 5 * PAGE, READ_WRITE, MAP_PRIVATE, file, 0).unwrap();
     assert_eq!(fault_of(|| poke(private + 3 * PAGE, 1)), beyond_file_at(private + 3 * PAGE));
@@ -127,14 +127,14 @@ fn truncating_takes_pages_away() {
     let at = map(0, 2 * PAGE, READ_WRITE, MAP_SHARED, file, 0).unwrap();
     assert_eq!(peek(at + PAGE), b'b');
     syscall!(SYS_ftruncate, file, 10).unwrap();
-    assert_eq!(fault_of(|| drop(peek(at + PAGE))), beyond_file_at(at + PAGE));
+    assert_eq!(fault_of(|| discard(peek(at + PAGE))), beyond_file_at(at + PAGE));
     assert_eq!((peek(at + 9), peek(at + 10)), (b'a', 0), "the tail of the page is cleared");
 }
 
 fn growing_makes_pages_accessible() {
     let file = sample();
     let at = map(0, 6 * PAGE, READ_WRITE, MAP_SHARED, file, 0).unwrap();
-    assert!(fault_of(|| drop(peek(at + 4 * PAGE))).is_some());
+    assert!(fault_of(|| discard(peek(at + 4 * PAGE))).is_some());
     syscall!(SYS_ftruncate, file, 5 * PAGE).unwrap();
     poke(at + 4 * PAGE, 7);
     assert_eq!(pread_some(file, 1, 4 * PAGE as i64), Ok(vec![7]));
@@ -178,7 +178,7 @@ fn special_files() {
     // An empty file can be mapped; every access is behind its end.
     let empty = create_open(c"empty");
     let at = map(0, PAGE, PROT_READ, MAP_PRIVATE, empty, 0).unwrap();
-    assert_eq!(fault_of(|| drop(peek(at))), beyond_file_at(at));
+    assert_eq!(fault_of(|| discard(peek(at))), beyond_file_at(at));
 }
 
 fn kernel_copies_meet_sigbus_pages() {

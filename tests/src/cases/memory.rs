@@ -24,23 +24,12 @@ pub(crate) const CASES: &[Case] = &[
     case!(copy_on_write_by_the_kernel),
     case!(shared_anonymous_memory),
     case!(huge_reservation_costs_nothing),
-    case!(mremap_grows_in_place_or_moves),
-    case!(mremap_shrinks),
-    case!(mremap_to_a_fixed_place),
-    case!(mremap_errors),
-    case!(mremap_dontunmap),
-    case!(dontneed_gives_zeros),
-    case!(dontneed_of_shared_memory_keeps),
-    case!(madvise_errors),
-    case!(madvise_dontfork_and_wipeonfork),
-    case!(mincore_tells_residence),
     case!(stack_grows_down),
     case!(stack_stops_at_its_limit),
     case!(grown_down_mapping),
     case!(guard_page_below_a_thread_stack),
     case!(address_space_limit),
     case!(data_limit_bounds_brk),
-    case!(mlock_and_its_limit),
     case!(wrong_pointers_to_mapped_calls),
     case!(partial_copies_at_an_edge),
     case!(many_small_mappings),
@@ -51,7 +40,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(no_page_is_leaked_to_the_next_owner),
 ];
 
-const ANONYMOUS: i32 = MAP_PRIVATE | MAP_ANONYMOUS;
+pub(super) const ANONYMOUS: i32 = MAP_PRIVATE | MAP_ANONYMOUS;
 
 fn anonymous_memory_is_zero() {
     let len = 300 * PAGE;
@@ -125,7 +114,7 @@ fn unmap_a_hole() {
     unmap(memory + 2 * PAGE, PAGE).unwrap();
     assert_eq!([0, 1, 3, 4].map(|page| peek(memory + page * PAGE)), [1, 2, 4, 5]);
     let hole = memory + 2 * PAGE;
-    assert_eq!(fault_of(|| drop(peek(hole))), unmapped_at(hole));
+    assert_eq!(fault_of(|| discard(peek(hole))), unmapped_at(hole));
 }
 
 fn unmap_over_several_and_nothing() {
@@ -135,20 +124,20 @@ fn unmap_over_several_and_nothing() {
     assert_eq!(unmap(memory, 9 * PAGE), Ok(()));
     assert_eq!(unmap(memory, 9 * PAGE), Ok(()), "nothing there is fine");
     for page in 0..9 {
-        assert_eq!(fault_of(|| drop(peek(memory + page * PAGE))), unmapped_at(memory + page * PAGE));
+        assert_eq!(fault_of(|| discard(peek(memory + page * PAGE))), unmapped_at(memory + page * PAGE));
     }
 }
 
 fn protections_are_kept() {
     let with = |prot: i32| map(0, PAGE, prot, ANONYMOUS, -1, 0).unwrap();
     let none = with(PROT_NONE);
-    assert_eq!(fault_of(|| drop(peek(none))), forbidden_at(none));
+    assert_eq!(fault_of(|| discard(peek(none))), forbidden_at(none));
     let read = with(PROT_READ);
-    assert_eq!(fault_of(|| drop(peek(read))), None);
+    assert_eq!(fault_of(|| discard(peek(read))), None);
     assert_eq!(fault_of(|| poke(read, 1)), forbidden_at(read));
     let write = with(PROT_WRITE);
     assert_eq!(fault_of(|| poke(write, 1)), None);
-    assert_eq!(fault_of(|| drop(peek(write))), None, "on x86, writable is readable");
+    assert_eq!(fault_of(|| discard(peek(write))), None, "on x86, writable is readable");
     // The kernel obeys too.
     let (from, to) = pipe();
     write_byte(to);
@@ -165,7 +154,7 @@ fn mprotect_splits() {
     mprotect(memory + PAGE, 2 * PAGE, PROT_READ).unwrap();
     mprotect(memory + 2 * PAGE, 2 * PAGE, PROT_NONE).unwrap();
     let writable = |page: usize| fault_of(|| poke(memory + page * PAGE, 1)).is_none();
-    let readable = |page: usize| fault_of(|| drop(peek(memory + page * PAGE))).is_none();
+    let readable = |page: usize| fault_of(|| discard(peek(memory + page * PAGE))).is_none();
     assert_eq!([0, 1, 2, 3, 4].map(writable), [true, false, false, false, true]);
     assert_eq!([0, 1, 2, 3, 4].map(readable), [true, true, false, false, true]);
     mprotect(memory, 5 * PAGE, READ_WRITE).unwrap();
@@ -275,131 +264,6 @@ fn huge_reservation_costs_nothing() {
     unmap(memory, len).unwrap();
 }
 
-fn mremap(at: usize, old: usize, new: usize, flags: i32, to: usize) -> Sys<usize> {
-    syscall!(SYS_mremap, at, old, new, flags, to)
-}
-
-fn mremap_grows_in_place_or_moves() {
-    let memory = map_anonymous(10 * PAGE);
-    unmap(memory + 2 * PAGE, 8 * PAGE).unwrap();
-    poke(memory, 1);
-    poke(memory + PAGE, 2);
-    assert_eq!(mremap(memory, 2 * PAGE, 4 * PAGE, 0, 0), Ok(memory), "there is room behind it");
-    assert_eq!(peek(memory + 3 * PAGE), 0);
-    map(memory + 4 * PAGE, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0).unwrap();
-    assert_eq!(mremap(memory, 4 * PAGE, 6 * PAGE, 0, 0), Err(ENOMEM), "no room and no permission to move");
-    let moved = mremap(memory, 4 * PAGE, 600 * PAGE, libc::MREMAP_MAYMOVE, 0).unwrap();
-    assert_ne!(moved, memory);
-    assert_eq!([peek(moved), peek(moved + PAGE), peek(moved + 599 * PAGE)], [1, 2, 0]);
-    assert_eq!(fault_of(|| drop(peek(memory))), unmapped_at(memory));
-}
-
-fn mremap_shrinks() {
-    let memory = map_anonymous(4 * PAGE);
-    poke(memory, 5);
-    assert_eq!(mremap(memory, 4 * PAGE, PAGE, 0, 0), Ok(memory));
-    assert_eq!(peek(memory), 5);
-    assert_eq!(fault_of(|| drop(peek(memory + PAGE))), unmapped_at(memory + PAGE));
-    assert_eq!(mremap(memory, PAGE, PAGE, 0, 0), Ok(memory));
-}
-
-fn mremap_to_a_fixed_place() {
-    let (memory, target) = (map_anonymous(2 * PAGE), map_anonymous(4 * PAGE));
-    poke(memory, 1);
-    poke(target, 9);
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    assert_eq!(mremap(memory, 2 * PAGE, 2 * PAGE, flags, target), Ok(target));
-    assert_eq!(peek(target), 1, "what was there is replaced");
-    assert_eq!(mremap(target, 2 * PAGE, PAGE, flags, target + PAGE), Err(EINVAL), "overlapping");
-    assert_eq!(mremap(target, PAGE, PAGE, libc::MREMAP_FIXED, memory), Err(EINVAL));
-    assert_eq!(mremap(target, PAGE, PAGE, flags, memory + 3), Err(EINVAL));
-}
-
-fn mremap_errors() {
-    let memory = map_anonymous(3 * PAGE);
-    assert_eq!(mremap(memory + 1, PAGE, PAGE, 0, 0), Err(EINVAL));
-    assert_eq!(mremap(memory, PAGE, 0, 0, 0), Err(EINVAL));
-    assert_eq!(mremap(memory, PAGE, PAGE, 64, 0), Err(EINVAL));
-    assert_eq!(mremap(memory, 0, PAGE, libc::MREMAP_MAYMOVE, 0), Err(EINVAL), "private memory is not doubled");
-    unmap(memory + PAGE, PAGE).unwrap();
-    assert_eq!(mremap(memory + PAGE, PAGE, 2 * PAGE, libc::MREMAP_MAYMOVE, 0), Err(EFAULT));
-    assert_eq!(mremap(memory, 3 * PAGE, 4 * PAGE, libc::MREMAP_MAYMOVE, 0), Err(EFAULT));
-    // Shared memory of length 0 is mapped a second time.
-    let shared = map_shared(PAGE);
-    let twin = mremap(shared, 0, PAGE, libc::MREMAP_MAYMOVE, 0).unwrap();
-    poke(twin, 3);
-    assert_eq!(peek(shared), 3);
-}
-
-fn mremap_dontunmap() {
-    let memory = map_anonymous(2 * PAGE);
-    poke(memory, 7);
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
-    let moved = mremap(memory, 2 * PAGE, 2 * PAGE, flags, 0).unwrap();
-    assert_eq!((peek(moved), peek(memory)), (7, 0), "the pages moved, the old range is empty");
-    assert_eq!(mremap(moved, PAGE, 2 * PAGE, flags, 0), Err(EINVAL), "the size may not change");
-}
-
-fn madvise(at: usize, len: usize, advice: i32) -> Sys<usize> {
-    syscall!(SYS_madvise, at, len, advice)
-}
-
-fn dontneed_gives_zeros() {
-    let memory = map_anonymous(4 * PAGE);
-    (0..4).for_each(|page| poke(memory + page * PAGE, 1));
-    assert_eq!(madvise(memory + PAGE, 2 * PAGE, libc::MADV_DONTNEED), Ok(0));
-    assert_eq!([0, 1, 2, 3].map(|page| peek(memory + page * PAGE)), [1, 0, 0, 1]);
-    // In a child: the parent's copies stay.
-    fork(|| drop(madvise(memory, PAGE, libc::MADV_DONTNEED))).succeeds();
-    assert_eq!(peek(memory), 1);
-}
-
-fn dontneed_of_shared_memory_keeps() {
-    let memory = map_shared(PAGE);
-    poke(memory, 1);
-    assert_eq!(madvise(memory, PAGE, libc::MADV_DONTNEED), Ok(0));
-    assert_eq!(peek(memory), 1);
-    assert_eq!(madvise(memory, PAGE, libc::MADV_REMOVE), Ok(0));
-    assert_eq!(peek(memory), 0);
-}
-
-fn madvise_errors() {
-    let memory = map_anonymous(3 * PAGE);
-    assert_eq!(madvise(memory + 1, PAGE, libc::MADV_NORMAL), Err(EINVAL));
-    assert_eq!(madvise(memory, PAGE, 12345), Err(EINVAL));
-    assert_eq!(madvise(memory, 0, libc::MADV_DONTNEED), Ok(0));
-    unmap(memory + PAGE, PAGE).unwrap();
-    poke(memory + 2 * PAGE, 1);
-    assert_eq!(madvise(memory, 3 * PAGE, libc::MADV_DONTNEED), Err(ENOMEM));
-    assert_eq!(peek(memory + 2 * PAGE), 0, "what is mapped was done all the same");
-    for advice in [libc::MADV_WILLNEED, libc::MADV_SEQUENTIAL, libc::MADV_RANDOM, libc::MADV_FREE] {
-        assert_eq!(madvise(memory, PAGE, advice), Ok(0), "advice {advice}");
-    }
-}
-
-fn madvise_dontfork_and_wipeonfork() {
-    let memory = map_anonymous(3 * PAGE);
-    (0..3).for_each(|page| poke(memory + page * PAGE, 1));
-    assert_eq!(madvise(memory, PAGE, libc::MADV_DONTFORK), Ok(0));
-    assert_eq!(madvise(memory + PAGE, PAGE, libc::MADV_WIPEONFORK), Ok(0));
-    assert_eq!(fork(|| drop(peek(memory))).wait(), Status::Killed(libc::SIGSEGV));
-    fork(|| assert_eq!((peek(memory + PAGE), peek(memory + 2 * PAGE)), (0, 1))).succeeds();
-    assert_eq!((peek(memory), peek(memory + PAGE)), (1, 1));
-}
-
-fn mincore_tells_residence() {
-    let memory = map_anonymous(4 * PAGE);
-    poke(memory + PAGE, 1);
-    poke(memory + 3 * PAGE, 1);
-    let mut pages = [9u8; 4];
-    assert_eq!(syscall!(SYS_mincore, memory, 4 * PAGE, &mut pages), Ok(0));
-    assert_eq!(pages.map(|byte| byte & 1), [0, 1, 0, 1]);
-    assert_eq!(syscall!(SYS_mincore, memory + 1, PAGE, &mut pages), Err(EINVAL));
-    assert_eq!(syscall!(SYS_mincore, memory, PAGE, 8), Err(EFAULT));
-    unmap(memory + PAGE, PAGE).unwrap();
-    assert_eq!(syscall!(SYS_mincore, memory, 4 * PAGE, &mut pages), Err(ENOMEM));
-}
-
 /// Touches the stack at this distance below here, page by page.
 fn use_stack(bytes: usize) {
     let here = 0u8;
@@ -429,9 +293,9 @@ fn stack_stops_at_its_limit() {
     fn recurse(depth: u64) -> u64 {
         std::hint::black_box(recurse(std::hint::black_box(depth + 1))) + 1
     }
-    assert_eq!(fork(|| drop(recurse(0))).wait(), Status::Killed(libc::SIGSEGV));
+    assert_eq!(fork(|| discard(recurse(0))).wait(), Status::Killed(libc::SIGSEGV));
     // With an alternate stack the program can tell.
-    let fault = fault_of(|| drop(recurse(0))).unwrap();
+    let fault = fault_of(|| discard(recurse(0))).unwrap();
     assert_eq!(fault.signal, libc::SIGSEGV);
 }
 
@@ -480,26 +344,6 @@ fn data_limit_bounds_brk() {
         assert_eq!(syscall!(SYS_brk, now + (16 << 20)), Ok(now));
     })
     .succeeds();
-}
-
-fn mlock_and_its_limit() {
-    let memory = map_anonymous(64 * PAGE);
-    assert_eq!(syscall!(SYS_mlock, memory, 4 * PAGE), Ok(0));
-    let mut pages = [0u8; 4];
-    syscall!(SYS_mincore, memory, 4 * PAGE, &mut pages).unwrap();
-    assert_eq!(pages.map(|byte| byte & 1), [1; 4], "locking brings the pages in");
-    assert_eq!(syscall!(SYS_munlock, memory, 4 * PAGE), Ok(0));
-    unmap(memory + 63 * PAGE, PAGE).unwrap();
-    assert_eq!(syscall!(SYS_mlock, memory + 62 * PAGE, 2 * PAGE), Err(ENOMEM));
-    as_nobody(|| {
-        let limit = libc::rlimit { rlim_cur: 8192, rlim_max: 8192 };
-        syscall!(SYS_prlimit64, 0, libc::RLIMIT_MEMLOCK, &limit, 0).unwrap();
-        assert_eq!(syscall!(SYS_mlock, memory, 2 * PAGE), Ok(0));
-        assert_eq!(syscall!(SYS_mlock, memory + 2 * PAGE, PAGE), Err(ENOMEM));
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        syscall!(SYS_prlimit64, 0, libc::RLIMIT_MEMLOCK, &none, 0).unwrap();
-        assert_eq!(syscall!(SYS_mlock, memory + 2 * PAGE, PAGE), Err(EPERM));
-    });
 }
 
 fn wrong_pointers_to_mapped_calls() {
@@ -607,10 +451,12 @@ fn unmap_while_another_thread_touches() {
 fn fork_while_another_thread_writes() {
     let memory = map_anonymous(2 * PAGE);
     let (one, two) = (word_at(memory), word_at(memory + PAGE));
-    std::thread::spawn(move || loop {
-        let next = one.load(std::sync::atomic::Ordering::SeqCst).wrapping_add(1);
-        one.store(next, std::sync::atomic::Ordering::SeqCst);
-        two.store(next, std::sync::atomic::Ordering::SeqCst);
+    std::thread::spawn(move || {
+        loop {
+            let next = one.load(std::sync::atomic::Ordering::SeqCst).wrapping_add(1);
+            one.store(next, std::sync::atomic::Ordering::SeqCst);
+            two.store(next, std::sync::atomic::Ordering::SeqCst);
+        }
     });
     for _ in 0..50 {
         fork(|| {

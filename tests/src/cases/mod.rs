@@ -2,9 +2,12 @@
 
 use crate::harness::Case;
 
+mod attribute;
 mod basic;
+mod clone;
 mod descriptor;
 mod directory;
+mod elf;
 mod event;
 mod exec;
 mod file;
@@ -12,15 +15,18 @@ mod futex;
 mod fuzz;
 mod hostile;
 mod interrupt;
+mod job_control;
 mod load;
 mod lock;
 mod mapped_file;
+mod mapping;
 mod memory;
 mod permission;
 mod pipe;
 mod poll;
 mod process;
 mod procfs;
+mod rename;
 mod session;
 mod signal;
 mod signal_frame;
@@ -28,12 +34,14 @@ mod system;
 mod terminal;
 mod thread;
 mod time;
+mod transfer;
 
 /// Every table of cases, in the order in which they run.
 pub(crate) const TABLES: &[&[Case]] = &[
     basic::CASES,
     pipe::CASES,
     process::CASES,
+    clone::CASES,
     exec::CASES,
     session::CASES,
     signal::CASES,
@@ -41,19 +49,25 @@ pub(crate) const TABLES: &[&[Case]] = &[
     thread::CASES,
     futex::CASES,
     memory::CASES,
+    mapping::CASES,
     mapped_file::CASES,
     descriptor::CASES,
     file::CASES,
+    transfer::CASES,
     directory::CASES,
+    attribute::CASES,
+    rename::CASES,
     permission::CASES,
     lock::CASES,
     poll::CASES,
     event::CASES,
     time::CASES,
     terminal::CASES,
+    job_control::CASES,
     procfs::CASES,
     system::CASES,
     hostile::CASES,
+    elf::CASES,
     load::CASES,
     fuzz::CASES,
 ];

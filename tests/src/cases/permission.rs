@@ -68,7 +68,8 @@ fn owner_group_and_others() {
         (0o606, [(true, true), (false, false), (true, true)]),
     ] {
         owned(c"file", mode);
-        let seen = [rights(OWNER, OTHER, c"file"), rights(OTHER, GROUP, c"file"), rights(OTHER, OTHER, c"file")];
+        let seen =
+            [rights(OWNER, OTHER, c"file"), rights(OTHER, GROUP, c"file"), rights(OTHER, OTHER, c"file")];
         assert_eq!(seen, expected, "mode {mode:o}");
     }
 }
@@ -273,7 +274,8 @@ fn utime_permissions() {
     .succeeds();
     chmod(c"file", 0o644).unwrap();
     fork_as(OTHER, OTHER, || assert_eq!(syscall!(SYS_utimensat, cwd, c"file", 0, 0), Err(EACCES))).succeeds();
-    fork_as(OWNER, OTHER, || assert_eq!(syscall!(SYS_utimensat, cwd, c"file", &explicit, 0), Ok(0))).succeeds();
+    fork_as(OWNER, OTHER, || assert_eq!(syscall!(SYS_utimensat, cwd, c"file", &explicit, 0), Ok(0)))
+        .succeeds();
 }
 
 /// (real, effective, saved) user ids.

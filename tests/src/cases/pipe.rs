@@ -492,7 +492,7 @@ fn fifo_open_blocks_for_the_other_end() {
     assert_eq!(write(to, b"through"), Ok(7));
     close(to).unwrap();
     reader.succeeds();
-    let writer = fork(|| drop(open(c"fifo", libc::O_WRONLY).unwrap()));
+    let writer = fork(|| discard(open(c"fifo", libc::O_WRONLY).unwrap()));
     wait_until_blocked(writer.pid);
     open(c"fifo", libc::O_RDONLY).unwrap();
     writer.succeeds();

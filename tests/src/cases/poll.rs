@@ -151,7 +151,8 @@ fn poll_many_descriptors() {
     let ready: Vec<usize> = (0..400).filter(|index| set[*index].revents != 0).collect();
     assert_eq!(ready, [0, 1, 63, 64, 255, 399]);
     let poller = fork(|| {
-        let mut quiet: Vec<libc::pollfd> = pipes[100..200].iter().map(|(from, _)| pollfd(*from, POLLIN)).collect();
+        let mut quiet: Vec<libc::pollfd> =
+            pipes[100..200].iter().map(|(from, _)| pollfd(*from, POLLIN)).collect();
         assert_eq!(poll(&mut quiet, -1), Ok(1));
         assert_eq!(quiet[50].revents, POLLIN);
     });

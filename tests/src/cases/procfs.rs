@@ -40,10 +40,7 @@ fn read_text(name: &str) -> String {
 
 fn self_is_the_reader() {
     assert_eq!(readlink(c"/proc/self"), Ok(getpid().to_string().into_bytes()));
-    assert_eq!(
-        readlink(c"/proc/thread-self"),
-        Ok(format!("{0}/task/{0}", getpid()).into_bytes())
-    );
+    assert_eq!(readlink(c"/proc/thread-self"), Ok(format!("{0}/task/{0}", getpid()).into_bytes()));
     fork(|| assert_eq!(readlink(c"/proc/self"), Ok(getpid().to_string().into_bytes()))).succeeds();
     let thread = std::thread::spawn(|| (readlink(c"/proc/self"), readlink(c"/proc/thread-self"), gettid()));
     let (own, thread_self, tid) = thread.join().unwrap();
@@ -57,7 +54,9 @@ fn listing_has_numbers_and_files() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    for wanted in ["1", "self", "meminfo", "stat", "uptime", "mounts", "cpuinfo", "sys", &getpid().to_string()] {
+    for wanted in
+        ["1", "self", "meminfo", "stat", "uptime", "mounts", "cpuinfo", "sys", &getpid().to_string()]
+    {
         assert!(names.iter().any(|name| name == wanted), "{wanted} is missing");
     }
     assert!(names.contains(&child.pid.to_string()));
@@ -140,7 +139,7 @@ fn status_fields() {
 
 fn states() {
     let (from, to) = pipe();
-    let blocked = fork(|| drop(read(from, &mut [0])));
+    let blocked = fork(|| discard(read(from, &mut [0])));
     wait_until_blocked(blocked.pid);
     assert_eq!(status_line(blocked.pid, "State"), "S (sleeping)");
     blocked.kill(libc::SIGSTOP);
@@ -151,7 +150,11 @@ fn states() {
     wait_until_zombie(blocked.pid);
     assert_eq!(status_line(blocked.pid, "State"), "Z (zombie)");
     blocked.succeeds();
-    let spinning = fork(|| loop { std::hint::spin_loop() });
+    let spinning = fork(|| {
+        loop {
+            std::hint::spin_loop()
+        }
+    });
     wait_until(|| state_of(spinning.pid) == Ok(b'R'));
     spinning.finish();
 }
@@ -216,7 +219,10 @@ fn fdinfo() {
     let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     assert_eq!(value("pos:"), "4");
     let flags = i32::from_str_radix(&value("flags:"), 8).unwrap();
-    assert_eq!(flags & (libc::O_APPEND | libc::O_CLOEXEC | 3), libc::O_APPEND | libc::O_CLOEXEC | libc::O_RDWR);
+    assert_eq!(
+        flags & (libc::O_APPEND | libc::O_CLOEXEC | 3),
+        libc::O_APPEND | libc::O_CLOEXEC | libc::O_RDWR
+    );
 }
 
 /// (start, end, permissions, rest) of every line.
@@ -347,7 +353,7 @@ fn loadavg_uptime_version() {
     let load = read_text("/proc/loadavg");
     let words: Vec<&str> = load.split_whitespace().collect();
     assert_eq!(words.len(), 5);
-    words[..3].iter().for_each(|word| drop(word.parse::<f64>().unwrap()));
+    words[..3].iter().for_each(|word| discard(word.parse::<f64>().unwrap()));
     let (running, all) = words[3].split_once('/').unwrap();
     assert!(running.parse::<u32>().unwrap() <= all.parse::<u32>().unwrap());
     assert!(words[4].parse::<i32>().unwrap() > 0);
@@ -456,9 +462,9 @@ fn thread_entries() {
     assert!(read_text(&format!("/proc/self/task/{tid}/stat")).starts_with(&format!("{tid} (")));
     assert_eq!(status_line(getpid(), "Threads"), "2");
     assert!(read_text(&format!("/proc/{tid}/status")).contains(&format!("Tgid:\t{}\n", getpid())));
-    let listed = std::fs::read_dir("/proc").unwrap().any(|entry| {
-        entry.unwrap().file_name().to_str() == Some(&tid.to_string())
-    });
+    let listed = std::fs::read_dir("/proc")
+        .unwrap()
+        .any(|entry| entry.unwrap().file_name().to_str() == Some(&tid.to_string()));
     assert!(!listed, "reachable by number, but not listed");
     assert_eq!(stat(c"/proc/self/task/1").err(), Some(ENOENT));
     gate.open();
@@ -484,7 +490,9 @@ fn kairos_census() {
         let line = census.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name}")).trim().parse().unwrap()
     };
-    for name in ["frames_free", "heap_bytes", "tasks", "processes", "open_files", "wait_nodes", "timers", "charges"] {
+    for name in
+        ["frames_free", "heap_bytes", "tasks", "processes", "open_files", "wait_nodes", "timers", "charges"]
+    {
         assert!(value(name, &census) >= 0, "{name}");
     }
     let before = value("processes", &census);

@@ -3,8 +3,8 @@
 use crate::harness::{Case, case};
 use crate::sys::*;
 use libc::{
-    SA_NODEFER, SA_NOCLDSTOP, SA_RESETHAND, SA_RESTART, SI_QUEUE, SI_TKILL, SI_USER, SIGCHLD, SIGCONT,
-    SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2,
+    SA_NOCLDSTOP, SA_NODEFER, SA_RESETHAND, SA_RESTART, SI_QUEUE, SI_TKILL, SI_USER, SIGCHLD, SIGCONT,
+    SIGKILL, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -215,7 +215,8 @@ fn queue_limit_is_eagain() {
     let limit = libc::rlimit { rlim_cur: 20, rlim_max: libc::RLIM_INFINITY };
     // As a user of its own: the count is one per user.
     as_nobody_like(54_322, || {
-        syscall!(SYS_prlimit64, 0, libc::RLIMIT_SIGPENDING, &libc::rlimit { rlim_max: 20, ..limit }, 0).unwrap();
+        syscall!(SYS_prlimit64, 0, libc::RLIMIT_SIGPENDING, &libc::rlimit { rlim_max: 20, ..limit }, 0)
+            .unwrap();
         block(&[40, SIGUSR1]);
         let accepted = (0..100).take_while(|_| queue(getpid(), 40, 1).is_ok()).count();
         assert_eq!(accepted, 20);
@@ -410,9 +411,11 @@ fn stop_stops_all_threads() {
     let counter = map_shared(PAGE);
     let child = fork(|| {
         for thread in 0..3 {
-            std::thread::spawn(move || loop {
-                word_at(counter + 4 * thread).fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                sleep_a_tick();
+            std::thread::spawn(move || {
+                loop {
+                    word_at(counter + 4 * thread).fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    sleep_a_tick();
+                }
             });
         }
         wait_for_ever();
@@ -466,9 +469,8 @@ fn tgkill_reaches_that_thread_only() {
             })
         })
         .collect();
-    let ids: Vec<i32> = (0..5)
-        .map(|_| i32::from_ne_bytes(read_some(ids_from, 4).unwrap().try_into().unwrap()))
-        .collect();
+    let ids: Vec<i32> =
+        (0..5).map(|_| i32::from_ne_bytes(read_some(ids_from, 4).unwrap().try_into().unwrap())).collect();
     for (round, tid) in ids.iter().enumerate() {
         tgkill(getpid(), *tid, SIGUSR1).unwrap();
         wait_until(|| times_delivered(SIGUSR1) == round + 1);

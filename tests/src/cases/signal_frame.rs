@@ -247,11 +247,11 @@ pub(super) fn segv_codes_and_addresses() {
     let memory = map_anonymous(2 * PAGE);
     unmap(memory + PAGE, PAGE).unwrap();
     assert_eq!(fault_of(|| poke(memory, 1)), None);
-    assert_eq!(fault_of(|| drop(peek(memory + PAGE + 5))), unmapped_at(memory + PAGE + 5));
+    assert_eq!(fault_of(|| discard(peek(memory + PAGE + 5))), unmapped_at(memory + PAGE + 5));
     mprotect(memory, PAGE, libc::PROT_READ).unwrap();
     assert_eq!(fault_of(|| poke(memory + 7, 1)), forbidden_at(memory + 7));
-    assert_eq!(fault_of(|| drop(peek(memory + 7))), None);
-    assert_eq!(fault_of(|| drop(peek(8))), unmapped_at(8));
+    assert_eq!(fault_of(|| discard(peek(memory + 7))), None);
+    assert_eq!(fault_of(|| discard(peek(8))), unmapped_at(8));
     // Not executable.
     let jump = |at: usize| {
         fault_of(|| {
@@ -262,9 +262,9 @@ pub(super) fn segv_codes_and_addresses() {
     assert_eq!(jump(memory + 16), forbidden_at(memory + 16));
     // A kernel address: the address is told, not whether something is there.
     let kernel = 0xffff_8000_0000_1000;
-    assert_eq!(fault_of(|| drop(peek(kernel))), unmapped_at(kernel));
+    assert_eq!(fault_of(|| discard(peek(kernel))), unmapped_at(kernel));
     // No canonical address at all: a general protection fault, without an address.
-    let fault = fault_of(|| drop(peek(0x1234_5678_9abc_def0))).unwrap();
+    let fault = fault_of(|| discard(peek(0x1234_5678_9abc_def0))).unwrap();
     assert_eq!((fault.signal, fault.code, fault.address), (SIGSEGV, 128 /* SI_KERNEL */, 0));
 }
 

@@ -68,8 +68,8 @@ fn getrandom_gives_bytes() {
     let zeros = large.iter().filter(|byte| **byte == 0).count();
     assert!((3000..5500).contains(&zeros), "{zeros} zero bytes in a mebibyte");
     let seen = map_shared(PAGE);
-    fork(|| drop(syscall!(SYS_getrandom, seen, 16, 0))).succeeds();
-    fork(|| drop(syscall!(SYS_getrandom, seen + 16, 16, 0))).succeeds();
+    fork(|| discard(syscall!(SYS_getrandom, seen, 16, 0))).succeeds();
+    fork(|| discard(syscall!(SYS_getrandom, seen + 16, 16, 0))).succeeds();
     assert!((0..16).any(|at| peek(seen + at) != peek(seen + 16 + at)));
 }
 
@@ -260,7 +260,8 @@ fn no_new_privileges_is_kept() {
 fn rseq_is_real_or_absent() {
     // In a bare thread of its own nothing is registered yet.
     let area = map_anonymous(PAGE);
-    let result = std::thread::spawn(move || syscall!(SYS_rseq, area + 64, 32, 0, 0x5305_3053)).join().unwrap();
+    let result =
+        std::thread::spawn(move || syscall!(SYS_rseq, area + 64, 32, 0, 0x5305_3053)).join().unwrap();
     assert!([Err(ENOSYS), Err(EBUSY), Err(EINVAL), Ok(0)].contains(&result), "{result:?}");
     if result == Ok(0) {
         assert_eq!(syscall!(SYS_rseq, area + 64 + 1, 32, 0, 0), Err(EINVAL), "misaligned");
@@ -339,7 +340,8 @@ fn hostname_can_change() {
 fn tmpfs_can_be_mounted() {
     mkdir(c"point", 0o755).unwrap();
     create(c"point/below", b"");
-    let mount = |target: &std::ffi::CStr| syscall!(SYS_mount, c"none", target, c"tmpfs", 0, c"size=1m,mode=700");
+    let mount =
+        |target: &std::ffi::CStr| syscall!(SYS_mount, c"none", target, c"tmpfs", 0, c"size=1m,mode=700");
     mount(c"point").unwrap();
     assert_eq!(stat(c"point/below").err(), Some(ENOENT), "covered");
     assert_ne!(stat(c"point").unwrap().st_dev, stat(c".").unwrap().st_dev);
@@ -372,7 +374,10 @@ fn legacy_calls() {
     assert_eq!(read_some(event as Fd, 8), Ok(5u64.to_ne_bytes().to_vec()));
     event += 1;
     assert_eq!(syscall!(SYS_epoll_create, 1), Ok(event));
-    assert_eq!(syscall!(SYS_inotify_init).map(drop).or_else(|e| if e == ENOSYS { Ok(()) } else { Err(e) }), Ok(()));
+    assert_eq!(
+        syscall!(SYS_inotify_init).map(drop).or_else(|e| if e == ENOSYS { Ok(()) } else { Err(e) }),
+        Ok(())
+    );
     let fork_pid = syscall!(SYS_fork).unwrap();
     if fork_pid == 0 {
         exit_group(3);

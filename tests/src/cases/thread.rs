@@ -297,7 +297,7 @@ fn channels_between_threads() {
             thread::spawn(move || (1..=500).for_each(|n| sender.send(n).unwrap()))
         })
         .collect();
-    drop(sender);
+    discard(sender);
     assert_eq!(receiver.iter().sum::<u64>(), 4 * 500 * 501 / 2);
     producers.into_iter().for_each(|thread| thread.join().unwrap());
 }
@@ -557,7 +557,8 @@ fn process_time_sums_threads() {
         while clock_now(clock).unwrap() < start + 10_000_000 {}
     };
     let before = clock_now(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap();
-    let threads: Vec<_> = (0..3).map(|_| thread::spawn(move || burn(libc::CLOCK_THREAD_CPUTIME_ID))).collect();
+    let threads: Vec<_> =
+        (0..3).map(|_| thread::spawn(move || burn(libc::CLOCK_THREAD_CPUTIME_ID))).collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let spent = clock_now(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap() - before;
     assert!(spent >= 25_000_000, "three threads of 10 ms each, but the process used {spent} ns");

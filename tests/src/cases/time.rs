@@ -164,7 +164,10 @@ fn clock_nanosleep_absolute() {
 fn clock_nanosleep_errors() {
     let time = milliseconds(1);
     assert_eq!(syscall!(SYS_clock_nanosleep, 99, 0, &time, 0), Err(EINVAL));
-    assert_eq!(syscall!(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &time, 0), Err(EINVAL).or(Err(EOPNOTSUPP)));
+    assert_eq!(
+        syscall!(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &time, 0),
+        Err(EINVAL).or(Err(EOPNOTSUPP))
+    );
     let bad = libc::timespec { tv_sec: 0, tv_nsec: NANOS_PER_SECOND };
     assert_eq!(syscall!(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &bad, 0), Err(EINVAL));
 }
@@ -187,7 +190,8 @@ fn many_sleepers_wake_in_order() {
         .collect();
     children.iter().for_each(Child::succeeds);
     let reports = read_some(from, 20).unwrap();
-    let punctual: Vec<u8> = reports.chunks(2).filter(|report| report[1] == 0).map(|report| report[0]).collect();
+    let punctual: Vec<u8> =
+        reports.chunks(2).filter(|report| report[1] == 0).map(|report| report[0]).collect();
     assert!(punctual.is_sorted(), "woke in the order {punctual:?}");
 }
 
@@ -231,7 +235,7 @@ fn itimer_virtual_counts_computing() {
     set_itimer(libc::ITIMER_PROF, 20_000, 0).unwrap();
     let start = clock_now(CLOCK_PROCESS_CPUTIME_ID).unwrap();
     while times_delivered(SIGVTALRM) == 0 || times_delivered(SIGPROF) == 0 {
-        (0..10_000).for_each(|n| drop(std::hint::black_box(n)));
+        (0..10_000).for_each(|n| discard(std::hint::black_box(n)));
     }
     assert!(clock_now(CLOCK_PROCESS_CPUTIME_ID).unwrap() - start >= 15_000_000);
 }
@@ -239,10 +243,8 @@ fn itimer_virtual_counts_computing() {
 fn itimer_errors() {
     assert_eq!(set_itimer(9, 1, 0).err(), Some(EINVAL));
     assert_eq!(set_itimer(ITIMER_REAL, -1, 0).err(), Some(EINVAL));
-    let bad = libc::itimerval {
-        it_interval: zeroed(),
-        it_value: libc::timeval { tv_sec: 0, tv_usec: 1_000_000 },
-    };
+    let bad =
+        libc::itimerval { it_interval: zeroed(), it_value: libc::timeval { tv_sec: 0, tv_usec: 1_000_000 } };
     assert_eq!(syscall!(SYS_setitimer, ITIMER_REAL, &bad, 0), Err(EINVAL));
     assert_eq!(syscall!(SYS_getitimer, 9, 0), Err(EINVAL));
     assert_eq!(syscall!(SYS_setitimer, ITIMER_REAL, 8, 0), Err(EFAULT));

@@ -33,7 +33,8 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn selects(&self, name: &str) -> bool {
-        let matches = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        let matches =
+            |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
         (self.filters.is_empty() || self.filters.iter().any(matches))
             && !self.skips.iter().any(|skip| name.contains(skip.as_str()))
     }

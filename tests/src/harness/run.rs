@@ -4,8 +4,8 @@ use super::census::Census;
 use super::options::Options;
 use super::{Case, own_executable};
 use crate::sys::{
-    Mask, Status, change_mask, close, exit_group, kill, mask_of, milliseconds, monotonic, path,
-    pipe2, read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
+    Mask, Status, change_mask, close, exit_group, kill, mask_of, milliseconds, monotonic, path, pipe2,
+    read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
 };
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};

@@ -96,9 +96,8 @@ pub(crate) fn fault_of(body: impl FnOnce()) -> Option<Fault> {
     let record = read_to_end(from).expect("read");
     close(from).expect("close");
     child.succeeds();
-    let number = |range: std::ops::Range<usize>| {
-        i32::from_ne_bytes(record[range].try_into().expect("four bytes"))
-    };
+    let number =
+        |range: std::ops::Range<usize>| i32::from_ne_bytes(record[range].try_into().expect("four bytes"));
     (!record.is_empty()).then(|| Fault {
         signal: number(0..4),
         code: number(4..8),

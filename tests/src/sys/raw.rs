@@ -87,3 +87,6 @@ pub(crate) fn zeroed<T: Copy>() -> T {
     // zero bytes are a value.
     unsafe { std::mem::zeroed() }
 }
+
+/// Throws a result away on purpose.
+pub(crate) fn discard<T>(_result: T) {}

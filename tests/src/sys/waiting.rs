@@ -48,11 +48,6 @@ pub(crate) fn wait_until_zombie(pid: i32) {
     wait_until(|| state_of(pid).expect("stat") == b'Z');
 }
 
-/// Waits until no process has this id any more.
-pub(crate) fn wait_until_gone(pid: i32) {
-    wait_until(|| !super::exists(pid));
-}
-
 /// Waits until a signal sent to the process is no longer pending, that is, was delivered.
 pub(crate) fn wait_until_signal_taken(pid: i32, signal: i32) {
     wait_until(|| pending_of(pid) >> (signal - 1) & 1 == 0);
