@@ -61,6 +61,15 @@ pub(crate) fn this_or_first() -> &'static Cpu {
 /// Remembers the first CPU of the first executor.
 pub(crate) fn remember_first(cpu: &'static Cpu) {
     FIRST.call_once(|| cpu);
+    #[cfg(any(test, feature = "host"))]
+    keep_reachable(cpu);
+}
+
+/// Executors live for ever; where tests make many, this keeps Miri from taking them for leaks.
+#[cfg(any(test, feature = "host"))]
+fn keep_reachable(cpu: &'static Cpu) {
+    static ALL: std::sync::Mutex<std::vec::Vec<&'static Cpu>> = std::sync::Mutex::new(std::vec::Vec::new());
+    ALL.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(cpu);
 }
 
 /// While it lives, this thread is that CPU.

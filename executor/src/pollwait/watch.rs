@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::marker::PhantomPinned;
 use core::pin::Pin;
 use core::ptr::NonNull;
 
@@ -34,6 +35,8 @@ pub(super) struct WatchNode {
     watcher: Option<Arc<dyn Watcher>>,
     interest: AtomicU32,
     exclusive: bool,
+    /// Lists point at it, so a move of its box is not an exclusive access.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: L3 guards the links; the rest is constant, atomic or Sync.
@@ -55,6 +58,7 @@ impl WatchNode {
             watcher,
             interest: AtomicU32::new(interest.bits()),
             exclusive,
+            _pinned: PhantomPinned,
         }
     }
 }

@@ -28,6 +28,7 @@ fn ready<T>(poll: Poll<T>) -> T {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn a_mutex_excludes_on_several_cpus() {
     let mutex = Arc::new(Mutex::new((0_usize, false)));
     let total = Arc::clone(&mutex);
@@ -128,6 +129,7 @@ fn readers_behind_a_writer_that_gave_up_get_in() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn readers_and_writers_on_several_cpus_agree() {
     let lock = Arc::new(RwLock::new((0_usize, 0_usize)));
     let total = Arc::clone(&lock);
@@ -179,6 +181,7 @@ fn a_semaphore_hands_permits_over_and_takes_back_what_was_dropped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn a_semaphore_bounds_how_many_are_inside() {
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&most);

@@ -21,6 +21,7 @@ fn after(span: Duration) -> Instant {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn every_task_runs_and_knows_itself() {
     let ran = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&ran);
@@ -113,6 +114,7 @@ fn pinned_tasks_stay_and_move_when_told_to() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn an_idle_cpu_takes_work_from_a_busy_one() {
     let seen = Arc::new(Mutex::new([0_usize; 2]));
     let out = Arc::clone(&seen);
@@ -137,6 +139,7 @@ fn an_idle_cpu_takes_work_from_a_busy_one() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn a_slice_ends_only_when_somebody_waits() {
     host::run(1, |executor| {
         executor.spawn(TaskOptions::new("hog"), async move {
@@ -158,6 +161,7 @@ fn a_slice_ends_only_when_somebody_waits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn a_pair_that_hands_over_does_not_starve_a_third() {
     let source = Arc::new([
         crate::pollwait::WaitSource::new(crate::pollwait::WaitKind::Other, 0),
@@ -190,6 +194,7 @@ fn a_pair_that_hands_over_does_not_starve_a_third() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn a_long_poll_gives_the_cpu_back_at_its_yield_points() {
     let turns = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&turns);

@@ -274,6 +274,7 @@ impl Items {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn many_producers_and_consumers_lose_nothing_though_consumers_give_up() {
     const ITEMS: usize = 400;
     let taken = Arc::new(AtomicUsize::new(0));
@@ -311,6 +312,7 @@ fn many_producers_and_consumers_lose_nothing_though_consumers_give_up() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
 fn many_takers_without_deadlines_sleep_and_are_all_woken() {
     host::run(2, |executor| {
         let items =
