@@ -82,3 +82,22 @@ pub fn installed() -> Option<&'static dyn Machine> {
 pub fn machine() -> &'static dyn Machine {
     *MACHINE.get().expect("a machine is installed first thing at boot")
 }
+
+/// Index of the CPU that runs this code, from 0; 0 before a machine is installed.
+///
+/// The same answer as [`Machine::cpu_id`], for paths on which a call through the trait is dear: in the
+/// kernel it is one symbol that the linker resolves and inlines.
+#[inline]
+#[must_use]
+pub fn cpu_id() -> usize {
+    #[cfg(target_os = "none")]
+    {
+        unsafe extern "Rust" {
+            /// Defined by the kernel. Valid as soon as the CPU runs Rust code.
+            safe fn kairos_cpu_id() -> usize;
+        }
+        kairos_cpu_id()
+    }
+    #[cfg(not(target_os = "none"))]
+    installed().map_or(0, |machine| machine.cpu_id())
+}

@@ -31,7 +31,7 @@ mod place {
 
     #[inline]
     pub(super) fn get() -> Option<&'static Cpu> {
-        CPUS.get(base::machine().cpu_id())?.get().copied()
+        CPUS.get(base::machine::cpu_id())?.get().copied()
     }
 
     pub(super) fn set(cpu: Option<&'static Cpu>) {

@@ -45,7 +45,7 @@ mod checked {
         static HELD: [AtomicU64; crate::sync::MAX_CPUS] =
             [const { AtomicU64::new(0) }; crate::sync::MAX_CPUS];
         // Before the machine is installed only the boot CPU runs.
-        let cpu = crate::machine::installed().map_or(0, |machine| machine.cpu_id());
+        let cpu = if crate::machine::installed().is_some() { crate::machine::cpu_id() } else { 0 };
         let Some(held) = HELD.get(cpu) else { return 0 };
         // Only this CPU writes its word, and no interrupt handler runs while it does.
         let before = held.load(Ordering::Relaxed);

@@ -53,7 +53,7 @@ impl<T> PerCpu<T> {
     #[inline]
     #[cfg(not(loom))]
     pub fn this(&self) -> &T {
-        let cpu = crate::machine::installed().map_or(0, |machine| machine.cpu_id());
+        let cpu = crate::machine::cpu_id();
         // The masked index stays in range, which spares a branch on the hot path.
         &self.0[cpu % MAX_CPUS]
     }
