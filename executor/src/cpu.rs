@@ -53,6 +53,10 @@ pub(crate) struct Cpu {
     /// When the poll that lasts now began; own.
     poll_start: AtomicU64,
     points: AtomicU32,
+    /// Time in finished halts, nanoseconds; own.
+    idle_time: AtomicU64,
+    /// When the halt that lasts now began, 0 for none; own.
+    idle_since: AtomicU64,
     /// Polls so far: a neighbour sees by it that this CPU is alive; own.
     pub(crate) polls: AtomicU64,
 }
@@ -73,6 +77,8 @@ impl Cpu {
             stamp: AtomicU64::new(0),
             poll_start: AtomicU64::new(0),
             points: AtomicU32::new(0),
+            idle_time: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
             polls: AtomicU64::new(0),
         }
     }
@@ -348,9 +354,27 @@ impl Cpu {
         false
     }
 
+    /// The CPU is about to halt.
+    pub(crate) fn halts(&self) {
+        let now = self.look_at_clock().as_nanos();
+        self.idle_since.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// Time that it was halted, in nanoseconds, with the halt that lasts now.
+    pub(crate) fn idle_time(&self) -> u64 {
+        let total = self.idle_time.load(Ordering::Relaxed);
+        match self.idle_since.load(Ordering::Relaxed) {
+            0 => total,
+            since => total + machine().now().as_nanos().saturating_sub(since),
+        }
+    }
+
     /// The CPU left its halt.
     pub(crate) fn woke_up(&self) {
         let now = self.look_at_clock().as_nanos();
+        let halted = now.saturating_sub(self.idle_since.load(Ordering::Relaxed));
+        self.idle_since.store(0, Ordering::Relaxed);
+        self.idle_time.store(self.idle_time.load(Ordering::Relaxed) + halted, Ordering::Relaxed);
         if self.armed.load(Ordering::Relaxed) <= now {
             self.armed.store(u64::MAX, Ordering::Relaxed);
         }

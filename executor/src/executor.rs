@@ -157,6 +157,18 @@ impl Executor {
         self.cpu(cpu).map_or(0, |cpu| cpu.polls.load(Ordering::Relaxed))
     }
 
+    /// Time that `cpu` was halted for want of work, in nanoseconds since boot.
+    #[must_use]
+    pub fn idle_time_ns(&self, cpu: usize) -> u64 {
+        self.cpu(cpu).map_or(0, Cpu::idle_time)
+    }
+
+    /// Tasks that run or wait for a CPU now.
+    #[must_use]
+    pub fn runnable_count(&self) -> usize {
+        self.cpus().iter().map(|cpu| cpu.waiting() + usize::from(cpu.is_polling())).sum()
+    }
+
     /// True when `cpu` has nothing to do.
     #[must_use]
     pub fn is_idle(&self, cpu: usize) -> bool {

@@ -93,6 +93,7 @@ impl Executor {
         if idle == self.online.load(Ordering::Acquire) {
             self.check_deadlock();
         }
+        cpu.halts();
         cpu.rearm();
         machine().wait_for_interrupt(&|| cpu.has_work() || self.is_stopping());
         self.idle.fetch_and(!(1 << cpu.index), Ordering::AcqRel);

@@ -136,6 +136,8 @@ pub struct WaitSnapshot {
     pub object: u64,
     /// What it waits for.
     pub events: Events,
+    /// When it began.
+    pub since: Instant,
     /// When it gives up.
     pub deadline: Option<Instant>,
     /// How the wait ended; nothing while it lasts.
@@ -170,6 +172,7 @@ struct LastWait {
     what: AtomicU32,
     events: AtomicU32,
     object: AtomicU64,
+    since: AtomicU64,
     deadline: AtomicU64,
 }
 
@@ -362,6 +365,9 @@ impl Task {
     #[inline]
     pub(crate) fn record_wait(&self, kind: WaitKind, object: u64, events: Events, deadline: Option<Instant>) {
         self.wait.object.store(object, Ordering::Relaxed);
+        // The CPU's last look at the clock was at the start of this poll or later.
+        let since = crate::cpu::this().map_or(0, crate::cpu::Cpu::stamp);
+        self.wait.since.store(since, Ordering::Relaxed);
         self.wait.events.store(events.bits(), Ordering::Relaxed);
         let deadline = deadline.unwrap_or(Instant::FAR_FUTURE).as_nanos();
         self.wait.deadline.store(deadline, Ordering::Relaxed);
@@ -386,6 +392,7 @@ impl Task {
             kind: WaitKind::from_number(what as u8),
             object: self.wait.object.load(Ordering::Relaxed),
             events: Events::from_bits_retain(self.wait.events.load(Ordering::Relaxed)),
+            since: Instant::from_nanos(self.wait.since.load(Ordering::Relaxed)),
             deadline: (deadline != Instant::FAR_FUTURE).then_some(deadline),
             ended: (ended != 0).then(|| Reason::from_number(ended)),
         })

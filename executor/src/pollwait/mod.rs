@@ -17,6 +17,7 @@
 //! use what is there (a buffer that is too small) calls [`WaitSource::pass_on`]; a waiter that is
 //! dropped does so by itself.
 
+mod census;
 #[cfg(not(loom))]
 mod counters;
 mod events;
@@ -27,6 +28,8 @@ mod source;
 pub(crate) mod wait;
 mod watch;
 
+#[cfg(not(loom))]
+pub use census::linked_nodes;
 #[cfg(not(loom))]
 pub use counters::{ended_waits, skipped_waits};
 pub use events::{Events, Reason};

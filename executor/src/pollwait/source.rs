@@ -14,6 +14,7 @@ use core::task::Waker;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{LockClass, SpinGuard, SpinLock};
 
+use super::census;
 use super::events::{Events, Reason};
 use super::kind::WaitKind;
 use super::node::{Node, Phase};
@@ -67,6 +68,7 @@ impl Lists {
                 // SAFETY: the node was found on this list.
                 unsafe { self.waiters.remove(node) };
                 self.waiting -= 1;
+                census::node_unlinked();
                 return Some(node);
             }
             // SAFETY: the node was found on this list.
@@ -208,6 +210,7 @@ impl WaitSource {
                 // SAFETY: the node is the front of this list.
                 unsafe { lists.waiters.remove(front) };
                 lists.waiting -= 1;
+                census::node_unlinked();
                 // SAFETY: N3, the lock is held and the node was just taken off.
                 batch[taken] = unsafe { Node::set_woken(front, Reason::Data, true) };
                 taken += 1;
@@ -353,6 +356,7 @@ impl WaitSource {
         // SAFETY: L1, L2: the node is idle and pinned.
         unsafe { lists.waiters.push_back(node.as_pointer()) };
         lists.waiting += 1;
+        census::node_linked();
         None
     }
 
@@ -394,6 +398,7 @@ impl WaitSource {
         let taken = Self::at_home(self, node, |lists| unsafe {
             lists.waiters.remove(node.as_pointer());
             lists.waiting -= 1;
+            census::node_unlinked();
             node.set_detached()
         });
         match taken {

@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 use base::sync::atomic::{AtomicU32, Ordering};
 use base::sync::cell::UnsafeCell;
 
+use super::census;
 use super::events::{Events, Reason};
 use super::source::{Lists, WaitSource};
 use crate::list::{Linked, Links};
@@ -110,6 +111,7 @@ impl Watch {
         unsafe { lists.watchers.push_back(NonNull::from(&*node)) };
         source.raise_watched();
         drop(lists);
+        census::node_linked();
         Watch { node, source: Arc::clone(source) }
     }
 }
@@ -119,6 +121,7 @@ impl Drop for Watch {
         let mut lists = self.source.lists.lock();
         // SAFETY: the node is on this source's list since `place`.
         unsafe { lists.watchers.remove(NonNull::from(&*self.node)) };
+        census::node_unlinked();
         if lists.watchers.is_empty() {
             self.source.lower_watched();
         }
