@@ -12,6 +12,7 @@
 //! | [`lock`] | flock, POSIX and open-file-description locks |
 //! | [`tty`] | terminals |
 //! | `pseudo` | the frame of devfs, procfs and sysfs |
+//! | [`procfs`], [`sysfs`] | `/proc`, `/sys` |
 //! | [`signal`] | signals that files send |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -24,8 +25,10 @@ pub mod initramfs;
 pub mod lock;
 pub mod pipe;
 pub mod poll;
+pub mod procfs;
 pub mod pseudo;
 pub mod signal;
+pub mod sysfs;
 #[cfg(test)]
 mod testing;
 pub mod tmpfs;

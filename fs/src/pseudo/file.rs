@@ -59,12 +59,15 @@ impl fmt::Write for Text {
 
 /// Writes the text of a file for the caller who reads it.
 type Render = Box<dyn Fn(&Caller, &mut Text) -> Result<()> + Send + Sync>;
+/// Says whether a caller may open the file.
+type Guard = Box<dyn Fn(&Caller) -> Result<()> + Send + Sync>;
 /// Takes what a caller writes to the file, in one piece.
 type Store = Box<dyn Fn(&Caller, &[u8]) -> Result<()> + Send + Sync>;
 
 /// A file that shows a text and may take one.
 pub struct PseudoFile {
     node: Node,
+    guard: Option<Guard>,
     render: Option<Render>,
     store: Option<Store>,
 }
@@ -77,7 +80,26 @@ impl PseudoFile {
         attributes: Attributes,
         render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        Arc::new(PseudoFile { node: Node::new(attributes), render: Some(Box::new(render)), store: None })
+        Self::make(attributes, None, Some(Box::new(render)), None)
+    }
+
+    /// As [`PseudoFile::new`]; beside the permission bits, `guard` says who may open it.
+    #[must_use]
+    pub fn guarded(
+        attributes: Attributes,
+        guard: impl Fn(&Caller) -> Result<()> + Send + Sync + 'static,
+        render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<PseudoFile> {
+        Self::make(attributes, Some(Box::new(guard)), Some(Box::new(render)), None)
+    }
+
+    fn make(
+        attributes: Attributes,
+        guard: Option<Guard>,
+        render: Option<Render>,
+        store: Option<Store>,
+    ) -> Arc<PseudoFile> {
+        Arc::new(PseudoFile { node: Node::new(attributes), guard, render, store })
     }
 
     /// As [`PseudoFile::new`]; what is written goes to `store`, each write as a whole.
@@ -87,8 +109,7 @@ impl PseudoFile {
         render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
         store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        let (render, store): (Render, Store) = (Box::new(render), Box::new(store));
-        Arc::new(PseudoFile { node: Node::new(attributes), render: Some(render), store: Some(store) })
+        Self::make(attributes, None, Some(Box::new(render)), Some(Box::new(store)))
     }
 
     /// A file that only takes text.
@@ -97,7 +118,7 @@ impl PseudoFile {
         attributes: Attributes,
         store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        Arc::new(PseudoFile { node: Node::new(attributes), render: None, store: Some(Box::new(store)) })
+        Self::make(attributes, None, None, Some(Box::new(store)))
     }
 
     fn render(&self, caller: &Caller) -> Result<Arc<[u8]>> {
@@ -121,7 +142,10 @@ impl Inode for PseudoFile {
         &self.node.state
     }
 
-    fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
+    fn open(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
+        if let Some(guard) = &self.guard {
+            guard(request.caller)?;
+        }
         Ok(Arc::new(OpenText { file: self, text: SpinLock::new(LockClass::File, None) }))
     }
 

@@ -8,6 +8,8 @@
 //! | [`PseudoLink`] | leads to a path, or straight to a place |
 //! | [`PseudoDevice`] | stands for a device |
 //!
+//! A [`PseudoTree`] is a whole tree of them, to which each owner adds what it shows.
+//!
 //! The owner of what is shown gives the text; this frame gives the rules of reading: the text is rendered when it
 //! is read from position 0, and stays the same until then, so that a reader who takes it in pieces gets
 //! one consistent text, and one who seeks back to 0 a fresh one.
@@ -15,6 +17,7 @@
 mod directory;
 mod file;
 mod node;
+mod tree;
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -23,6 +26,7 @@ use crate::vfs::{DeviceNumber, FileSystem, FsStatistics, Inode, SuperBlock};
 pub use directory::{DynamicEntries, DynamicEntry, PseudoDir};
 pub use file::{PseudoFile, TEXT_MAX, Text};
 pub use node::{Attributes, PseudoDevice, PseudoLink};
+pub use tree::PseudoTree;
 
 /// A file system of made-up files.
 pub struct PseudoFs {

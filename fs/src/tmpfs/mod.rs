@@ -31,6 +31,7 @@ pub use memfd::{MemfdFlags, add_seals, memfd_create, seals};
 use options::Options;
 pub use pages::Seals;
 use pool::Pool;
+pub use pool::pages_in_use;
 
 /// Magic number of tmpfs in `statfs(2)`.
 const TMPFS_MAGIC: u64 = 0x0102_1994;

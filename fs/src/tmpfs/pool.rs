@@ -11,6 +11,15 @@ use crate::vfs::DeviceNumber;
 /// Kernel memory that an inode is charged, beside the one that its pages and entries are.
 const INODE_BYTES: usize = 640;
 
+/// Pages of all of them.
+static ALL_PAGES: AtomicU64 = AtomicU64::new(0);
+
+/// Pages that files in memory hold, over all instances: `Shmem` of `/proc/meminfo`.
+#[must_use]
+pub fn pages_in_use() -> u64 {
+    ALL_PAGES.load(Ordering::Relaxed)
+}
+
 /// The limits and counters of one tmpfs, shared by its inodes.
 pub(super) struct Pool {
     pub(super) device: DeviceNumber,
@@ -43,11 +52,14 @@ impl Pool {
     ///
     /// `ENOSPC`.
     pub(super) fn take_pages(&self, count: u64) -> Result<()> {
-        take(&self.pages, &self.pages_max, count)
+        take(&self.pages, &self.pages_max, count)?;
+        ALL_PAGES.fetch_add(count, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn put_pages(&self, count: u64) {
         self.pages.fetch_sub(count, Ordering::Relaxed);
+        ALL_PAGES.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Takes a place for an inode: its number, and the charge of its memory.

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
@@ -33,6 +34,12 @@ pub fn register_character(first: DeviceNumber, count: u32, device: Arc<dyn Devic
 /// Registers a driver for `count` block devices from `first` on.
 pub fn register_block(first: DeviceNumber, count: u32, device: Arc<dyn Device>) {
     BLOCK.lock().insert((first.major, first.minor), (count, device));
+}
+
+/// The first number of each range of character devices, in their order.
+#[must_use]
+pub fn character_devices() -> Vec<DeviceNumber> {
+    CHARACTER.lock().keys().map(|&(major, minor)| DeviceNumber::new(major, minor)).collect()
 }
 
 fn find(drivers: &SpinLock<Drivers>, number: DeviceNumber) -> Result<Arc<dyn Device>> {

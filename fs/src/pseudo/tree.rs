@@ -1,0 +1,96 @@
+//! A whole tree of pseudo files, to which each owner adds what it shows.
+
+use alloc::sync::Arc;
+
+use base::Result;
+use base::caller::Caller;
+
+use super::directory::{DynamicEntries, PseudoDir};
+use super::file::{PseudoFile, Text};
+use super::node::{Attributes, PseudoLink};
+use super::PseudoFs;
+use crate::tmpfs::anonymous_device;
+use crate::vfs::{DeviceNumber, SuperBlock};
+
+/// Inode number of the top.
+const ROOT_INO: u64 = 1;
+
+/// The tree.
+pub struct PseudoTree {
+    device: DeviceNumber,
+    directory_mode: u32,
+    root: Arc<PseudoDir>,
+    super_block: Arc<SuperBlock>,
+}
+
+impl PseudoTree {
+    /// An empty tree of file system type `type_name` with `magic` for `statfs(2)`, whose directories have
+    /// `directory_mode`. The top may have made-up entries beside those that are added.
+    #[must_use]
+    pub fn new(
+        type_name: &'static str,
+        magic: u64,
+        directory_mode: u32,
+        dynamic: Option<Arc<dyn DynamicEntries>>,
+    ) -> PseudoTree {
+        let device = anonymous_device();
+        let attributes = Attributes { ino: ROOT_INO, ..Attributes::root(device, 0o555) };
+        let root = match dynamic {
+            Some(dynamic) => PseudoDir::with_dynamic(attributes, 0, dynamic),
+            None => PseudoDir::new(attributes, 0),
+        };
+        let super_block = PseudoFs::new(type_name, magic, device, root.clone(), "");
+        PseudoTree { device, directory_mode, root, super_block }
+    }
+
+    /// Its device, for nodes that are made apart.
+    #[must_use]
+    pub fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
+    /// The top.
+    #[must_use]
+    pub fn root(&self) -> &Arc<PseudoDir> {
+        &self.root
+    }
+
+    /// What mount(2) gets, however often.
+    #[must_use]
+    pub fn super_block(&self) -> &Arc<SuperBlock> {
+        &self.super_block
+    }
+
+    /// Adds a directory.
+    pub fn directory(&self, parent: &PseudoDir, name: &str) -> Arc<PseudoDir> {
+        let new = PseudoDir::new(Attributes::root(self.device, self.directory_mode), parent.ino());
+        parent.add(name, new.clone());
+        new
+    }
+
+    /// Adds a file that anybody may read.
+    pub fn file(
+        &self,
+        parent: &PseudoDir,
+        name: &str,
+        render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
+    ) {
+        parent.add(name, PseudoFile::new(Attributes::root(self.device, 0o444), render));
+    }
+
+    /// Adds a file that anybody may read and root may write, each write as a whole.
+    pub fn writable(
+        &self,
+        parent: &PseudoDir,
+        name: &str,
+        render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
+        store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
+    ) {
+        parent.add(name, PseudoFile::writable(Attributes::root(self.device, 0o644), render, store));
+    }
+
+    /// Adds a link.
+    pub fn link(&self, parent: &PseudoDir, name: &str, target: &'static str) {
+        parent.add(name, PseudoLink::to(Attributes::root(self.device, 0o777), target));
+    }
+}

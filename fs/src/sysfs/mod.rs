@@ -1,0 +1,101 @@
+//! `/sys`: the tree, and the processors that C libraries count there. Source: `sysfs(5)`.
+//!
+//! Who owns what is shown adds it to the tree.
+
+use alloc::sync::Arc;
+use core::fmt::Write;
+
+use base::sync::Once;
+use base::{Errno, Result, machine};
+
+use crate::pseudo::{PseudoDir, PseudoTree, Text};
+use crate::vfs::{self, FileSystemType, SuperBlock};
+
+/// `SYSFS_MAGIC`.
+const MAGIC: u64 = 0x6265_6572;
+
+/// The tree and those of its directories that several owners fill.
+pub struct SysFs {
+    /// The tree itself.
+    pub tree: PseudoTree,
+    /// `/sys/kernel`.
+    pub kernel: Arc<PseudoDir>,
+    /// `/sys/devices/system`.
+    pub devices_system: Arc<PseudoDir>,
+}
+
+static SYS: Once<SysFs> = Once::new();
+
+/// The tree; `None` before [`init`].
+#[must_use]
+pub fn sysfs() -> Option<&'static SysFs> {
+    SYS.get()
+}
+
+/// Makes the tree and registers its type. Called once, when all processors are online, before anything is
+/// mounted.
+pub fn init() -> &'static SysFs {
+    let sys = SYS.call_once(|| make(machine().cpu_count()));
+    vfs::register(FileSystemType { name: "sysfs", needs_device: false, mount });
+    sys
+}
+
+fn mount(_source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
+    if !data.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    sysfs().map(|sys| sys.tree.super_block().clone()).ok_or(Errno::ENODEV)
+}
+
+fn make(cpus: usize) -> SysFs {
+    let tree = PseudoTree::new("sysfs", MAGIC, 0o755, None);
+    let top = tree.root().clone();
+    let kernel = tree.directory(&top, "kernel");
+    let devices = tree.directory(&top, "devices");
+    let devices_system = tree.directory(&devices, "system");
+    processors(&tree, &devices_system, cpus);
+    SysFs { tree, kernel, devices_system }
+}
+
+/// `/sys/devices/system/cpu`: no processor comes or goes after the start.
+fn processors(tree: &PseudoTree, devices_system: &PseudoDir, cpus: usize) {
+    let cpu = tree.directory(devices_system, "cpu");
+    for name in ["online", "possible", "present"] {
+        tree.file(&cpu, name, move |_, text| range(text, cpus));
+    }
+    tree.file(&cpu, "offline", |_, text| range(text, 0));
+    tree.file(&cpu, "kernel_max", |_, text| {
+        let _ = writeln!(text, "{}", base::sync::MAX_CPUS - 1);
+        Ok(())
+    });
+    for index in 0..cpus {
+        tree.directory(&cpu, &alloc::format!("cpu{index}"));
+    }
+}
+
+/// The first `count` numbers as a list of ranges.
+fn range(text: &mut Text, count: usize) -> Result<()> {
+    let _ = match count {
+        0 => writeln!(text),
+        1 => writeln!(text, "0"),
+        _ => writeln!(text, "0-{}", count - 1),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::Inode;
+
+    #[test]
+    fn each_processor_has_a_directory() {
+        crate::testing::machine();
+        let sys = make(2);
+        let cpu = sys.devices_system.lookup(b"cpu").unwrap();
+        assert!(cpu.lookup(b"cpu1").is_ok() && cpu.lookup(b"cpu2").is_err());
+        let mut text = Text::default();
+        range(&mut text, 2).unwrap();
+        assert_eq!(text.as_bytes(), b"0-1\n");
+    }
+}
