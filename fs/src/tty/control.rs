@@ -189,6 +189,7 @@ impl Tty {
         if current != 0 && !(force && caller.credentials.capable(Capabilities::SYS_ADMIN)) {
             return Err(Errno::EPERM);
         }
+        // Asked before the lock: processes come before terminals in the order of locks.
         let group = control.group(caller);
         {
             let mut state = self.lock();

@@ -20,7 +20,7 @@ struct Killer;
 impl OutOfMemory for Killer {
     fn relieve(&self) -> BoxFuture<'_, Relief> {
         Box::pin(async {
-            let own = current_process();
+            let own = Thread::current();
             // Somebody is on the way out already: that may be enough.
             let dying = table::all_processes().into_iter().find(|process| is_leaving(process));
             let victim = match dying {
@@ -32,7 +32,7 @@ impl OutOfMemory for Killer {
             };
             log::warn!("out of memory: process {} ends", victim.pid());
             end_process(&victim, ExitStatus::Signal { signal: Signal::SIGKILL, core: false });
-            if own.is_some_and(|own| own.pid() == victim.pid()) {
+            if own.is_some_and(|own| own.process().pid() == victim.pid()) {
                 return Relief::Die;
             }
             loop {
@@ -65,12 +65,6 @@ fn candidate(process: &Arc<Process>) -> Candidate {
         charged_bytes: process.account().charged(),
         killable: process.pid() != INIT && process.live_threads() > 0,
     }
-}
-
-fn current_process() -> Option<Arc<Process>> {
-    let task = executor::current()?;
-    let thread = task.local()?.clone().downcast::<Thread>().ok()?;
-    Some(thread.process().clone())
 }
 
 /// Makes page faults ask here.

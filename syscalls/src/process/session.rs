@@ -11,6 +11,7 @@ use fs::tty::job_control::{self, ControllingTerminal, JobControl};
 
 use crate::process::{Process, groups, table};
 use crate::signal::Signal;
+use crate::thread::Thread;
 
 /// The controlling terminal of each session that has one.
 static TERMINALS: SpinLock<BTreeMap<u32, Arc<dyn ControllingTerminal>>> =
@@ -49,16 +50,25 @@ fn detach(session: u32) {
     terminal.session_ended(session);
 }
 
+/// The calling thread. It is nearly always the one that runs here, which needs no look at the registry.
+fn thread_of(caller: &Caller) -> Option<Arc<Thread>> {
+    Thread::current().filter(|thread| thread.tid() == caller.tid).or_else(|| table::find_thread(caller.tid))
+}
+
+fn process_of(caller: &Caller) -> Option<Arc<Process>> {
+    thread_of(caller).map(|thread| thread.process().clone())
+}
+
 /// What the personality answers to terminals.
 struct Sessions;
 
 impl JobControl for Sessions {
     fn session(&self, caller: &Caller) -> u32 {
-        table::find_process(caller.pid).map_or(0, |process| process.session())
+        process_of(caller).map_or(0, |process| process.session())
     }
 
     fn group(&self, caller: &Caller) -> u32 {
-        table::find_process(caller.pid).map_or(0, |process| process.group())
+        process_of(caller).map_or(0, |process| process.group())
     }
 
     fn session_of_group(&self, group: u32) -> Option<u32> {
@@ -73,7 +83,7 @@ impl JobControl for Sessions {
         let Ok(signal) = i32::try_from(signal).map_or(Err(base::Errno::EINVAL), Signal::new) else {
             return false;
         };
-        table::find_thread(caller.tid).is_some_and(|thread| {
+        thread_of(caller).is_some_and(|thread| {
             thread.signals().mask().contains(signal)
                 || thread.process().actions().get(signal).handler == crate::signal::action::SIG_IGN
         })

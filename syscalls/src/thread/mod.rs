@@ -416,6 +416,12 @@ impl Thread {
         self.task.get()
     }
 
+    /// The thread that runs on this CPU now; `None` in a kernel service.
+    #[must_use]
+    pub fn current() -> Option<Arc<Thread>> {
+        executor::current()?.local()?.clone().downcast().ok()
+    }
+
     /// Makes the current task the one that runs this thread. Whoever raised reasons before this is
     /// seen at the first look at the attention word.
     pub(crate) fn adopt_task(&self) {
