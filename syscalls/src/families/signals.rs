@@ -125,11 +125,17 @@ async fn wait_for_signal(thread: &Thread) -> Result<u64> {
     loop {
         recompute(thread);
         let seen = thread.signals().idle().observe();
-        if !deliverable(thread).is_empty() || thread.attention().get().contains(Reasons::STOP) {
+        if !deliverable(thread).is_empty() || must_leave(thread) {
             return Err(Errno::EINTR);
         }
         let _ = thread.signals().idle().wait(seen, Wait::interruptible()).await;
     }
+}
+
+/// True when the thread has something to do that is no signal for it to take: stop, or die. A wait that went
+/// on would be ended by the same interrupt again and again.
+fn must_leave(thread: &Thread) -> bool {
+    thread.attention().get().intersects(Reasons::STOP | Reasons::DIE)
 }
 
 async fn rt_sigtimedwait(
@@ -174,7 +180,7 @@ async fn wait_for(
         if let Some(info) = take_matching(thread, wanted) {
             return Ok(info);
         }
-        if !deliverable(thread).is_empty() || thread.attention().get().contains(Reasons::STOP) {
+        if !deliverable(thread).is_empty() || must_leave(thread) {
             return Err(Errno::EINTR);
         }
         let wait = Wait::interruptible().until(deadline);
