@@ -55,3 +55,6 @@ pub use remove::{rmdir, unlink};
 pub use rename::rename;
 pub use state::InodeState;
 pub use walk::{LINKS_MAX, Last, Parent, Start, Subject, WalkFlags, resolve, resolve_parent};
+
+#[cfg(test)]
+mod tests;

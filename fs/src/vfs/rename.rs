@@ -109,6 +109,7 @@ impl Move<'_> {
     fn within(&self, children: &mut Children) -> Result<Option<Moved>> {
         let source = existing(&self.from.dir, children, self.name)?;
         let target = peek(&self.to.dir.dentry, children, self.new_name)?;
+        self.check_names(&source, &target)?;
         if !self.check(&source, &target)? {
             return Ok(None);
         }
@@ -124,6 +125,7 @@ impl Move<'_> {
     fn across(&self, old_children: &mut Children, new_children: &mut Children) -> Result<Option<Moved>> {
         let source = existing(&self.from.dir, old_children, self.name)?;
         let target = peek(&self.to.dir.dentry, new_children, self.new_name)?;
+        self.check_names(&source, &target)?;
         if self.to.dir.dentry.is_below(&source) {
             return Err(Errno::EINVAL);
         }
@@ -146,9 +148,8 @@ impl Move<'_> {
         self.flags.contains(RenameFlags::EXCHANGE)
     }
 
-    /// All that Linux checks before it asks the file system, in its order. False when both are one file.
-    fn check(&self, source: &Arc<Dentry>, target: &Arc<Dentry>) -> Result<bool> {
-        let caller = self.subject.caller;
+    /// What Linux checks first: whether the names are there, and slashes behind them.
+    fn check_names(&self, source: &Arc<Dentry>, target: &Arc<Dentry>) -> Result<()> {
         let moved = source.inode().metadata();
         let replaced = target.found().map(|inode| inode.metadata());
         match &replaced {
@@ -160,9 +161,14 @@ impl Move<'_> {
             _ => {}
         }
         let slash = self.from.trailing_slash || !self.exchanges() && self.to.trailing_slash;
-        if slash && !moved.is_directory() {
-            return Err(Errno::ENOTDIR);
-        }
+        if slash && !moved.is_directory() { Err(Errno::ENOTDIR) } else { Ok(()) }
+    }
+
+    /// All else that Linux checks before it asks the file system, in its order. False when both are one file.
+    fn check(&self, source: &Arc<Dentry>, target: &Arc<Dentry>) -> Result<bool> {
+        let caller = self.subject.caller;
+        let moved = source.inode().metadata();
+        let replaced = target.found().map(|inode| inode.metadata());
         if target.found().is_some_and(|there| Arc::ptr_eq(there, source.inode())) {
             return Ok(false);
         }

@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod descriptors;
 pub mod directories;
 pub mod exec;
+pub mod file_ranges;
 pub mod futex;
 pub mod identity;
 pub mod limits;
@@ -26,6 +27,7 @@ pub mod signals;
 pub mod system;
 pub mod timers;
 pub mod transfer;
+pub mod xattr;
 
 /// Every family. A new family is one line here.
 pub const ALL: &[&[Syscall]] = &[
@@ -37,6 +39,7 @@ pub const ALL: &[&[Syscall]] = &[
     descriptors::FAMILY,
     directories::FAMILY,
     exec::FAMILY,
+    file_ranges::FAMILY,
     futex::FAMILY,
     identity::FAMILY,
     limits::FAMILY,
@@ -53,4 +56,5 @@ pub const ALL: &[&[Syscall]] = &[
     system::FAMILY,
     timers::FAMILY,
     transfer::FAMILY,
+    xattr::FAMILY,
 ];
