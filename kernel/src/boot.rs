@@ -35,6 +35,9 @@ pub fn start(info: &'static BootInfo) -> ! {
     interrupts::set_handler(BELL, || {});
     memory::shoot_down::init();
     smp::start_others(madt.cpus.as_slice());
+    if command_line.has("norandmaps") {
+        syscalls::mm::placement::disable_randomization();
+    }
     if command_line.value("vdso") != Some("0") {
         let prepared = vdso::prepare(clock::relation(), clock::wall_clock_at_boot());
         prepared.unwrap_or_else(|error| log::warn!("no vDSO: {error:?}"));
