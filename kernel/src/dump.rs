@@ -5,10 +5,11 @@ use core::fmt;
 use executor::WaitSnapshot;
 
 use crate::arch::emergency;
-use crate::boot;
+use crate::{boot, memory};
 
-/// Prints every unfinished task with its last wait.
+/// Prints the state of memory, and every unfinished task with its last wait.
 pub fn tasks() {
+    emergency::line(format_args!("{}", memory::Summary));
     let Some(executor) = boot::executor() else { return };
     let complete = executor.try_for_each_task(|task| {
         let (id, cpu, state) = (task.id(), task.cpu(), task.state());

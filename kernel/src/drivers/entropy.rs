@@ -51,5 +51,5 @@ pub fn next() -> u64 {
     if !matches!(source, Source::Seed) {
         generator.stir(tsc::ticks());
     }
-    generator.next()
+    generator.number()
 }

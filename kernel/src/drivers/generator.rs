@@ -24,7 +24,7 @@ impl Generator {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         let state = &mut self.0;
         let result = state[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let shifted = state[1] << 17;
@@ -39,7 +39,7 @@ impl Generator {
 
     /// Makes `word` part of the state.
     pub fn stir(&mut self, word: u64) {
-        let mixed = self.next() ^ word;
+        let mixed = self.number() ^ word;
         *self = Generator::new(mixed);
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's log: the back end of the `log` crate, on QEMU's debug console and in a ring for `dmesg`.
+//! The kernel's log: the back end of the `log` crate, on QEMU's debug console.
 //!
 //! A line is `[seconds.microseconds] LEVEL target: text`. Whatever must get out when locks can't be trusted goes
 //! through [`crate::arch::emergency`] instead.
@@ -13,23 +13,8 @@ use super::port::IoPort;
 
 // SAFETY: QEMU's debug console takes any byte and touches no memory; elsewhere nobody listens.
 const DEBUG_CONSOLE: IoPort<u8> = unsafe { IoPort::new(0xe9) };
-/// Bytes of the ring; the oldest go first.
-const RING: usize = 32 * 1024;
 /// Bytes of a line; what is longer is cut.
 const LINE: usize = 512;
-
-struct Ring {
-    bytes: [u8; RING],
-    /// Bytes ever written.
-    written: usize,
-}
-
-impl Ring {
-    fn put(&mut self, byte: u8) {
-        self.bytes[self.written % RING] = byte;
-        self.written += 1;
-    }
-}
 
 /// One line, put together before any lock is taken: what formats itself may take locks of its own.
 struct Line {
@@ -50,7 +35,8 @@ impl Write for Line {
     }
 }
 
-static RECENT: SpinLock<Ring> = SpinLock::new(LockClass::Log, Ring { bytes: [0; RING], written: 0 });
+/// Keeps lines whole when several CPUs log.
+static LINES: SpinLock<()> = SpinLock::new(LockClass::Log, ());
 
 struct DebugConsole;
 
@@ -79,10 +65,9 @@ impl Log for DebugConsole {
         // The line takes everything; a `Display` that fails has cut its own text.
         let _ = write!(line, "[{seconds:5}.{fraction:06}] {level} {target}: {text}");
         line.bytes[line.length] = b'\n';
-        let mut ring = RECENT.lock();
+        let _whole_line = LINES.lock();
         for &byte in &line.bytes[..=line.length] {
             DEBUG_CONSOLE.write(byte);
-            ring.put(byte);
         }
     }
 
@@ -100,16 +85,4 @@ pub fn init(level: Option<&str>) {
     {
         log::warn!("log={word} is no level");
     }
-}
-
-/// Copies the newest bytes of the log, as many as fit, for syslog(2). Returns how many.
-#[must_use]
-pub fn newest(into: &mut [u8]) -> usize {
-    let ring = RECENT.lock();
-    let count = into.len().min(RING).min(ring.written);
-    let first = ring.written - count;
-    for (index, byte) in into.iter_mut().take(count).enumerate() {
-        *byte = ring.bytes[(first + index) % RING];
-    }
-    count
 }

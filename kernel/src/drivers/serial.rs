@@ -150,12 +150,6 @@ pub fn read(into: &mut [u8]) -> usize {
     done
 }
 
-/// True when [`read`] has something to give.
-#[must_use]
-pub fn has_input() -> bool {
-    QUEUE.get().is_some_and(|queue| !queue.is_empty())
-}
-
 /// The interrupt: moves input into the queue and tells whom it concerns.
 fn on_interrupt() {
     let Some(queue) = QUEUE.get() else { return };

@@ -196,7 +196,7 @@ pub(super) fn allocate_for_kernel() -> Option<u64> {
 }
 
 /// Empties every CPU's cache: for the census, and before memory is declared to be out.
-pub fn drain_caches() {
+fn drain_caches() {
     for cache in CACHES.iter() {
         let mut taken = [0; CACHE];
         let mut guard = cache.lock();
@@ -208,16 +208,10 @@ pub fn drain_caches() {
     }
 }
 
-/// Free blocks of each order, for /proc/buddyinfo.
-#[must_use]
-pub fn blocks() -> [usize; base::buddy::MAX_ORDER + 1] {
-    BUDDY.lock().blocks()
-}
-
-/// Bytes that charges have set aside.
-#[must_use]
-pub fn promised() -> usize {
-    PROMISED.load(Ordering::Relaxed)
+/// Frames free outside caches, frames in all, frames of the heap, and bytes that charges have set aside; read
+/// without a lock.
+pub(super) fn figures() -> [usize; 4] {
+    [&FREE, &TOTAL, &HEAP, &PROMISED].map(|figure| figure.load(Ordering::Relaxed))
 }
 
 /// Brings back memory that is free in all but name. True when that may have helped.

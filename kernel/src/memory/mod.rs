@@ -28,6 +28,7 @@ mod table;
 mod tree;
 pub mod user;
 
+use core::fmt;
 use core::ops::Range;
 
 use base::frame::PAGE_SIZE;
@@ -69,6 +70,24 @@ pub fn init(info: &BootInfo) {
 #[must_use]
 pub fn root() -> u64 {
     kernel_map::root().physical()
+}
+
+/// One line on the state of memory, put together without a lock: for dumps.
+#[derive(Debug)]
+pub struct Summary;
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [free, total, heap, promised] = frames::figures();
+        let (sent, overflows) = shoot_down::counts();
+        write!(
+            formatter,
+            "memory: {free} of {total} frames free, heap {} bytes in {heap} frames, {promised} bytes promised, \
+             {} dead spaces, {sent} shoot-downs ({overflows} found a mailbox full)",
+            heap::bytes(),
+            reaper::waiting(),
+        )
+    }
 }
 
 fn whole_pages(range: Range<u64>) -> Range<u64> {

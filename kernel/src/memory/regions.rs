@@ -12,6 +12,12 @@ pub struct Regions {
     count: usize,
 }
 
+impl Default for Regions {
+    fn default() -> Self {
+        Regions::new()
+    }
+}
+
 impl Regions {
     /// No addresses.
     #[must_use]
