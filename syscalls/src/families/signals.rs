@@ -1,6 +1,8 @@
 //! Signals: actions, masks, sending, and waiting for them.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use base::memory::UserMemory;
@@ -257,30 +259,44 @@ async fn restore_frame(thread: &Thread, context: &mut UserContext) -> Result<()>
     Ok(())
 }
 
+/// How often kill(2) looks at a group again for members that were forked meanwhile.
+const MOST_LOOKS: usize = 64;
+
 fn kill(thread: &Thread, pid: i32, signal: i32) -> Result<u64> {
     let info = |number| {
         let signal = Signal::new(number)?;
         Ok(SigInfo::from_process(signal, SI_USER, thread.process().pid(), thread.credentials().uid))
     };
-    let targets = match pid {
-        1.. => alloc::vec![find_process(pid.unsigned_abs()).ok_or(Errno::ESRCH)?],
+    let targets = || match pid {
+        1.. => find_process(pid.unsigned_abs()).into_iter().collect(),
         0 => group_members(thread.process().group()),
         -1 => everyone_but(thread.process()),
-        i32::MIN => return Err(Errno::ESRCH),
         _ => group_members(pid.unsigned_abs()),
     };
-    if signal != 0 {
-        Signal::new(signal)?;
+    if pid == i32::MIN {
+        return Err(Errno::ESRCH);
     }
     let mut outcome = Err(Errno::ESRCH);
-    for target in targets {
-        let sent = match may_signal(thread, &target, signal) {
-            Ok(()) if signal == 0 => Ok(()),
-            Ok(()) => send_to_process(&target, info(signal)?),
-            Err(error) => Err(error),
-        };
-        // One success is a success; without one, the last refusal is told.
-        outcome = if outcome.is_ok() { outcome } else { sent.map(|()| 0) };
+    let mut reached = BTreeSet::new();
+    // A member that forks between the look and its signal leaves a child that must not escape: the group
+    // is looked at again until nobody new is in it.
+    for _ in 0..MOST_LOOKS {
+        let new: Vec<_> = targets().into_iter().filter(|target| reached.insert(target.pid())).collect();
+        if new.is_empty() {
+            break;
+        }
+        if signal != 0 {
+            Signal::new(signal)?;
+        }
+        for target in new {
+            let sent = match may_signal(thread, &target, signal) {
+                Ok(()) if signal == 0 => Ok(()),
+                Ok(()) => send_to_process(&target, info(signal)?),
+                Err(error) => Err(error),
+            };
+            // One success is a success; without one, the last refusal is told.
+            outcome = if outcome.is_ok() { outcome } else { sent.map(|()| 0) };
+        }
     }
     outcome
 }

@@ -7,11 +7,15 @@ use alloc::sync::Arc;
 
 use base::caller::{Caller, Limits};
 use base::charge::{Account, Charge};
+use base::memory::{Access, UserMemory};
 use base::{Errno, Result};
 use executor::lock::Completion;
 use executor::{CpuSet, TaskOptions, child_key};
+use fs::file::FdTable;
+use fs::vfs::FsContext;
 
 use crate::machine::{USER_END, UserContext, user_machine};
+use crate::mm::AddressSpace;
 use crate::process::clone_flags::{CloneFlags, CloneRequest};
 use crate::process::registry::INIT;
 use crate::process::users::Counted;
@@ -22,7 +26,6 @@ use crate::thread::attention::Reasons;
 use crate::thread::resources::Resources;
 use crate::thread::run::{Start, run};
 use crate::thread::{Birth, Costs, Thread};
-use crate::user::write_u32;
 
 /// Bytes that a thread is charged for: its shared part, its task with the future, its FPU image.
 const THREAD_BYTES: usize = 4096;
@@ -53,14 +56,21 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
     let counted = Counted::new(&credentials, maker.limits())?;
     let child_context = child_context(context, &request)?;
     let parts = Parts::make(thread, &request).await?;
+    let space = thread.space();
+    let wants_tid = request.flags.contains(CloneFlags::PARENT_SETTID);
+    if wants_tid {
+        // As on Linux, a bad address is the program's own affair. Once the task has its number there must
+        // be no wait, since a kill would leave it without anybody to run it.
+        let _ = space.fault_in(request.parent_tid, size_of::<u32>(), Access::Write).await;
+    }
     let completion =
         request.flags.contains(CloneFlags::VFORK).then(|| Arc::new(Completion::new()));
     let child = publish(thread, &request, parts, counted, completion.clone())?;
     let tid = child.tid();
-    if request.flags.contains(CloneFlags::PARENT_SETTID) {
-        // As on Linux, a bad address is the program's own affair.
-        let _ = write_u32(&*thread.space(), request.parent_tid, tid).await;
+    if wants_tid {
+        let _ = space.copy_out_nofault(request.parent_tid, &tid.to_le_bytes());
     }
+    drop(space);
     start(thread, child, child_context, &request);
     if let Some(completion) = completion {
         completion.wait().await;
@@ -85,11 +95,14 @@ fn child_context(context: &UserContext, request: &CloneRequest) -> Result<UserCo
 
 /// What the new task is made of, before it has a number.
 struct Parts {
-    /// Of a new process: its limits; its account is made with the process.
     limits: Arc<Limits>,
     account: Arc<Account>,
     charge: Charge,
-    resources: Resources,
+    caller: Arc<Caller>,
+    space: Arc<AddressSpace>,
+    place: Arc<FsContext>,
+    /// Its own descriptor table; without one it shares its maker's, counted when nothing can fail any more.
+    files: Option<Arc<FdTable>>,
 }
 
 impl Parts {
@@ -117,10 +130,11 @@ impl Parts {
         });
         let place =
             if has(CloneFlags::FS) { own.place.clone() } else { own.place.duplicate() };
-        // Last, because a table that is shared has to be left again.
-        let files =
-            if has(CloneFlags::FILES) { own.files.share() } else { own.files.duplicate(&caller)? };
-        Ok(Parts { limits, account, charge, resources: Resources { caller, space, files, place } })
+        let files = match has(CloneFlags::FILES) {
+            true => None,
+            false => Some(own.files.duplicate(&caller)?),
+        };
+        Ok(Parts { limits, account, charge, caller, space, place, files })
     }
 }
 
@@ -148,6 +162,7 @@ fn publish(
         costs: Costs { counted: Some(counted), charge: Some(parts.charge) },
         vfork: completion,
     };
+    let own_files = thread.files();
     let mut table = table::lock();
     if thread.attention().is_dying() || has(CloneFlags::THREAD) && maker.ending().forbids_threads() {
         return Err(Errno::ERESTARTNOINTR);
@@ -177,9 +192,10 @@ fn publish(
     };
     let child = Thread::born(tid, process.clone(), birth);
     child.signals().inherit(thread.signals().mask(), alternate);
-    let resources = parts.resources;
-    let caller = Caller { key, pid: process.pid(), tid, ..Caller::clone(&resources.caller) };
-    child.set_resources(Some(Arc::new(Resources { caller: Arc::new(caller), ..resources })));
+    let caller = Arc::new(Caller { key, pid: process.pid(), tid, ..Caller::clone(&parts.caller) });
+    let files = parts.files.unwrap_or_else(|| own_files.share());
+    let resources = Resources { caller, space: parts.space, files, place: parts.place };
+    child.set_resources(Some(Arc::new(resources)));
     if has(CloneFlags::THREAD) {
         table.insert_thread(maker.pid(), tid, child.clone());
     } else {
