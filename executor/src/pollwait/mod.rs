@@ -22,10 +22,12 @@ mod census;
 mod counters;
 mod events;
 mod kind;
+mod link;
 pub(crate) mod node;
 mod source;
 #[cfg(not(loom))]
 pub(crate) mod wait;
+mod wake;
 mod watch;
 
 #[cfg(not(loom))]
