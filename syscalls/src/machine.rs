@@ -260,6 +260,16 @@ pub trait UserMachine: Sync {
     /// `ENOMEM`.
     fn new_page_table(&self) -> Result<Arc<dyn PageTable>>;
 
+    /// Interrupts that all CPUs have taken since boot.
+    fn interrupts(&self) -> u64 {
+        0
+    }
+
+    /// Frees what dead address spaces still hold, so that a count of frames is true. A drop leaves the rest.
+    fn settle(&self) -> BoxFuture<'static, ()> {
+        alloc::boxed::Box::pin(core::future::ready(()))
+    }
+
     /// Features for `AT_HWCAP` (CPUID.1:EDX) and `AT_HWCAP2`.
     fn hwcap(&self) -> (u64, u64);
 

@@ -7,7 +7,8 @@ use core::any::Any;
 use core::fmt;
 
 use base::caller::Caller;
-use base::memory::UserBuffer;
+use base::memory::{BoxFuture, UserBuffer};
+use base::sync::atomic::{AtomicBool, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
@@ -64,11 +65,15 @@ type Guard = Box<dyn Fn(&Caller) -> Result<()> + Send + Sync>;
 /// Takes what a caller writes to the file, in one piece.
 type Store = Box<dyn Fn(&Caller, &[u8]) -> Result<()> + Send + Sync>;
 
+/// What a write waits for before its text is stored.
+type Before = fn() -> BoxFuture<'static, Result<()>>;
+
 /// A file that shows a text and may take one.
 pub struct PseudoFile {
     node: Node,
     guard: Option<Guard>,
     render: Option<Render>,
+    before: Option<Before>,
     store: Option<Store>,
 }
 
@@ -99,7 +104,21 @@ impl PseudoFile {
         render: Option<Render>,
         store: Option<Store>,
     ) -> Arc<PseudoFile> {
-        Arc::new(PseudoFile { node: Node::new(attributes), guard, render, store })
+        Arc::new(PseudoFile { node: Node::new(attributes), guard, render, before: None, store })
+    }
+
+    /// As [`PseudoFile::writable`]; each write waits for what `before` gives, and is stored then.
+    #[must_use]
+    pub fn awaiting(
+        attributes: Attributes,
+        render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
+        before: fn() -> BoxFuture<'static, Result<()>>,
+        store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<PseudoFile> {
+        let (render, store): (Render, Store) = (Box::new(render), Box::new(store));
+        let node = Node::new(attributes);
+        let before = Some(before);
+        Arc::new(PseudoFile { node, guard: None, render: Some(render), before, store: Some(store) })
     }
 
     /// As [`PseudoFile::new`]; what is written goes to `store`, each write as a whole.
@@ -146,7 +165,8 @@ impl Inode for PseudoFile {
         if let Some(guard) = &self.guard {
             guard(request.caller)?;
         }
-        Ok(Arc::new(OpenText { file: self, text: SpinLock::new(LockClass::File, None) }))
+        let text = SpinLock::new(LockClass::File, None);
+        Ok(Arc::new(OpenText { file: self, text, awaited: AtomicBool::new(false) }))
     }
 
     fn set_attributes(&self, new: &crate::vfs::Attributes) -> Result<()> {
@@ -168,6 +188,8 @@ impl Inode for PseudoFile {
 struct OpenText {
     file: Arc<PseudoFile>,
     text: SpinLock<Option<Arc<[u8]>>>,
+    /// The write that comes next has waited.
+    awaited: AtomicBool,
 }
 
 impl OpenText {
@@ -199,6 +221,9 @@ impl FileOps for OpenText {
 
     fn write(&self, io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
         let store = self.file.store.as_ref().ok_or(Errno::EIO)?;
+        if self.file.before.is_some() && !self.awaited.swap(false, Ordering::Relaxed) {
+            return Err(Errno::EAGAIN);
+        }
         let length = buffer.remaining().min(WRITE_MAX);
         let mut bytes = alloc::vec![0; length];
         let mark = buffer.mark();
@@ -209,6 +234,15 @@ impl FileOps for OpenText {
         }
         store(io.caller, &bytes).inspect_err(|_| buffer.rewind(mark))?;
         Ok(length)
+    }
+
+    fn load(&self, _io: &Io<'_>) -> Option<BoxFuture<'_, Result<()>>> {
+        let before = self.file.before?;
+        Some(Box::pin(async move {
+            before().await?;
+            self.awaited.store(true, Ordering::Relaxed);
+            Ok(())
+        }))
     }
 
     fn writes_all(&self) -> bool {

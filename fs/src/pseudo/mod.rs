@@ -5,6 +5,7 @@
 //! | [`PseudoFs`] | is the file system |
 //! | [`PseudoDir`] | lists registered entries, and those that [`DynamicEntries`] makes up |
 //! | [`PseudoFile`] | shows a text, and may take one |
+//! | [`PseudoOpen`] | has operations of its owner's |
 //! | [`PseudoLink`] | leads to a path, or straight to a place |
 //! | [`PseudoDevice`] | stands for a device |
 //!
@@ -25,7 +26,7 @@ use core::fmt;
 use crate::vfs::{DeviceNumber, FileSystem, FsStatistics, Inode, SuperBlock};
 pub use directory::{DynamicEntries, DynamicEntry, PseudoDir};
 pub use file::{PseudoFile, TEXT_MAX, Text};
-pub use node::{Attributes, PseudoDevice, PseudoLink};
+pub use node::{Attributes, PseudoDevice, PseudoLink, PseudoOpen};
 pub use tree::PseudoTree;
 
 /// A file system of made-up files.

@@ -139,6 +139,49 @@ impl Inode for PseudoLink {
     }
 }
 
+/// Opens a file for a caller.
+type Open = Box<dyn Fn(&Caller) -> Result<Arc<dyn FileOps>> + Send + Sync>;
+
+/// A regular file whose operations its owner gives when it is opened.
+pub struct PseudoOpen {
+    node: Node,
+    open: Open,
+}
+
+impl PseudoOpen {
+    /// A file that `open` opens.
+    #[must_use]
+    pub fn new(
+        attributes: Attributes,
+        open: impl Fn(&Caller) -> Result<Arc<dyn FileOps>> + Send + Sync + 'static,
+    ) -> Arc<PseudoOpen> {
+        Arc::new(PseudoOpen { node: Node::new(attributes), open: Box::new(open) })
+    }
+}
+
+impl Inode for PseudoOpen {
+    fn metadata(&self) -> Metadata {
+        self.node.metadata(FileType::Regular, 1, 0)
+    }
+
+    fn state(&self) -> &InodeState {
+        &self.node.state
+    }
+
+    fn open(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
+        (self.open)(request.caller)
+    }
+
+    /// There is nothing to cut.
+    fn truncate(&self, _size: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// A device node.
 pub struct PseudoDevice {
     node: Node,

@@ -14,6 +14,8 @@ pub struct Candidate {
     pub table_bytes: usize,
     /// Bytes of kernel memory charged to it.
     pub charged_bytes: usize,
+    /// `oom_score_adj`, in thousandths of memory.
+    pub adjustment: i32,
     /// False for pid 1, kernel services, and what is dying already.
     pub killable: bool,
 }
@@ -27,12 +29,20 @@ impl Candidate {
     }
 }
 
-/// The candidate whose death gives most; of equals the youngest, which is the one with the greatest pid.
+impl Candidate {
+    /// What it is judged by in a machine of `memory` bytes: what its death gives back, adjusted.
+    #[must_use]
+    pub fn badness(&self, memory: usize) -> i128 {
+        self.bytes() as i128 + i128::from(self.adjustment) * memory as i128 / 1000
+    }
+}
+
+/// The candidate whose death gives most, as adjusted in a machine of `memory` bytes; of equals the youngest, which is the one with the greatest pid.
 #[must_use]
-pub fn select_victim(candidates: impl Iterator<Item = Candidate>) -> Option<Candidate> {
+pub fn select_victim(candidates: impl Iterator<Item = Candidate>, memory: usize) -> Option<Candidate> {
     candidates
         .filter(|candidate| candidate.killable)
-        .max_by_key(|candidate| (candidate.bytes(), candidate.pid))
+        .max_by_key(|candidate| (candidate.badness(memory), candidate.pid))
 }
 
 /// What the fault path should do after [`OutOfMemory::relieve`].
@@ -71,15 +81,15 @@ mod tests {
     use super::*;
 
     fn candidate(pid: u32, resident_pages: usize, charged_bytes: usize) -> Candidate {
-        Candidate { pid, resident_pages, table_bytes: 0, charged_bytes, killable: pid != 1 }
+        Candidate { pid, resident_pages, table_bytes: 0, charged_bytes, adjustment: 0, killable: pid != 1 }
     }
 
     #[test]
     fn the_largest_sum_dies_and_never_pid_one() {
         let all = [candidate(1, 1000, 0), candidate(2, 1, 90_000), candidate(3, 3, 0), candidate(4, 3, 0)];
-        assert_eq!(select_victim(all.into_iter()).map(|c| c.pid), Some(2));
+        assert_eq!(select_victim(all.into_iter(), 1 << 30).map(|c| c.pid), Some(2));
         let all = [candidate(1, 1000, 0), candidate(3, 3, 0), candidate(4, 3, 0)];
-        assert_eq!(select_victim(all.into_iter()).map(|c| c.pid), Some(4));
-        assert_eq!(select_victim([candidate(1, 1, 0)].into_iter()), None);
+        assert_eq!(select_victim(all.into_iter(), 1 << 30).map(|c| c.pid), Some(4));
+        assert_eq!(select_victim([candidate(1, 1, 0)].into_iter(), 1 << 30), None);
     }
 }

@@ -51,6 +51,8 @@ impl PageSums {
 pub struct RegionMap {
     by_start: BTreeMap<u64, Region>,
     sums: PageSums,
+    /// Most pages that were ever mapped at once.
+    peak: u64,
 }
 
 impl RegionMap {
@@ -70,6 +72,12 @@ impl RegionMap {
     #[must_use]
     pub fn sums(&self) -> PageSums {
         self.sums
+    }
+
+    /// Most pages that were ever mapped at once: `VmPeak`.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.peak.max(self.sums.total)
     }
 
     /// The region that holds `address`.
@@ -141,6 +149,8 @@ impl RegionMap {
 
     /// Takes out the first regions that lie in `range`, at most `limit`; those that reach past it are cut.
     pub fn remove(&mut self, range: Range<u64>, limit: usize) -> Vec<Region> {
+        // The sum falls nowhere else, so this is where a peak ends.
+        self.peak = self.peak();
         if range.is_empty() {
             return Vec::new();
         }

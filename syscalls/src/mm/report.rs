@@ -61,10 +61,16 @@ pub struct Residents {
 pub struct Statm {
     /// Mapped, by what limits count.
     pub mapped: PageSums,
+    /// Most that were ever mapped at once.
+    pub peak: u64,
+    /// Of executable mappings that cannot be written: programs and libraries.
+    pub executable: u64,
     /// Resident.
     pub resident: u64,
     /// Resident in mappings of files and shared memory.
     pub resident_shared: u64,
+    /// Resident in memory shared without a file.
+    pub resident_shmem: u64,
     /// Of the program's code.
     pub text: u64,
     /// Bytes of page tables.
@@ -104,17 +110,30 @@ impl AddressSpace {
     pub fn statm(&self) -> Statm {
         let state = self.lock();
         let code = state.image.code.clone();
-        let mut resident_shared = 0;
-        for region in state.regions.iter().filter(|region| !matches!(region.backing, Backing::Anonymous)) {
+        let (mut resident_shared, mut resident_shmem, mut executable) = (0, 0, 0);
+        for region in state.regions.iter() {
+            if region.access.contains(PageFlags::EXECUTE) && !region.access.contains(PageFlags::WRITE) {
+                executable += region.pages();
+            }
+            if matches!(region.backing, Backing::Anonymous) {
+                continue;
+            }
+            let before = resident_shared;
             self.page_table().for_each(region.range(), &mut |_, _| {
                 resident_shared += 1;
                 ControlFlow::Continue(())
             });
+            if matches!(region.backing, Backing::Shared(_)) {
+                resident_shmem += resident_shared - before;
+            }
         }
         Statm {
             mapped: state.regions.sums(),
+            peak: state.regions.peak(),
+            executable,
             resident: self.page_table().resident() as u64,
             resident_shared,
+            resident_shmem,
             text: code.end.saturating_sub(code.start).div_ceil(PAGE),
             table_bytes: self.page_table().table_bytes() as u64,
         }

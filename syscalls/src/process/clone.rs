@@ -66,6 +66,7 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
     let completion =
         request.flags.contains(CloneFlags::VFORK).then(|| Arc::new(Completion::new()));
     let child = publish(thread, &request, parts, counted, completion.clone())?;
+    table::count_birth();
     let tid = child.tid();
     if wants_tid {
         let _ = space.copy_out_nofault(request.parent_tid, &tid.to_le_bytes());

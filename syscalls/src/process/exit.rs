@@ -19,6 +19,7 @@ use executor::pollwait::{Events, Reason};
 use crate::futex;
 use crate::process::children::Change;
 use crate::process::ending::ExitStatus;
+use crate::process::program::Remains;
 use crate::process::registry::INIT;
 use crate::process::{Process, groups, session, table};
 use crate::signal::action::{ActionFlags, SIG_IGN};
@@ -35,6 +36,10 @@ pub async fn leave(thread: Arc<Thread>) {
     let process = thread.process().clone();
     release_memory(&thread).await;
     if let Some(resources) = thread.resources() {
+        if thread.tid() == process.pid() {
+            let credentials = resources.caller.credentials.clone();
+            process.program().set_remains(Remains { name: thread.name().get(), credentials });
+        }
         thread.set_resources(None);
         resources.files.leave().await;
     }

@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use base::frame::PAGE_SIZE;
+use base::machine;
 use base::memory::BoxFuture;
 use executor::pollwait::Wait;
 
@@ -13,6 +15,9 @@ use crate::process::{Process, table};
 use crate::signal::Signal;
 use crate::signal::send::end_process;
 use crate::thread::Thread;
+
+/// `oom_score_adj` of a process that is never chosen.
+const NEVER: i32 = -1000;
 
 /// The killer.
 struct Killer;
@@ -52,19 +57,26 @@ fn is_leaving(process: &Process) -> bool {
 
 fn choose() -> Option<Arc<Process>> {
     let processes = table::all_processes();
-    let victim = select_victim(processes.iter().map(|process| candidate(process)))?;
+    let victim = select_victim(processes.iter().map(|process| candidate(process)), memory())?;
     processes.into_iter().find(|process| process.pid() == victim.pid)
 }
 
-fn candidate(process: &Arc<Process>) -> Candidate {
+pub(crate) fn candidate(process: &Arc<Process>) -> Candidate {
     let space = process.space();
+    let adjustment = process.program().oom_adjustment().value;
     Candidate {
         pid: process.pid(),
         resident_pages: space.as_ref().map_or(0, |space| space.page_table().resident()),
         table_bytes: space.as_ref().map_or(0, |space| space.page_table().table_bytes()),
         charged_bytes: process.account().charged(),
-        killable: process.pid() != INIT && process.live_threads() > 0,
+        adjustment,
+        killable: process.pid() != INIT && process.live_threads() > 0 && adjustment > NEVER,
     }
+}
+
+/// Bytes of memory that the machine has.
+pub(crate) fn memory() -> usize {
+    machine().frames().totals().total * PAGE_SIZE
 }
 
 /// Makes page faults ask here.

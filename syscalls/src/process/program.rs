@@ -2,12 +2,14 @@
 
 use alloc::sync::Arc;
 
+use base::caller::Credentials;
 use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use base::sync::{LockClass, SpinLock};
 use fs::vfs::Path;
 
 use crate::elf::ProgramFile;
 use crate::process::exec_file::OpenProgram;
+use crate::thread::name::NAME_BYTES;
 
 /// `SUID_DUMP_USER`: the process may be looked into by its user.
 pub const DUMPABLE: u32 = 1;
@@ -31,9 +33,29 @@ impl Executed {
     }
 }
 
+/// What `/proc` shows of a first thread that has exited.
+#[derive(Clone)]
+pub struct Remains {
+    /// Its name.
+    pub name: [u8; NAME_BYTES],
+    /// Its ids and capabilities.
+    pub credentials: Arc<Credentials>,
+}
+
+/// How much sooner or later than others it dies when memory is out: `oom_score_adj`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OomAdjustment {
+    /// In thousandths of memory, from -1000 (never) to 1000 (at once).
+    pub value: i32,
+    /// The lowest that may be set without privilege.
+    pub least: i32,
+}
+
 /// The program of a process.
 pub struct Program {
     file: SpinLock<Option<Executed>>,
+    remains: SpinLock<Option<Remains>>,
+    oom: SpinLock<OomAdjustment>,
     dumpable: AtomicU32,
     /// Its user was over `RLIMIT_NPROC` when it took its id: execve(2) answers `EAGAIN`.
     over_limit: AtomicBool,
@@ -43,6 +65,8 @@ impl Default for Program {
     fn default() -> Self {
         Program {
             file: SpinLock::new(LockClass::Process, None),
+            remains: SpinLock::new(LockClass::Process, None),
+            oom: SpinLock::new(LockClass::Process, OomAdjustment::default()),
             dumpable: AtomicU32::new(DUMPABLE),
             over_limit: AtomicBool::new(false),
         }
@@ -60,6 +84,29 @@ impl Program {
     pub(crate) fn set_file(&self, file: Option<Executed>) {
         let before = core::mem::replace(&mut *self.file.lock(), file);
         drop(before);
+    }
+
+    /// What is known of its first thread, once that has exited.
+    #[must_use]
+    pub fn remains(&self) -> Option<Remains> {
+        self.remains.lock().clone()
+    }
+
+    /// Its first thread exits.
+    pub(crate) fn set_remains(&self, remains: Remains) {
+        let before = self.remains.lock().replace(remains);
+        drop(before);
+    }
+
+    /// `oom_score_adj`.
+    #[must_use]
+    pub fn oom_adjustment(&self) -> OomAdjustment {
+        *self.oom.lock()
+    }
+
+    /// Sets `oom_score_adj`.
+    pub(crate) fn set_oom_adjustment(&self, adjustment: OomAdjustment) {
+        *self.oom.lock() = adjustment;
     }
 
     /// `PR_GET_DUMPABLE`.
@@ -87,6 +134,7 @@ impl Program {
     pub(super) fn inherit(&self, parent: &Program) {
         self.set_file(parent.file());
         self.set_dumpable(parent.dumpable());
+        self.set_oom_adjustment(parent.oom_adjustment());
         self.set_over_limit(parent.is_over_limit());
     }
 }

@@ -210,6 +210,12 @@ impl<P, T> Registry<P, T> {
         self.processes.iter().map(|(&pid, node)| (pid, node))
     }
 
+    /// The first process whose number is at least `from`, zombies included.
+    #[must_use]
+    pub fn next_process(&self, from: u32) -> Option<(u32, &Node<P>)> {
+        self.processes.range(from..).next().map(|(&pid, node)| (pid, node))
+    }
+
     /// Numbers of processes, zombies included, and of live threads.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {

@@ -5,7 +5,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::sync::atomic::Ordering;
+use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{Lazy, LockClass, SpinGuard, SpinLock};
 
 use crate::process::Process;
@@ -18,6 +18,20 @@ pub type Table = Registry<Arc<Process>, Arc<Thread>>;
 
 static TABLE: Lazy<SpinLock<Table>> =
     Lazy::new(|| SpinLock::new(LockClass::ProcessTable, Registry::default()));
+
+/// Threads and processes that were ever made.
+static BIRTHS: AtomicU64 = AtomicU64::new(0);
+
+/// Threads and processes that were made since boot: `processes` of `/proc/stat`.
+#[must_use]
+pub fn births() -> u64 {
+    BIRTHS.load(Ordering::Relaxed)
+}
+
+/// Counts one that was made.
+pub(super) fn count_birth() {
+    BIRTHS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Takes the registry's lock.
 pub fn lock() -> SpinGuard<'static, Table> {

@@ -16,12 +16,23 @@
 
 use base::machine;
 use base::sync::atomic::{AtomicU64, Ordering};
+use base::sync::{CachePadded, MAX_CPUS, PerCpu};
 
 /// One call in this many is measured. A power of two.
 const SAMPLE: u64 = 64;
 
 /// Nanoseconds that a call is taken for before one was measured.
 const FIRST_GUESS: u64 = 500;
+
+/// Time in ring 3 that each CPU has accounted.
+static USER_TIME: PerCpu<AtomicU64> =
+    PerCpu::from_padded([const { CachePadded(AtomicU64::new(0)) }; MAX_CPUS]);
+
+/// Nanoseconds that threads spent in ring 3 on `cpu`, without what is not accounted yet.
+#[must_use]
+pub fn user_time_of_cpu(cpu: usize) -> u64 {
+    USER_TIME.get(cpu).map_or(0, |time| time.load(Ordering::Relaxed))
+}
 
 /// Times in nanoseconds, and what it takes to keep them.
 #[derive(Debug)]
@@ -118,6 +129,12 @@ impl Clock {
         self.since.load(Ordering::Relaxed) != 0
     }
 
+    /// Nanoseconds in ring 3 that are not accounted yet.
+    #[must_use]
+    pub fn unaccounted_user(&self) -> u64 {
+        self.now().0.saturating_sub(self.user.load(Ordering::Relaxed))
+    }
+
     /// Nanoseconds in ring 3 and in the kernel so far.
     #[must_use]
     pub fn now(&self) -> (u64, u64) {
@@ -140,6 +157,8 @@ impl Clock {
         };
         bump(&self.system, system);
         bump(&self.user, span - system);
+        // A thread runs on one CPU from a resume to the next pause.
+        bump(USER_TIME.this(), span - system);
         self.calls.store(0, Ordering::Relaxed);
     }
 }

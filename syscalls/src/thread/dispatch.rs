@@ -8,7 +8,7 @@ use base::{Errno, Result};
 use crate::declare::{Arguments, Entry};
 use crate::machine::{UserContext, user_machine};
 use crate::table;
-use crate::thread::Thread;
+use crate::thread::{Thread, counts};
 use crate::thread::drive::Drive;
 
 /// Number that [`Published`] shows while no syscall is blocked.
@@ -91,6 +91,7 @@ pub async fn dispatch(thread: &Thread, context: &mut UserContext) -> Outcome {
     let registers = &context.registers;
     let number = registers.rax;
     let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+    counts::count(number);
     let Some(syscall) = table::lookup(number) else {
         return Outcome::Done(Err(Errno::ENOSYS));
     };

@@ -3,6 +3,7 @@
 
 pub mod attention;
 pub mod clock;
+pub mod counts;
 pub mod dispatch;
 pub mod drive;
 pub mod exception;

@@ -1,0 +1,98 @@
+//! `/proc/kairos`: the census of the kernel's own objects, and how often each syscall was made.
+
+use alloc::boxed::Box;
+use core::fmt::Write;
+
+use base::caller::Caller;
+use base::charge::live_charges;
+use base::memory::BoxFuture;
+use base::sync::Once;
+use base::{Errno, Result, machine};
+use executor::Executor;
+use executor::pollwait::linked_nodes;
+use fs::file::open_files;
+use fs::procfs::ProcFs;
+use fs::pseudo::{Attributes, PseudoFile, Text};
+
+use crate::machine::user_machine;
+use crate::process::table;
+use crate::table as syscall_table;
+use crate::thread::counts;
+
+static EXECUTOR: Once<&'static Executor> = Once::new();
+
+/// Looks at the tasks that [`settle`] takes before it gives up: somebody else is busy then.
+const PATIENCE: usize = 10_000;
+
+pub(super) fn publish(proc: &ProcFs, executor: &'static Executor) {
+    EXECUTOR.call_once(|| executor);
+    let ProcFs { tree, .. } = proc;
+    let kairos = tree.directory(tree.root(), "kairos");
+    let attributes = Attributes::root(tree.device(), 0o644);
+    kairos.add("census", PseudoFile::awaiting(attributes, census, settle, store));
+    tree.file(&kairos, "syscalls", syscalls);
+}
+
+fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
+    let frames = machine().frames().totals();
+    let executor = EXECUTOR.get().copied();
+    let processes = table::lock().counts().0;
+    // A full text is noticed by the frame.
+    let _ = writeln!(text, "schema=kairos_census_v1");
+    for (name, value) in [
+        ("frames_free", frames.free as u64),
+        ("frames_cached", frames.cached as u64),
+        ("heap_bytes", frames.heap_bytes as u64),
+        ("tasks", executor.map_or(0, Executor::task_count) as u64),
+        ("processes", processes as u64),
+        ("open_files", open_files()),
+        // There are no capabilities yet.
+        ("objects", 0),
+        ("lineage_nodes", 0),
+        ("queued_messages", 0),
+        ("queued_handles", 0),
+        ("wait_nodes", linked_nodes()),
+        ("timers", executor.map_or(0, Executor::timer_count) as u64),
+        ("charges", live_charges()),
+    ] {
+        let _ = writeln!(text, "{name} {value}");
+    }
+    Ok(())
+}
+
+/// Waits until the tasks of threads that have exited are gone, and dead address spaces are freed. A drop stops
+/// it anywhere.
+fn settle() -> BoxFuture<'static, Result<()>> {
+    Box::pin(async {
+        if let Some(executor) = EXECUTOR.get() {
+            let mut daemons = 0;
+            executor.for_each_task(|task| daemons += usize::from(task.is_daemon()));
+            for _ in 0..PATIENCE {
+                let threads = table::lock().counts().1;
+                if executor.task_count() <= threads + daemons {
+                    break;
+                }
+                executor::yield_now().await;
+            }
+        }
+        user_machine().settle().await;
+        Ok(())
+    })
+}
+
+/// The only word that can be written.
+fn store(_caller: &Caller, bytes: &[u8]) -> Result<()> {
+    if bytes.trim_ascii() == b"settle" { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn syscalls(_caller: &Caller, text: &mut Text) -> Result<()> {
+    let _ = writeln!(text, "schema=kairos_syscalls_v1");
+    counts::for_each(|number, count| {
+        let name = number.and_then(syscall_table::lookup).map_or("unknown", |syscall| syscall.name);
+        let _ = match number {
+            Some(number) => writeln!(text, "{number} {name} {count}"),
+            None => writeln!(text, "other {name} {count}"),
+        };
+    });
+    Ok(())
+}

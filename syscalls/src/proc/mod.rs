@@ -1,0 +1,67 @@
+//! `/proc`: processes, and the system as a whole.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`subject`] | whom a file is about, and who may look |
+//! | `directory`, `tasks` | which files there are |
+//! | `stat`, `status`, [`state`] | what a process is doing |
+//! | `maps`, `memory` | its memory |
+//! | `descriptors`, `links` | its files, and where it stands |
+//! | `settings`, `waiting` | what can be set; what it waits for |
+//! | `system`, [`load`] | the machine: time, memory, load |
+//! | `sysctl` | `/proc/sys/kernel` and `/proc/sys/vm` |
+//! | `kairos` | `/proc/kairos`: the census, syscalls |
+
+mod descriptors;
+mod directory;
+mod kairos;
+mod links;
+pub mod load;
+mod maps;
+mod memory;
+mod settings;
+mod stat;
+pub mod state;
+mod status;
+pub mod subject;
+mod sysctl;
+mod system;
+mod tasks;
+mod waiting;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::sync::Arc;
+
+use executor::Executor;
+use fs::vfs::DeviceNumber;
+
+/// Files of one process or thread: inode numbers are `number << FILES + index`.
+const FILES: u32 = 10;
+
+/// The inode number of the file `index` of what goes by `number`. The number 0 is nobody's.
+fn ino(number: u32, index: u64) -> u64 {
+    u64::from(number) << FILES | index
+}
+
+/// The device of the file system.
+fn device() -> DeviceNumber {
+    fs::procfs::procfs().map_or(DeviceNumber::default(), |proc| proc.tree.device())
+}
+
+/// A decimal number as a name: digits alone, and no zero in front.
+fn parse_number(name: &[u8]) -> Option<u32> {
+    let canonical = name.iter().all(u8::is_ascii_digit) && (name.len() == 1 || name.first() != Some(&b'0'));
+    canonical.then(|| core::str::from_utf8(name).ok()?.parse().ok()).flatten()
+}
+
+/// Makes `/proc` and registers its type; `executor` is what runs the threads. Called once, before anything is
+/// mounted.
+pub fn init(executor: &'static Executor) {
+    let proc = fs::procfs::init(Arc::new(tasks::Processes));
+    system::publish(proc, executor);
+    sysctl::publish(proc);
+    kairos::publish(proc, executor);
+    load::start(executor);
+}
