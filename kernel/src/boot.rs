@@ -13,7 +13,7 @@ use crate::arch::trap::interrupts::{self, BELL, TIMER};
 use crate::arch::{machine, nmi, smp, vdso};
 use crate::command_line::CommandLine;
 use crate::drivers::{self, clock, local_apic};
-use crate::{console, dump, first_process, memory};
+use crate::{console, dump, first_process, memory, proc};
 
 static EXECUTOR: Once<&'static Executor> = Once::new();
 
@@ -51,6 +51,9 @@ pub fn start(info: &'static BootInfo) -> ! {
     }
     fs::tmpfs::register();
     fs::dev::init();
+    fs::sysfs::init();
+    syscalls::proc::init(executor);
+    proc::publish(command_line);
     console::start(executor, command_line.value("console") == Some("raw"));
     first_process::start(executor, memory::Initrd::take(info), command_line);
     run_cpu()

@@ -7,6 +7,7 @@ use core::time::Duration;
 use base::Result;
 use base::frame::Frames;
 use base::machine::{Machine, Outcome};
+use base::memory::BoxFuture;
 use base::time::Instant;
 use syscalls::machine::{FpuState, PageTable, Trap, UserContext, UserMachine, Vdso};
 use x86_64::instructions::interrupts;
@@ -14,10 +15,11 @@ use x86_64::instructions::interrupts;
 use super::cpu_area::{self, CpuArea};
 use super::features::Features;
 use super::fpu::FpuArea;
-use super::trap::interrupts::BELL;
+use super::trap::interrupts::{BELL, total as interrupts_taken};
 use super::{power, user, vdso};
 use crate::drivers::{clock, entropy, local_apic};
 use crate::memory::frames::KernelFrames;
+use crate::memory::reaper;
 use crate::memory::user::UserSpace;
 
 /// A PC.
@@ -112,6 +114,18 @@ impl UserMachine for Pc {
 
     fn new_page_table(&self) -> Result<Arc<dyn PageTable>> {
         Ok(UserSpace::create()?)
+    }
+
+    fn interrupts(&self) -> u64 {
+        interrupts_taken()
+    }
+
+    fn settle(&self) -> BoxFuture<'static, ()> {
+        Box::pin(async {
+            while reaper::step() {
+                executor::yield_point().await;
+            }
+        })
     }
 
     fn hwcap(&self) -> (u64, u64) {

@@ -5,6 +5,7 @@
 //! | [`boot`] | from the PVH entry to Rust, and what the loader says |
 //! | [`layout`] | the kernel's half of the address space |
 //! | [`features`] | what the processor can do, and turning it on |
+//! | [`cpu_info`] | what the processor says of itself, for `/proc/cpuinfo` |
 //! | [`cpu_area`] | what belongs to one CPU, behind GS |
 //! | [`segments`] | GDT, TSS and IDT |
 //! | [`stacks`] | each CPU's stacks and their guard pages |
@@ -18,6 +19,7 @@
 mod backtrace;
 pub mod boot;
 pub mod cpu_area;
+pub mod cpu_info;
 pub mod emergency;
 pub mod fatal;
 pub mod features;

@@ -42,6 +42,12 @@ pub(super) fn init() -> Frequencies {
     frequencies
 }
 
+/// Ticks of the time-stamp counter in a second.
+pub fn tsc_hertz() -> u64 {
+    let scale = SCALE.get().map_or(0, |scale| scale.nanoseconds);
+    (u128::from(NANOSECONDS) << 32).checked_div(u128::from(scale)).unwrap_or(0) as u64
+}
+
 fn multiply(value: u64, scale: u64) -> u64 {
     u64::try_from((u128::from(value) * u128::from(scale)) >> 32).unwrap_or(u64::MAX)
 }

@@ -3,8 +3,11 @@
 //! Handlers run with interrupts off, on whatever the interrupt came upon: user mode, the idle halt
 //! or a window. They record and wake, nothing more (rule 2 of the house), so they find no lock held.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use base::sync::MAX_CPUS;
+
+use crate::arch::cpu_area::CpuArea;
 use crate::drivers::local_apic;
 
 /// The 8259s are remapped to here, and masked; a spurious one may still come.
@@ -26,6 +29,19 @@ pub type Handler = fn();
 static HANDLERS: [AtomicUsize; 256] = [const { AtomicUsize::new(0) }; 256];
 static UNEXPECTED: AtomicUsize = AtomicUsize::new(0);
 
+/// Interrupts of each vector that each CPU has taken. Only the CPU itself writes its counters.
+static COUNTS: [[AtomicU64; 256]; MAX_CPUS] = [const { [const { AtomicU64::new(0) }; 256] }; MAX_CPUS];
+
+/// Interrupts of `vector` that `cpu` has taken.
+pub fn count(cpu: usize, vector: u8) -> u64 {
+    COUNTS.get(cpu).map_or(0, |counts| counts[usize::from(vector)].load(Ordering::Relaxed))
+}
+
+/// All interrupts that all CPUs have taken.
+pub fn total() -> u64 {
+    COUNTS.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum()
+}
+
 /// Sets the handler of a vector from [`LEGACY`] on.
 pub fn set_handler(vector: u8, handler: Handler) {
     HANDLERS[usize::from(vector)].store(handler as usize, Ordering::Release);
@@ -38,6 +54,10 @@ pub fn unexpected() -> usize {
 
 /// Runs the handler of `vector` and tells the local APIC that the interrupt is over.
 pub(crate) fn dispatch(vector: u8) {
+    if let Some(counts) = COUNTS.get(CpuArea::current().index()) {
+        let count = &counts[usize::from(vector)];
+        count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
     let handler = HANDLERS[usize::from(vector)].load(Ordering::Acquire);
     if handler == 0 {
         UNEXPECTED.fetch_add(1, Ordering::Relaxed);

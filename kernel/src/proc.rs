@@ -1,0 +1,85 @@
+//! What the machine shows in `/proc`: its processors, its interrupts, the command line.
+
+use core::fmt::Write;
+
+use alloc::string::String;
+
+use base::Result;
+use base::caller::Caller;
+use fs::procfs::procfs;
+use fs::pseudo::Text;
+
+use crate::arch::cpu_area::{self, CpuArea};
+use crate::arch::cpu_info;
+use crate::arch::trap::interrupts::{self, BELL, IO_APIC, SHOOT_DOWN, SPURIOUS, TIMER};
+use crate::command_line::CommandLine;
+use crate::drivers::clock;
+
+/// Inputs of the interrupt controllers that can have a vector.
+const INPUTS: u8 = 0xc0;
+
+/// Adds the machine's files.
+pub fn publish(command_line: CommandLine<'_>) {
+    let Some(proc) = procfs() else { return };
+    let (tree, top) = (&proc.tree, proc.tree.root());
+    tree.file(top, "cpuinfo", cpuinfo);
+    tree.file(top, "interrupts", show_interrupts);
+    let line = String::from(command_line.text());
+    tree.file(top, "cmdline", move |_, text| {
+        // A full text is noticed by the frame.
+        let _ = writeln!(text, "{line}");
+        Ok(())
+    });
+}
+
+fn cpuinfo(_caller: &Caller, text: &mut Text) -> Result<()> {
+    let cpus = cpu_area::online();
+    for index in 0..cpus {
+        let apic_id = CpuArea::of(index).map_or(0, CpuArea::apic_id);
+        let _ = cpu_info::describe(text, index, cpus, apic_id, clock::tsc_hertz());
+    }
+    Ok(())
+}
+
+/// One line for each vector that ever came, or always comes, with a column for each CPU.
+fn show_interrupts(_caller: &Caller, text: &mut Text) -> Result<()> {
+    let cpus = cpu_area::online();
+    let _ = write!(text, "           ");
+    for cpu in 0..cpus {
+        let _ = write!(text, "{:<11}", alloc::format!("CPU{cpu}"));
+    }
+    let _ = writeln!(text);
+    for input in 0..INPUTS {
+        let vector = IO_APIC + input;
+        if vector < TIMER && (0..cpus).any(|cpu| interrupts::count(cpu, vector) > 0) {
+            counts(text, &alloc::format!("{input}"), vector, cpus);
+            let _ = writeln!(text, "  IO-APIC {input:3}-edge      {}", device_of(input));
+        }
+    }
+    for (name, vector, meaning) in [
+        ("LOC", TIMER, "Local timer interrupts"),
+        ("SPU", SPURIOUS, "Spurious interrupts"),
+        ("RES", BELL, "Rescheduling interrupts"),
+        ("TLB", SHOOT_DOWN, "TLB shootdowns"),
+    ] {
+        counts(text, name, vector, cpus);
+        let _ = writeln!(text, "   {meaning}");
+    }
+    let _ = writeln!(text, "ERR: {:10}", interrupts::unexpected());
+    Ok(())
+}
+
+fn counts(text: &mut Text, name: &str, vector: u8, cpus: usize) {
+    let _ = write!(text, "{name:>3}:");
+    for cpu in 0..cpus {
+        let _ = write!(text, " {:10}", interrupts::count(cpu, vector));
+    }
+}
+
+/// The device on an input of the first controller, where ISA lines are one to one.
+fn device_of(input: u8) -> &'static str {
+    match input {
+        4 => "ttyS0",
+        _ => "",
+    }
+}
