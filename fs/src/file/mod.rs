@@ -30,3 +30,6 @@ pub use rights::FdRights;
 pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
 pub use transfer::MAX_TRANSFER;
 pub use user::{get_user, put_user};
+
+#[cfg(test)]
+mod tests;

@@ -166,3 +166,6 @@ pub fn pipe(caller: &Caller, flags: OpenFlags) -> Result<(Arc<OpenFile>, Arc<Ope
 pub fn pipe_of(file: &OpenFile) -> Option<&Arc<Pipe>> {
     file.ops_as::<PipeEnd>().map(PipeEnd::pipe)
 }
+
+#[cfg(test)]
+mod tests;

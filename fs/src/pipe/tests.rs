@@ -1,0 +1,146 @@
+//! Pipes and FIFOs as programs see them.
+
+use super::*;
+use crate::testing;
+use crate::tmpfs::TmpFs;
+use crate::vfs::{FsContext, Mount, MountFlags, Namespace, OpenHow, Start, Subject, WalkFlags, mknod, open};
+use alloc::vec::Vec;
+use base::memory::{Access, KernelBytes, UserBuffer};
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+fn write(caller: &Caller, file: &OpenFile, bytes: &[u8]) -> Option<Result<usize>> {
+    testing::with_bytes(bytes, |buffer| testing::try_now(file.write(caller, buffer)))
+}
+
+fn read(caller: &Caller, file: &OpenFile, length: usize) -> Option<Result<Vec<u8>>> {
+    let (result, bytes) = testing::into_bytes(length, |buffer| testing::try_now(file.read(caller, buffer)));
+    result.map(|result| result.map(|_| bytes))
+}
+
+#[test]
+fn a_full_pipe_takes_exactly_its_capacity() {
+    let caller = testing::root();
+    let (reader, writer) = pipe(&caller, OpenFlags::NONBLOCK).unwrap();
+    let mut total = 0;
+    while let Some(Ok(count)) = write(&caller, &writer, &[7; 4096]) {
+        total += count;
+    }
+    assert_eq!(total, DEFAULT_CAPACITY);
+    assert_eq!(write(&caller, &writer, b"x"), Some(Err(Errno::EAGAIN)));
+    assert_eq!(writer.poll(), Events::empty());
+    // One byte less is no room for a write of PIPE_BUF, so it is not writable yet.
+    assert_eq!(read(&caller, &reader, 1).unwrap().unwrap().len(), 1);
+    assert_eq!(writer.poll(), Events::empty());
+    assert_eq!(write(&caller, &writer, b"xy"), Some(Err(Errno::EAGAIN)));
+    assert_eq!(read(&caller, &reader, 4095).unwrap().unwrap().len(), 4095);
+    assert_eq!(writer.poll(), OUT);
+    assert_eq!(pipe_of(&reader).unwrap().available(), DEFAULT_CAPACITY - 4096);
+}
+
+#[test]
+fn a_blocking_write_goes_on_until_all_is_written() {
+    let caller = testing::root();
+    let (reader, writer) = pipe(&caller, OpenFlags::empty()).unwrap();
+    let bytes: Vec<u8> = (0..200_000u32).map(|i| i as u8).collect();
+    let memory = KernelBytes::new(bytes.clone());
+    let mut buffer = UserBuffer::new(&memory, 0, bytes.len(), Access::Read);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut writing = pin!(writer.write(&caller, &mut buffer));
+    let mut got = Vec::new();
+    loop {
+        let done = writing.as_mut().poll(&mut context);
+        if let Poll::Ready(result) = done {
+            assert_eq!(result, Ok(bytes.len()));
+            break;
+        }
+        got.extend(read(&caller, &reader, 50_000).unwrap().unwrap());
+    }
+    while pipe_of(&reader).unwrap().available() > 0 {
+        got.extend(read(&caller, &reader, 50_000).unwrap().unwrap());
+    }
+    assert_eq!(got, bytes);
+}
+
+#[test]
+fn the_last_close_is_seen_by_the_other_end() {
+    let caller = testing::root();
+    let (reader, writer) = pipe(&caller, OpenFlags::empty()).unwrap();
+    assert_eq!(write(&caller, &writer, b"last"), Some(Ok(4)));
+    assert_eq!(reader.poll(), IN);
+    drop(writer);
+    assert_eq!(reader.poll(), IN | Events::HUP);
+    assert_eq!(read(&caller, &reader, 10), Some(Ok(b"last".to_vec())));
+    assert_eq!(read(&caller, &reader, 10), Some(Ok(Vec::new())));
+    assert_eq!(reader.poll(), Events::HUP);
+    let (reader, writer) = pipe(&caller, OpenFlags::empty()).unwrap();
+    drop(reader);
+    assert_eq!(write(&caller, &writer, b"x"), Some(Err(Errno::EPIPE)));
+    assert_eq!(write(&caller, &writer, b""), Some(Ok(0)));
+    assert_eq!(writer.poll(), OUT | Events::ERR);
+}
+
+#[test]
+fn packets_are_read_one_by_one() {
+    let caller = testing::root();
+    let (reader, writer) = pipe(&caller, OpenFlags::DIRECT | OpenFlags::NONBLOCK).unwrap();
+    for packet in [b"one".as_slice(), b"second"] {
+        assert_eq!(write(&caller, &writer, packet), Some(Ok(packet.len())));
+    }
+    assert_eq!(read(&caller, &reader, 100), Some(Ok(b"one".to_vec())));
+    // What does not fit the buffer is lost.
+    assert_eq!(read(&caller, &reader, 3), Some(Ok(b"sec".to_vec())));
+    assert_eq!(read(&caller, &reader, 3), Some(Err(Errno::EAGAIN)));
+}
+
+#[test]
+fn the_capacity_follows_the_rules_of_fcntl() {
+    let caller = testing::root();
+    let (reader, writer) = pipe(&caller, OpenFlags::NONBLOCK).unwrap();
+    let pipe = pipe_of(&reader).unwrap();
+    assert_eq!(pipe.set_capacity(&caller, 5000), Ok(8192));
+    assert_eq!(pipe.set_capacity(&caller, 0), Ok(4096));
+    assert_eq!(pipe.set_capacity(&caller, (1 << 31) + 1), Err(Errno::EINVAL));
+    assert_eq!(pipe.set_capacity(&caller, 8192), Ok(8192));
+    assert_eq!(write(&caller, &writer, &[0; 5000]), Some(Ok(5000)));
+    assert_eq!(pipe.set_capacity(&caller, 4096), Err(Errno::EBUSY));
+    let none = base::caller::Credentials {
+        effective: Capabilities::empty(),
+        ..base::caller::Credentials::root()
+    };
+    assert_eq!(pipe.set_capacity(&testing::caller(none), MAX_CAPACITY + 1), Err(Errno::EPERM));
+}
+
+#[test]
+fn each_side_of_a_fifo_waits_for_the_other() {
+    let caller = testing::root();
+    let root = Mount::new(&TmpFs::new_root().unwrap(), b"rootfs", MountFlags::empty());
+    let fs = FsContext::new(&Namespace::new(&root));
+    let subject = Subject { caller: &caller, fs: &fs };
+    mknod(subject, Start::Cwd, b"/fifo", 0o010_600, 0).unwrap();
+    let how = |flags| OpenHow { flags, mode: 0, resolve: WalkFlags::empty() };
+    let open = |flags| open(subject, Start::Cwd, b"/fifo", how(flags));
+    let nonblocking = OpenFlags::NONBLOCK | OpenFlags::WRONLY;
+    assert_eq!(testing::now(open(nonblocking)).err(), Some(Errno::ENXIO));
+    let mut context = Context::from_waker(Waker::noop());
+    let (reader, writer) = {
+        let mut opening = pin!(open(OpenFlags::empty()));
+        assert!(opening.as_mut().poll(&mut context).is_pending());
+        let writer = testing::now(open(OpenFlags::WRONLY)).unwrap();
+        let Poll::Ready(reader) = opening.as_mut().poll(&mut context) else { panic!("the writer is there") };
+        (reader.unwrap(), writer)
+    };
+    assert_eq!(write(&caller, &writer, b"hi"), Some(Ok(2)));
+    assert_eq!(read(&caller, &reader, 9), Some(Ok(b"hi".to_vec())));
+    drop((reader, writer));
+    // A reader that did not wait sees no hang-up before the first writer has come and gone.
+    let reader = testing::now(open(OpenFlags::NONBLOCK)).unwrap();
+    assert_eq!(reader.poll(), Events::empty());
+    drop(testing::now(open(nonblocking)).unwrap());
+    assert_eq!(reader.poll(), Events::HUP);
+    drop(reader);
+    // An open that is given up leaves nobody behind.
+    assert!(testing::try_now(open(OpenFlags::empty())).is_none());
+    assert_eq!(testing::now(open(nonblocking)).err(), Some(Errno::ENXIO));
+}
