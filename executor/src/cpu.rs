@@ -345,6 +345,8 @@ impl Cpu {
             self.executor.share(self);
         }
         if self.waiting() == 0 {
+            // What was armed may have been a deadline that is cancelled by now: the next one counts.
+            self.rearm();
             return false;
         }
         if self.slice_end.load(Ordering::Relaxed) <= now {

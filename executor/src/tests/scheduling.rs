@@ -273,6 +273,26 @@ fn a_deadlock_is_found_and_names_the_waits() {
     assert!(text.contains("waiter") && text.contains("Mutex"), "{text}");
 }
 
+#[test]
+fn the_next_deadline_is_armed_when_a_cancelled_one_went_off() {
+    host::run(1, |executor| {
+        let flag = Arc::new(Flag(AtomicUsize::new(0), crate::lock::Completion::new()));
+        executor.spawn(TaskOptions::new("hog"), async move {
+            let target = || Arc::clone(&flag) as Arc<dyn TimerTarget>;
+            let (cancelled, next) = (Timer::new(), Timer::new());
+            let (soon, later) = (after(Duration::from_millis(1)), after(Duration::from_millis(9)));
+            cancelled.arm(soon, target());
+            next.arm(later, target());
+            assert!(cancelled.cancel());
+            while machine().now() < soon {}
+            // In user mode an interrupt for nothing comes now; nobody waits for the CPU.
+            assert!(!slice_over());
+            let armed = crate::cpu::this().expect("a CPU").armed_for();
+            assert_eq!(armed, later.as_nanos());
+        });
+    });
+}
+
 struct Flag(AtomicUsize, crate::lock::Completion);
 
 impl TimerTarget for Flag {
