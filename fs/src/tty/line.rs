@@ -43,6 +43,15 @@ struct Ready {
     is_end_mark: bool,
 }
 
+/// What one read takes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The bytes to deliver; none is an end of file.
+    pub bytes: Vec<u8>,
+    /// An end mark stood behind them, and is taken too.
+    end_mark: bool,
+}
+
 /// The state between two bytes.
 #[derive(Debug, Default)]
 pub struct LineDiscipline {
@@ -137,8 +146,9 @@ impl LineDiscipline {
 
     /// Takes bytes for one read: up to the end of a line in canonical mode, whatever is there otherwise.
     /// Empty is an end of file when [`LineDiscipline::is_readable`] was true.
-    pub fn take(&mut self, limit: usize) -> Vec<u8> {
+    pub fn take(&mut self, limit: usize) -> Taken {
         let canonical = self.termios.local.contains(Local::ICANON);
+        let mut end_mark = false;
         let mut out = Vec::with_capacity(limit.min(self.ready.len()));
         while out.len() < limit || self.ready.front().is_some_and(|next| next.is_end_mark && !out.is_empty())
         {
@@ -146,6 +156,7 @@ impl LineDiscipline {
             if next.ends_line {
                 self.lines -= 1;
             }
+            end_mark = next.is_end_mark;
             if !next.is_end_mark {
                 out.push(next.byte);
             }
@@ -153,11 +164,16 @@ impl LineDiscipline {
                 break;
             }
         }
-        out
+        Taken { bytes: out, end_mark }
     }
 
-    /// Puts back bytes that a read could not deliver; they are read first again.
-    pub fn put_back(&mut self, bytes: &[u8]) {
+    /// Puts back what a read could not deliver behind the first `delivered` bytes; it is read first again.
+    pub fn put_back(&mut self, taken: &Taken, delivered: usize) {
+        let bytes = taken.bytes.get(delivered..).unwrap_or_default();
+        if taken.end_mark && !bytes.is_empty() {
+            self.lines += 1;
+            self.ready.push_front(Ready { byte: 0, ends_line: true, is_end_mark: true });
+        }
         for &byte in bytes.iter().rev() {
             let ends_line = self.ends_line(byte);
             self.lines += usize::from(ends_line);
@@ -489,7 +505,7 @@ mod tests {
         assert_eq!(echo, b"helo\x08 \x08lo");
         assert!(!line.is_readable());
         type_in(&mut line, b"\r");
-        assert_eq!(line.take(100), b"hello\n");
+        assert_eq!(line.take(100).bytes, b"hello\n");
         assert!(!line.is_readable());
     }
 
@@ -497,18 +513,29 @@ mod tests {
     fn a_short_read_leaves_the_rest_of_the_line() {
         let mut line = LineDiscipline::default();
         type_in(&mut line, b"one\ntwo\n");
-        assert_eq!(line.take(2), b"on");
-        assert_eq!(line.take(100), b"e\n");
-        assert_eq!(line.take(100), b"two\n");
+        assert_eq!(line.take(2).bytes, b"on");
+        assert_eq!(line.take(100).bytes, b"e\n");
+        assert_eq!(line.take(100).bytes, b"two\n");
     }
 
     #[test]
     fn an_end_mark_ends_a_read_and_is_not_read() {
         let mut line = LineDiscipline::default();
         type_in(&mut line, b"ab\x04\x04");
-        assert_eq!(line.take(2), b"ab");
+        assert_eq!(line.take(2).bytes, b"ab");
         assert!(line.is_readable());
-        assert_eq!(line.take(100), b"");
+        assert_eq!(line.take(100).bytes, b"");
+        assert!(!line.is_readable());
+    }
+
+    #[test]
+    fn what_could_not_be_delivered_comes_back_with_its_end() {
+        let mut line = LineDiscipline::default();
+        type_in(&mut line, b"ab\x04\x04");
+        let taken = line.take(100);
+        line.put_back(&taken, 1);
+        assert_eq!(line.take(100).bytes, b"b");
+        assert_eq!(line.take(100).bytes, b"");
         assert!(!line.is_readable());
     }
 
@@ -520,7 +547,7 @@ mod tests {
         assert_eq!(line.receive(3, &mut echo), Some(TypedSignal::Interrupt));
         assert_eq!(echo, b"^C");
         type_in(&mut line, b"x\n");
-        assert_eq!(line.take(100), b"x\n");
+        assert_eq!(line.take(100).bytes, b"x\n");
     }
 
     #[test]
@@ -533,7 +560,7 @@ mod tests {
         type_in(&mut line, b"ab");
         assert!(!line.is_readable());
         type_in(&mut line, b"c");
-        assert_eq!(line.take(100), b"abc");
+        assert_eq!(line.take(100).bytes, b"abc");
     }
 
     #[test]
@@ -541,7 +568,7 @@ mod tests {
         let mut line = LineDiscipline::default();
         type_in(&mut line, &[b'a'; QUEUE_BYTES + 50]);
         type_in(&mut line, b"\n");
-        let read = line.take(2 * QUEUE_BYTES);
+        let read = line.take(2 * QUEUE_BYTES).bytes;
         assert_eq!(read.len(), QUEUE_BYTES);
         assert_eq!(read.last(), Some(&NEWLINE));
     }

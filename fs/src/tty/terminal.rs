@@ -354,9 +354,9 @@ impl FileOps for TtyFile {
         if !state.line.is_readable() {
             return if state.line.reads_at_once() { Ok(0) } else { Err(Errno::EAGAIN) };
         }
-        let bytes = state.line.take(buffer.remaining().min(STEP * 16));
-        let moved = if bytes.is_empty() { Ok(0) } else { buffer.put(&bytes) };
-        state.line.put_back(bytes.get(moved.unwrap_or(0)..).unwrap_or_default());
+        let taken = state.line.take(buffer.remaining().min(STEP * 16));
+        let moved = if taken.bytes.is_empty() { Ok(0) } else { buffer.put(&taken.bytes) };
+        state.line.put_back(&taken, moved.unwrap_or(0));
         let more = state.line.is_readable();
         drop(state);
         self.tty.driver.input_taken();
