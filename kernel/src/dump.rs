@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use executor::WaitSnapshot;
+use executor::{TaskRef, WaitSnapshot};
+use syscalls::thread::Thread;
 
 use crate::arch::emergency;
 use crate::{boot, memory};
@@ -15,14 +16,37 @@ pub fn tasks() {
         let (id, cpu, state) = (task.id(), task.cpu(), task.state());
         let kind = if task.is_daemon() { "daemon" } else { "task" };
         let wait = Wait(task.last_wait());
-        let print =
-            |name: &str| emergency::line(format_args!("{kind} {id} \"{name}\" cpu {cpu} {state:?}{wait}"));
+        let call = BlockedCall(task);
+        let print = |name: &str| {
+            emergency::line(format_args!("{kind} {id} \"{name}\" cpu {cpu} {state:?}{call}{wait}"))
+        };
         if task.try_with_name(print).is_none() {
             print("?");
         }
     });
     if !complete {
         emergency::line(format_args!("the list of tasks was in use"));
+    }
+}
+
+/// The syscall that a thread's task is blocked in, as a part of its line.
+struct BlockedCall<'a>(&'a TaskRef);
+
+impl fmt::Display for BlockedCall<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(thread) = self.0.local().and_then(|local| local.downcast_ref::<Thread>()) else {
+            return Ok(());
+        };
+        let Some(call) = thread.published().get() else { return Ok(()) };
+        let Some(syscall) = syscalls::table::lookup(call.number) else {
+            return write!(out, " in {}()", call.number);
+        };
+        write!(out, " in {}(", syscall.name)?;
+        for (index, (parameter, value)) in syscall.arguments.iter().zip(call.arguments).enumerate() {
+            out.write_str(if index > 0 { ", " } else { "" })?;
+            (parameter.render)(value, out)?;
+        }
+        out.write_str(")")
     }
 }
 

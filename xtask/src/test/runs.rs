@@ -112,7 +112,7 @@ const RUNS: &[Run] = &[
     run("own_status_204", &["sh", "-c", "exit 204"], b"", 204),
     Run {
         kind: "deadlock",
-        stderr: &["deadlock", "read"],
+        stderr: &["deadlock", "in read("],
         ..run(
             "deadlock_on_a_pipe",
             &["sh", "-c", "mkfifo /tmp/f; exec 3<>/tmp/f; read line <&3"],
@@ -128,7 +128,7 @@ const RUNS: &[Run] = &[
     Run {
         kind: "timeout",
         options: &["--timeout", "4", "--stdin"],
-        stderr: &["nanosleep"],
+        stderr: &["nanosleep("],
         ..run("timeout_while_sleeping", &["sleep", "1000"], b"", outcome::TIMEOUT)
     },
     Run {
