@@ -108,6 +108,8 @@ pub struct UserBuffer<'m> {
     moved: usize,
     remaining: usize,
     access: Access,
+    /// Where the last copy came up short before the cursor was set back: the page to fault in.
+    short_at: Option<(usize, usize)>,
 }
 
 /// A position in a [`UserBuffer`].
@@ -138,7 +140,7 @@ impl<'m> UserBuffer<'m> {
     #[must_use]
     pub fn new(memory: &'m dyn UserMemory, address: u64, length: usize, access: Access) -> Self {
         let segments = Segments::One(Segment { address, length });
-        UserBuffer { memory, segments, current: (0, 0), moved: 0, remaining: length, access }
+        UserBuffer { memory, segments, current: (0, 0), moved: 0, remaining: length, access, short_at: None }
     }
 
     /// A buffer over several ranges, in order. Their sum must fit a `usize`; readv(2) has checked it.
@@ -152,6 +154,7 @@ impl<'m> UserBuffer<'m> {
             moved: 0,
             remaining,
             access,
+            short_at: None,
         }
     }
 
@@ -186,6 +189,7 @@ impl<'m> UserBuffer<'m> {
 
     /// Goes back to `mark`: a message whose copy came up short consumes nothing.
     pub fn rewind(&mut self, mark: Mark) {
+        self.short_at = Some(self.current);
         (self.current, self.moved, self.remaining) = (mark.current, mark.moved, mark.remaining);
     }
 
@@ -272,18 +276,23 @@ impl<'m> UserBuffer<'m> {
         })
     }
 
-    /// Makes the page at the cursor resident (and as much behind it as is sensible), so that
-    /// an operation that came up short can go on. Dropping it leaves nothing behind.
+    /// Makes the page resident at which the last copy came up short (the cursor's, unless the
+    /// operation was all or nothing and has been set back), and as much behind it as is sensible, so
+    /// that the operation can start over. Dropping it leaves nothing behind.
     ///
     /// # Errors
     ///
     /// `EFAULT` when the program has no business there; `ENOMEM`.
     pub async fn fault_in(&mut self) -> Result<()> {
         self.skip_finished_segments();
-        match self.segments.get(self.current.0) {
+        let (mut index, mut done) = self.short_at.take().unwrap_or(self.current);
+        while self.segments.get(index).is_some_and(|segment| done >= segment.length) {
+            (index, done) = (index + 1, 0);
+        }
+        match self.segments.get(index) {
             Some(segment) if self.remaining > 0 => {
-                let length = (segment.length - self.current.1).min(self.remaining);
-                let address = segment.address.wrapping_add(self.current.1 as u64);
+                let length = (segment.length - done).min(self.remaining);
+                let address = segment.address.wrapping_add(done as u64);
                 self.memory.fault_in(address, length, self.access).await
             }
             _ => Ok(()),
@@ -302,6 +311,7 @@ impl<'m> UserBuffer<'m> {
     /// Moves up to `length` bytes through `copy(address, done, length) -> copied`.
     fn each(&mut self, length: usize, mut copy: impl FnMut(u64, usize, usize) -> usize) -> Result<usize> {
         let goal = length.min(self.remaining);
+        self.short_at = None;
         let mut done = 0;
         while done < goal {
             self.skip_finished_segments();
@@ -401,5 +411,41 @@ mod tests {
         assert_eq!(buffer.take(&mut into), Ok(4));
         assert_eq!(buffer.take(&mut into), Err(Errno::EFAULT));
         assert_eq!(buffer.remaining(), 6);
+    }
+
+    /// Eight bytes, of which the program may use all; asked for more, it tells the address.
+    struct Eight(SpinLock<Option<u64>>);
+
+    impl UserMemory for Eight {
+        fn copy_in_nofault(&self, from: u64, into: &mut [u8]) -> usize {
+            into.len().min(8usize.saturating_sub(from as usize))
+        }
+
+        fn copy_out_nofault(&self, to: u64, from: &[u8]) -> usize {
+            from.len().min(8usize.saturating_sub(to as usize))
+        }
+
+        fn compare_exchange_nofault(&self, _at: u64, _current: u32, _new: u32) -> Option<u32> {
+            None
+        }
+
+        fn fault_in(&self, at: u64, _length: usize, _access: Access) -> BoxFuture<'_, Result<()>> {
+            *self.0.lock() = Some(at);
+            Box::pin(core::future::ready(if at < 8 { Ok(()) } else { Err(Errno::EFAULT) }))
+        }
+    }
+
+    #[test]
+    fn a_message_set_back_faults_where_it_came_up_short() {
+        let memory = Eight(SpinLock::new(LockClass::KernelBytes, None));
+        let mut buffer = UserBuffer::new(&memory, 4, 10, Access::Read);
+        let mark = buffer.mark();
+        assert_eq!(buffer.take(&mut [0; 10]), Ok(4));
+        buffer.rewind(mark);
+        let mut fault = core::pin::pin!(buffer.fault_in());
+        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+        let answer = fault.as_mut().poll(&mut context);
+        assert_eq!(answer, core::task::Poll::Ready(Err(Errno::EFAULT)));
+        assert_eq!(*memory.0.lock(), Some(8));
     }
 }
