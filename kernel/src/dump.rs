@@ -1,6 +1,7 @@
 //! What every task is doing, for dumps from an NMI, a panic or a deadlock: no lock is waited for.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 
 use executor::{TaskRef, WaitSnapshot};
 use syscalls::thread::Thread;
@@ -34,9 +35,11 @@ struct BlockedCall<'a>(&'a TaskRef);
 
 impl fmt::Display for BlockedCall<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(thread) = self.0.local().and_then(|local| local.downcast_ref::<Thread>()) else {
+        let Some(thread) = self.0.local().and_then(|local| local.downcast::<Thread>().ok()) else {
             return Ok(());
         };
+        // Never dropped: an NMI may not free memory, and a dump ends the run.
+        let thread = ManuallyDrop::new(thread);
         let Some(call) = thread.published().get() else { return Ok(()) };
         let Some(syscall) = syscalls::table::lookup(call.number) else {
             return write!(out, " in {}()", call.number);

@@ -1,6 +1,6 @@
 //! References to tasks: what everybody but the executor uses.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::fmt;
 
@@ -157,15 +157,16 @@ impl TaskRef {
         self.0.wait.read()
     }
 
-    /// Hangs `local` on the task, for the dumps. Only the first call has an effect.
-    pub fn set_local(&self, local: Arc<dyn Any + Send + Sync>) {
+    /// Hangs `local` on the task, for the dumps. Only the first call has an effect. The task does not own it:
+    /// what it belongs to usually owns the task.
+    pub fn set_local(&self, local: Weak<dyn Any + Send + Sync>) {
         self.0.local.call_once(|| local);
     }
 
-    /// What [`set_local`](Self::set_local) hung on it.
+    /// What [`set_local`](Self::set_local) hung on it, while somebody owns that.
     #[must_use]
-    pub fn local(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.0.local.get()
+    pub fn local(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.0.local.get()?.upgrade()
     }
 
     /// True when both refer to one task.

@@ -1,6 +1,6 @@
 //! The shared part of a task: whatever others may look at without touching its future.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::ptr::{self, NonNull};
 use core::task::Waker;
@@ -55,7 +55,7 @@ pub(crate) struct Task {
     pub(super) wait: LastWait,
     waker: SpinLock<Option<Waker>>,
     pub(super) name: SpinLock<Name>,
-    pub(super) local: Once<Arc<dyn Any + Send + Sync>>,
+    pub(super) local: Once<Weak<dyn Any + Send + Sync>>,
 }
 
 // SAFETY: the one link of the task.

@@ -420,7 +420,7 @@ impl Thread {
     /// The thread that runs on this CPU now; `None` in a kernel service.
     #[must_use]
     pub fn current() -> Option<Arc<Thread>> {
-        executor::current()?.local()?.clone().downcast().ok()
+        executor::current()?.local()?.downcast().ok()
     }
 
     /// Makes the current task the one that runs this thread. Whoever raised reasons before this is
