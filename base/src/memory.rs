@@ -404,6 +404,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_came_up_short_faults_where_it_stopped() {
+        use core::task::{Context, Poll, Waker};
+        let memory = KernelBytes::new(alloc::vec![7; 4]);
+        let mut buffer = UserBuffer::new(&memory, 0, 10, Access::Read);
+        let mark = buffer.mark();
+        assert_eq!(buffer.take(&mut [0; 10]), Ok(4));
+        buffer.rewind(mark);
+        assert_eq!((buffer.moved(), buffer.remaining()), (0, 10));
+        // All that is there is resident; the place where the copy stopped is not.
+        let outcome = core::pin::pin!(buffer.fault_in()).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(outcome, Poll::Ready(Err(Errno::EFAULT)));
+        assert_eq!(buffer.remaining(), 10);
+    }
+
+    #[test]
     fn a_missing_page_cuts_the_copy_short_and_then_faults() {
         let memory = KernelBytes::new(alloc::vec![7; 4]);
         let mut buffer = UserBuffer::new(&memory, 0, 10, Access::Read);

@@ -280,7 +280,11 @@ impl OpenFile {
     ) -> Next {
         match error {
             Errno::EFAULT => match buffer.fault_in().await {
-                Ok(()) => Next::Again,
+                Ok(()) => {
+                    // A page may be taken away again and again: a kill gets in here.
+                    executor::yield_point().await;
+                    Next::Again
+                }
                 Err(error) => {
                     // A wake that led here was meant for somebody who takes the data.
                     if let Some((source, _)) = source {

@@ -144,3 +144,13 @@ fn each_side_of_a_fifo_waits_for_the_other() {
     assert!(testing::try_now(open(OpenFlags::empty())).is_none());
     assert_eq!(testing::now(open(nonblocking)).err(), Some(Errno::ENXIO));
 }
+
+#[test]
+fn an_atomic_write_from_a_bad_page_writes_nothing() {
+    let caller = testing::root();
+    let (reader, writer) = pipe(&caller, OpenFlags::empty()).unwrap();
+    let memory = KernelBytes::new(alloc::vec![1; 10]);
+    let mut buffer = UserBuffer::new(&memory, 0, 20, Access::Read);
+    assert_eq!(testing::now(writer.write(&caller, &mut buffer)), Err(Errno::EFAULT));
+    assert_eq!(pipe_of(&reader).unwrap().available(), 0);
+}
