@@ -8,7 +8,7 @@ use base::charge::live_charges;
 use base::memory::BoxFuture;
 use base::sync::Once;
 use base::{Errno, Result, machine};
-use executor::Executor;
+use executor::{Executor, TaskState};
 use executor::pollwait::linked_nodes;
 use fs::file::open_files;
 use fs::procfs::ProcFs;
@@ -60,24 +60,34 @@ fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the tasks of threads that have exited are gone, and dead address spaces are freed. A drop stops
-/// it anywhere.
+/// Waits until the tasks of threads that have exited are gone and the kernel's own are at rest, and empties the
+/// caches. A drop stops it anywhere.
 fn settle() -> BoxFuture<'static, Result<()>> {
     Box::pin(async {
+        fs::vfs::cache::shrink_all();
+        user_machine().settle().await;
         if let Some(executor) = EXECUTOR.get() {
-            let mut daemons = 0;
-            executor.for_each_task(|task| daemons += usize::from(task.is_daemon()));
             for _ in 0..PATIENCE {
-                let threads = table::lock().counts().1;
-                if executor.task_count() <= threads + daemons {
+                if is_settled(executor) {
                     break;
                 }
                 executor::yield_now().await;
             }
         }
-        user_machine().settle().await;
         Ok(())
     })
+}
+
+/// Every task is a thread's or a daemon's, and every daemon waits.
+fn is_settled(executor: &Executor) -> bool {
+    let (mut daemons, mut all_wait) = (0, true);
+    executor.for_each_task(|task| {
+        if task.is_daemon() {
+            daemons += 1;
+            all_wait &= task.state() == TaskState::Blocked;
+        }
+    });
+    all_wait && executor.task_count() <= table::lock().counts().1 + daemons
 }
 
 /// The only word that can be written.

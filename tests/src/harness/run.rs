@@ -77,6 +77,8 @@ pub(super) fn clean_up() {
 
 /// Runs the case to its end or its deadline.
 pub(super) fn run(case: &Case, options: &Options) -> Outcome {
+    // A signal that waits for the harness itself is no leak of a case, neither before nor after it.
+    forget_child_signals();
     let before = Census::take();
     let folder = format!("{}/{}", work_folder(), case.name().replace("::", "."));
     if let Err(error) = std::fs::create_dir_all(&folder) {
@@ -102,6 +104,7 @@ pub(super) fn run(case: &Case, options: &Options) -> Outcome {
     };
     let _ = (close(from), close(to));
     remove(&folder);
+    forget_child_signals();
     if let (Outcome::Passed, Some(before), Some(after)) = (&outcome, before, Census::take()) {
         let differences = before.differences(&after, case);
         if !differences.is_empty() {
@@ -143,6 +146,11 @@ fn wait_with_deadline(pid: i32, seconds: u64) -> Option<Status> {
         }
         let _ = timed_wait(child_signal, Some(milliseconds(left_ms)));
     }
+}
+
+/// Takes the reports of ended children that wait.
+fn forget_child_signals() {
+    while timed_wait(mask_of(&[libc::SIGCHLD]), Some(milliseconds(0))).is_ok() {}
 }
 
 /// Kills the case's group and whatever else of it came to us, and reaps them.
