@@ -112,7 +112,7 @@ const RUNS: &[Run] = &[
     run("own_status_204", &["sh", "-c", "exit 204"], b"", 204),
     Run {
         kind: "deadlock",
-        stderr: &["deadlock", "in read("],
+        stderr: &["deadlock", "in wait4(", "in poll("],
         ..run(
             "deadlock_on_a_pipe",
             &["sh", "-c", "mkfifo /tmp/f; exec 3<>/tmp/f; read line <&3"],
