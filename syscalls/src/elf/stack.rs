@@ -96,7 +96,7 @@ pub async fn build(space: &AddressSpace, contents: StackContents<'_>) -> Result<
     let strings_start = top.checked_sub(strings_length as u64).ok_or(Errno::E2BIG)?;
     let environment_start = strings_start + contents.arguments.as_bytes().len() as u64;
     let filename_start = environment_start + contents.environment.as_bytes().len() as u64;
-    let jitter = if placement::is_randomized() { machine().entropy() % 8192 } else { 0 };
+    let jitter = if placement::is_randomized_here() { machine().entropy() % 8192 } else { 0 };
     let platform = strings_start.checked_sub(jitter + PLATFORM.len() as u64).ok_or(Errno::E2BIG)? & !15;
     let random = platform - 16;
 

@@ -18,6 +18,7 @@ pub mod locks;
 pub mod memory;
 pub mod memory_advice;
 pub mod paths;
+pub mod pidfd;
 pub mod poll;
 pub mod prctl;
 pub mod priority;
@@ -47,6 +48,7 @@ pub const ALL: &[&[Syscall]] = &[
     memory::FAMILY,
     memory_advice::FAMILY,
     paths::FAMILY,
+    pidfd::FAMILY,
     poll::FAMILY,
     prctl::FAMILY,
     priority::FAMILY,

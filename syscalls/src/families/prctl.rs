@@ -210,7 +210,7 @@ async fn get_robust_list(thread: &Thread, tid: i32, head: Pointer, length: Point
 }
 
 /// Whether `thread` may look into `other`, as ptrace(2) has it: same process, same ids, or privileged.
-fn may_look_into(thread: &Thread, other: &Thread) -> bool {
+pub(super) fn may_look_into(thread: &Thread, other: &Thread) -> bool {
     if thread.process().pid() == other.process().pid() {
         return true;
     }

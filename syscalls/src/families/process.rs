@@ -10,6 +10,7 @@ use crate::process::children::{Found, Selector, WaitOptions};
 use crate::process::clone::clone as make;
 use crate::process::clone_flags::{CloneFlags, CloneRequest, NAMESPACES};
 use crate::process::ending::ExitStatus;
+use crate::process::pidfd::PidFd;
 use crate::process::{rusage, wait};
 use crate::signal::Signal;
 use crate::signal::send::end_process;
@@ -64,7 +65,7 @@ async fn clone3(
     size: usize,
 ) -> Result<u64> {
     let words = read_clone_args(&*thread.space(), arguments.0, size).await?;
-    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _] =
+    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _] =
         words;
     let known = CloneFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let no_stack = stack == 0 && stack_size != 0 || stack != 0 && stack_size == 0;
@@ -83,6 +84,7 @@ async fn clone3(
         flags: known,
         exit_signal: u32::try_from(exit_signal).unwrap_or(0),
         stack: end_of_stack,
+        pidfd,
         parent_tid,
         child_tid,
         tls,
@@ -183,6 +185,7 @@ async fn wait4(thread: &Thread, pid: i32, status: Pointer, options: u32, usage: 
 const P_ALL: i32 = 0;
 const P_PID: i32 = 1;
 const P_PGID: i32 = 2;
+const P_PIDFD: i32 = 3;
 
 async fn waitid(
     thread: &Thread,
@@ -194,15 +197,24 @@ async fn waitid(
 ) -> Result<u64> {
     let changes = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     let options = WaitOptions::from_bits(options).filter(|o| o.intersects(changes)).ok_or(Errno::EINVAL)?;
+    let mut nonblocking = false;
     let selector = match (kind, id) {
         (P_ALL, _) => Selector::Any,
+        (P_PIDFD, 0..) => {
+            let file = thread.files().get(id)?;
+            nonblocking = file.is_nonblocking();
+            Selector::Process(PidFd::process_of(&file)?.pid())
+        }
         (P_PID, 1..) => Selector::Process(id.unsigned_abs()),
         (P_PGID, 0) => Selector::Group(thread.process().group()),
         (P_PGID, 1..) => Selector::Group(id.unsigned_abs()),
-        // A process descriptor is not known here, like any other kind.
         _ => return Err(Errno::EINVAL),
     };
-    let found = wait::wait(thread, selector, options).await?;
+    let now_or_never = if nonblocking { WaitOptions::NOHANG } else { WaitOptions::empty() };
+    let found = wait::wait(thread, selector, options | now_or_never).await?;
+    if found.is_none() && !options.contains(WaitOptions::NOHANG) {
+        return Err(Errno::EAGAIN);
+    }
     let space = thread.space();
     if let Some(found) = found.as_ref().filter(|_| !usage.is_null()) {
         copy_out(&*space, usage.0, &rusage::encode(&found.used)).await?;

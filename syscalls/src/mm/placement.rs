@@ -1,5 +1,6 @@
 //! Where a mapping goes when the program leaves the choice to the kernel: top-down below the stack.
 
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use base::machine;
@@ -8,6 +9,7 @@ use base::sync::atomic::{AtomicBool, Ordering};
 use super::region_map::RegionMap;
 use super::{LOWEST, PAGE, STACK_GUARD_PAGES, page_floor};
 use crate::machine::USER_END;
+use crate::thread::Thread;
 
 static RANDOMIZED: AtomicBool = AtomicBool::new(true);
 
@@ -22,6 +24,17 @@ pub fn is_randomized() -> bool {
     RANDOMIZED.load(Ordering::Relaxed)
 }
 
+/// True when addresses are to be random for the running thread: `ADDR_NO_RANDOMIZE` of personality(2) is one
+/// thread's own `norandmaps`.
+#[must_use]
+pub fn is_randomized_here() -> bool {
+    const ADDR_NO_RANDOMIZE: u32 = 0x0004_0000;
+    let refuses = |thread: Arc<Thread>| {
+        thread.settings().personality.load(Ordering::Relaxed) & ADDR_NO_RANDOMIZE != 0
+    };
+    is_randomized() && !Thread::current().is_some_and(refuses)
+}
+
 /// Bits of randomness of mmap and PIE bases: `vm.mmap_rnd_bits`.
 const BASE_BITS: u32 = 28;
 /// Bits of randomness of the stack's top.
@@ -34,7 +47,7 @@ const STACK_ROOM: Range<u64> = 128 << 20..USER_END / 6 * 5;
 /// A random number of pages, in bytes; 0 when addresses are not randomised.
 #[must_use]
 pub fn random_pages(bits: u32) -> u64 {
-    if is_randomized() { (machine().entropy() >> (64 - bits)) * PAGE } else { 0 }
+    if is_randomized_here() { (machine().entropy() >> (64 - bits)) * PAGE } else { 0 }
 }
 
 /// Load bias of a position-independent program.

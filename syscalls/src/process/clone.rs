@@ -11,12 +11,13 @@ use base::memory::{Access, UserMemory};
 use base::{Errno, Result};
 use executor::lock::Completion;
 use executor::{CpuSet, TaskOptions, child_key};
-use fs::file::FdTable;
+use fs::file::{FdEntry, FdTable};
 use fs::vfs::FsContext;
 
 use crate::machine::{USER_END, UserContext, user_machine};
 use crate::mm::AddressSpace;
 use crate::process::clone_flags::{CloneFlags, CloneRequest};
+use crate::process::pidfd::PidFd;
 use crate::process::registry::INIT;
 use crate::process::users::Counted;
 use crate::process::{Process, table};
@@ -26,6 +27,7 @@ use crate::thread::attention::Reasons;
 use crate::thread::resources::Resources;
 use crate::thread::run::{Start, run};
 use crate::thread::{Birth, Costs, Thread};
+use crate::user::write_u32;
 
 /// Bytes that a thread is charged for: its shared part, its task with the future, its FPU image.
 const THREAD_BYTES: usize = 4096;
@@ -57,6 +59,17 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
     let child_context = child_context(context, &request)?;
     let parts = Parts::make(thread, &request).await?;
     let space = thread.space();
+    let files = thread.files();
+    let pidfd = match request.flags.contains(CloneFlags::PIDFD) {
+        true => {
+            let caller = thread.caller();
+            let file = PidFd::open(&caller, None, false)?;
+            let reserved = files.reserve(&caller, 0)?;
+            write_u32(&*space, request.pidfd, reserved.number().cast_unsigned()).await?;
+            Some((reserved, file))
+        }
+        false => None,
+    };
     let wants_tid = request.flags.contains(CloneFlags::PARENT_SETTID);
     if wants_tid {
         // As on Linux, a bad address is the program's own affair. Once the task has its number there must
@@ -72,6 +85,12 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
         let _ = space.copy_out_nofault(request.parent_tid, &tid.to_le_bytes());
     }
     drop(space);
+    if let Some((reserved, file)) = pidfd {
+        if let Some(pidfd) = file.ops_as::<PidFd>() {
+            pidfd.fill(child.process().clone());
+        }
+        reserved.install(FdEntry::new(file, true));
+    }
     start(thread, child, child_context, &request);
     if let Some(completion) = completion {
         completion.wait().await;
@@ -238,5 +257,7 @@ pub fn spawn(thread: Arc<Thread>, context: UserContext, start: Start, affinity: 
     let options = TaskOptions::new(name).key(thread.key()).affinity(affinity);
     let local: Weak<Thread> = Arc::downgrade(&thread);
     let task = executor::spawn(options, run(thread, context, start));
+    // Others may ask for its task before it has run for the first time.
+    local.set_task(task.clone());
     task.set_local(local);
 }

@@ -15,7 +15,7 @@ bitflags::bitflags! {
         const FILES = 0x400;
         /// Share the signal actions.
         const SIGHAND = 0x800;
-        /// Answer a descriptor for the process; not there yet, so `EINVAL`.
+        /// Answer a descriptor for the process.
         const PIDFD = 0x1000;
         /// Be traced like the maker: nothing is traced here.
         const PTRACE = 0x2000;
@@ -83,6 +83,8 @@ pub struct CloneRequest {
     pub exit_signal: u32,
     /// New stack pointer, 0 for the maker's.
     pub stack: u64,
+    /// Where the maker finds the descriptor (`CLONE_PIDFD`).
+    pub pidfd: u64,
     /// Where the maker finds the id (`CLONE_PARENT_SETTID`).
     pub parent_tid: u64,
     /// Where the new task finds it, and what its end clears.
@@ -111,6 +113,7 @@ impl CloneRequest {
             flags: CloneFlags::from_bits_truncate(flags & 0xffff_ffff & !EXIT_SIGNAL),
             exit_signal: u32::try_from(flags & EXIT_SIGNAL).unwrap_or(0),
             stack,
+            pidfd: parent_tid,
             parent_tid,
             child_tid,
             tls,
@@ -131,8 +134,8 @@ impl CloneRequest {
             || has(CloneFlags::SIGHAND) && !has(CloneFlags::VM)
             || has(CloneFlags::PARENT) && maker_is_first
             || has(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
-            // A descriptor for a process is asked for elsewhere; see [`CloneFlags::PIDFD`].
-            || has(CloneFlags::PIDFD)
+            || has(CloneFlags::PIDFD) && self.flags.intersects(CloneFlags::THREAD | CloneFlags::DETACHED)
+            || has(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) && self.pidfd == self.parent_tid
             || has(CloneFlags::INTO_CGROUP);
         if impossible {
             return Err(Errno::EINVAL);

@@ -154,6 +154,7 @@ fn parent_died(child: u32) {
 /// so that the signal is never late and never early.
 fn become_zombie(process: &Arc<Process>) {
     table::lock().become_zombie(process.pid());
+    process.set_ended();
     tell_parent(process);
 }
 

@@ -24,6 +24,7 @@ pub mod groups;
 pub mod identity;
 pub mod numbers;
 pub mod oom;
+pub mod pidfd;
 pub mod program;
 pub mod registry;
 pub mod report;
@@ -40,10 +41,10 @@ use base::caller::Limits;
 use base::machine;
 use base::time::Instant;
 use base::charge::Account;
-use base::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use base::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 
-use executor::pollwait::{WaitKind, WaitSource};
+use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
 use ending::Ending;
 use program::Program;
@@ -81,7 +82,9 @@ pub struct Process {
     /// Woken when a child changes its state.
     children_source: Arc<WaitSource>,
     /// Woken when one of its threads is gone.
-    threads_source: WaitSource,
+    threads_source: Arc<WaitSource>,
+    /// Its last thread is gone.
+    ended: AtomicBool,
     /// What its finished and awaited children used.
     children_usage: Usage,
     timers: Timers,
@@ -123,7 +126,8 @@ impl Process {
             report: Report::default(),
             usage: Usage::default(),
             children_source: Arc::new(WaitSource::new(WaitKind::Child, pid.into())),
-            threads_source: WaitSource::new(WaitKind::Exit, pid.into()),
+            threads_source: Arc::new(WaitSource::new(WaitKind::Exit, pid.into())),
+            ended: AtomicBool::new(false),
             children_usage: Usage::default(),
             timers,
         })
@@ -273,10 +277,22 @@ impl Process {
         &self.children_source
     }
 
-    /// Woken when one of its threads is gone: execve(2) waits for the others.
+    /// Woken when one of its threads is gone: execve(2) waits for the others, pidfds for the last.
     #[must_use]
-    pub(crate) fn threads_source(&self) -> &WaitSource {
+    pub(crate) fn threads_source(&self) -> &Arc<WaitSource> {
         &self.threads_source
+    }
+
+    /// True when its last thread is gone, whether anybody waited for it or not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Its last thread is gone.
+    pub(super) fn set_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.threads_source.wake_all(Events::IN, Reason::Data);
     }
 
     /// One thread more; under the registry's lock.

@@ -427,8 +427,13 @@ impl Thread {
     /// seen at the first look at the attention word.
     pub(crate) fn adopt_task(&self) {
         if let Some(task) = executor::current() {
-            self.task.call_once(|| task);
+            self.set_task(task);
         }
+    }
+
+    /// `task` runs this thread. Further calls have no effect.
+    pub(crate) fn set_task(&self, task: TaskRef) {
+        self.task.call_once(|| task);
     }
 
     /// Takes back what [`Thread::interrupt`] did: the thread has looked.

@@ -1,0 +1,96 @@
+//! Process descriptors. Source: `pidfd_open(2)`, `pidfd_send_signal(2)`, `pidfd_getfd(2)`.
+
+use base::{Errno, Result};
+use fs::file::FdEntry;
+
+use crate::declare;
+use crate::declare::{Fd, Pointer};
+use crate::families::prctl::may_look_into;
+use crate::process::pidfd::PidFd;
+use crate::process::table;
+use crate::signal::info::{SI_TKILL, SI_USER, SIGINFO_BYTES};
+use crate::signal::permission::may_signal;
+use crate::signal::{SigInfo, Signal, send_to_process};
+use crate::thread::Thread;
+use crate::user::copy_in;
+
+declare! {
+    async 424 => pidfd_send_signal(pidfd: Fd, signal: i32, info: Pointer, flags: u32);
+    sync 434 => pidfd_open(pid: i32, flags: u32);
+    sync 438 => pidfd_getfd(pidfd: Fd, fd: Fd, flags: u32);
+}
+
+/// `PIDFD_NONBLOCK`, which is `O_NONBLOCK`.
+const NONBLOCK: u32 = 0o4000;
+
+fn pidfd_open(thread: &Thread, pid: i32, flags: u32) -> Result<u64> {
+    if flags & !NONBLOCK != 0 || pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let pid = pid.unsigned_abs();
+    let process = match table::find_process(pid) {
+        Some(process) => process,
+        None if table::find_thread(pid).is_some() => return Err(Errno::EINVAL),
+        None => return Err(Errno::ESRCH),
+    };
+    let caller = thread.caller();
+    let file = PidFd::open(&caller, Some(process), flags & NONBLOCK != 0)?;
+    let fd = thread.files().insert(&caller, file, true)?;
+    Ok(u64::from(fd.unsigned_abs()))
+}
+
+async fn pidfd_send_signal(
+    thread: &Thread,
+    pidfd: Fd,
+    signal: i32,
+    info: Pointer,
+    flags: u32,
+) -> Result<u64> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = PidFd::process_of(&*thread.files().get(pidfd.0)?)?;
+    let own = thread.process();
+    let mut raw = None;
+    if !info.is_null() {
+        let mut bytes = [0; SIGINFO_BYTES];
+        copy_in(&*thread.space(), info.0, &mut bytes).await?;
+        let info = SigInfo::from_program(Signal::new(signal)?, &bytes);
+        if i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) != signal {
+            return Err(Errno::EINVAL);
+        }
+        if process.pid() != own.pid() && (info.code >= SI_USER || info.code == SI_TKILL) {
+            return Err(Errno::EPERM);
+        }
+        raw = Some(info);
+    }
+    if table::find_process(process.pid()).is_none_or(|now| !alloc::sync::Arc::ptr_eq(&now, &process)) {
+        return Err(Errno::ESRCH);
+    }
+    if signal != 0 {
+        Signal::new(signal)?;
+    }
+    may_signal(thread, &process, signal)?;
+    if signal != 0 {
+        let sender = thread.credentials().uid;
+        let plain = || Ok(SigInfo::from_process(Signal::new(signal)?, SI_USER, own.pid(), sender));
+        send_to_process(&process, raw.map_or_else(plain, Ok)?)?;
+    }
+    Ok(0)
+}
+
+fn pidfd_getfd(thread: &Thread, pidfd: Fd, fd: Fd, flags: u32) -> Result<u64> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let files = thread.files();
+    let process = PidFd::process_of(&*files.get(pidfd.0)?)?;
+    let other = process.first_thread().ok_or(Errno::ESRCH)?;
+    if !may_look_into(thread, &other) {
+        return Err(Errno::EPERM);
+    }
+    let theirs = other.resources().ok_or(Errno::ESRCH)?;
+    let entry = theirs.files.entry(fd.0)?;
+    let copy = files.reserve(&thread.caller(), 0)?.install(FdEntry { cloexec: true, ..entry });
+    Ok(u64::from(copy.unsigned_abs()))
+}
