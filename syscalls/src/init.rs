@@ -1,6 +1,6 @@
 //! The first process: made from nothing, in the root file system that was unpacked at boot.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::caller::{Caller, Credentials, Limits};
@@ -61,10 +61,6 @@ pub fn start(executor: &'static Executor, init: Init) {
 /// Opens the console, loads the program, and runs it to its end.
 async fn become_init(thread: Arc<Thread>, init: Init) {
     thread.adopt_task();
-    if let Some(task) = thread.task() {
-        let local: Weak<Thread> = Arc::downgrade(&thread);
-        task.set_local(local);
-    }
     if let Err(error) = open_console(&thread).await {
         log::warn!("the first process starts without a console: {error}");
     }

@@ -3,7 +3,7 @@
 //! Everything that can fail is made first. From the moment the new thread is in the registry nothing
 //! can fail any more, so there is nothing to take back.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 
 use base::caller::{Caller, Limits};
 use base::charge::{Account, Charge};
@@ -255,9 +255,7 @@ pub fn spawn(thread: Arc<Thread>, context: UserContext, start: Start, affinity: 
     let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     let name = core::str::from_utf8(&name[..length]).unwrap_or("?");
     let options = TaskOptions::new(name).key(thread.key()).affinity(affinity);
-    let local: Weak<Thread> = Arc::downgrade(&thread);
-    let task = executor::spawn(options, run(thread, context, start));
+    let task = executor::spawn(options, run(thread.clone(), context, start));
     // Others may ask for its task before it has run for the first time.
-    local.set_task(task.clone());
-    task.set_local(local);
+    thread.set_task(task);
 }

@@ -53,8 +53,8 @@ pub struct Ending(SpinLock<State>);
 #[derive(Debug, Default)]
 struct State {
     status: Option<ExitStatus>,
-    /// What exit(2) of the first thread said.
-    leader_code: u8,
+    /// What exit(2) of the last thread to leave said.
+    last_code: u8,
     executing: bool,
 }
 
@@ -84,16 +84,17 @@ impl Ending {
         self.0.lock().status
     }
 
-    /// The first thread left with this code: the status unless somebody decides it for the whole process.
-    pub(super) fn leader_left(&self, code: u8) {
-        self.0.lock().leader_code = code;
+    /// A thread left with this code. The last one's is the status, unless somebody decides it for the whole
+    /// process; before 5.19 Linux took the first thread's.
+    pub(super) fn thread_left(&self, code: u8) {
+        self.0.lock().last_code = code;
     }
 
     /// The last thread is gone: how the process ended.
     pub(super) fn finish(&self) -> ExitStatus {
         let mut state = self.0.lock();
-        let by_leader = ExitStatus::Code(state.leader_code);
-        *state.status.get_or_insert(by_leader)
+        let by_thread = ExitStatus::Code(state.last_code);
+        *state.status.get_or_insert(by_thread)
     }
 
     /// Lets one thread, and no other, replace the program. False when another one does so already, or

@@ -46,9 +46,7 @@ pub async fn leave(thread: Arc<Thread>) {
     // Alone from here on there is no await, so that nobody on this CPU sees a step in between.
     thread.clock().pause(Share::System);
     process.usage().add(&thread.used());
-    if thread.tid() == process.pid() {
-        process.ending().leader_left(thread.exit_code());
-    }
+    process.ending().thread_left(thread.exit_code());
     let (last, pass_on) = {
         let mut table = table::lock();
         let last = table.remove_thread(process.pid(), thread.tid());

@@ -13,7 +13,7 @@ pub mod run;
 pub mod scheduling;
 pub mod words;
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 
 use base::Result;
 use base::caller::{Caller, Credentials};
@@ -365,7 +365,7 @@ impl Thread {
         }
     }
 
-    /// The status of exit(2), for the first thread of a process.
+    /// The status of exit(2).
     pub(crate) fn exit_code(&self) -> u8 {
         u8::try_from(self.exit_code.load(Ordering::Relaxed)).unwrap_or(0)
     }
@@ -425,14 +425,16 @@ impl Thread {
 
     /// Makes the current task the one that runs this thread. Whoever raised reasons before this is
     /// seen at the first look at the attention word.
-    pub(crate) fn adopt_task(&self) {
+    pub(crate) fn adopt_task(self: &Arc<Self>) {
         if let Some(task) = executor::current() {
             self.set_task(task);
         }
     }
 
-    /// `task` runs this thread. Further calls have no effect.
-    pub(crate) fn set_task(&self, task: TaskRef) {
+    /// `task` runs this thread, and tells so. Further calls have no effect.
+    pub(crate) fn set_task(self: &Arc<Self>, task: TaskRef) {
+        let local: Weak<Thread> = Arc::downgrade(self);
+        task.set_local(local);
         self.task.call_once(|| task);
     }
 
