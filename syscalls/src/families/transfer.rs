@@ -212,6 +212,9 @@ async fn sendfile(thread: &Thread, out: Fd, from: Fd, offset: Pointer, count: us
     let files = thread.files();
     let source = files.get_required(from.0, FdRights::READ)?;
     let sink = files.get_required(out.0, FdRights::WRITE)?;
+    if sink.status().contains(fs::file::OpenFlags::APPEND) {
+        return Err(Errno::EINVAL);
+    }
     if !source.ops().positioned() {
         return Err(if offset.is_null() { Errno::EINVAL } else { Errno::ESPIPE });
     }
