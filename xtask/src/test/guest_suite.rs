@@ -1,6 +1,6 @@
 //! The guest suite: first on this machine's Linux, which says what is right, then in Kairos.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -75,9 +75,9 @@ pub(super) fn on_linux_in_qemu(options: &TestOptions, tally: &mut Tally) -> Resu
 pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> Result<()> {
     let step = format!("kairos-smp{cpus}");
     let mut cases = VecDeque::new();
-    let not_yet = not_yet()?;
+    let not_yet = NotYet::read()?;
     for name in list(options, &step)? {
-        match not_yet.get(&name) {
+        match not_yet.reason(&name, cpus) {
             Some(reason) => tally.record(&step, &name, Verdict::Skipped(format!("not yet: {reason}"))),
             None => cases.push_back(name),
         }
@@ -86,15 +86,30 @@ pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> 
 }
 
 /// The cases that Kairos does not pass yet, each with its reason: `tests/not-yet.txt`.
-fn not_yet() -> Result<BTreeMap<String, String>> {
-    let path = paths::workspace().join("tests/not-yet.txt");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let split = |line: &str| match line.split_once(char::is_whitespace) {
-        Some((name, reason)) => (name.to_owned(), reason.trim().to_owned()),
-        None => (line.to_owned(), "no reason given".to_owned()),
-    };
-    Ok(lines.map(split).collect())
+struct NotYet(String);
+
+impl NotYet {
+    fn read() -> Result<NotYet> {
+        let path = paths::workspace().join("tests/not-yet.txt");
+        std::fs::read_to_string(&path).map(NotYet).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// Why `case` is left out with this many CPUs. A line is a name, which may end in `*`, perhaps `@2` for two
+    /// CPUs alone, and the reason.
+    fn reason(&self, case: &str, cpus: u32) -> Option<&str> {
+        self.0.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
+            let (pattern, rest) = line.trim().split_once(' ')?;
+            let (only, reason) = match rest.trim().strip_prefix("@2 ") {
+                Some(reason) => (Some(2), reason),
+                None => (None, rest),
+            };
+            let matches = match pattern.strip_suffix('*') {
+                Some(prefix) => case.starts_with(prefix),
+                None => case == pattern,
+            };
+            (matches && only.is_none_or(|only| only == cpus)).then_some(reason.trim())
+        })
+    }
 }
 
 /// Linux hangs a serial terminal up when the leader of its session ends, and throws away what it has
