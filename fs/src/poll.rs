@@ -79,7 +79,11 @@ fn scan(entries: &mut [PollEntry]) -> usize {
 /// # Errors
 ///
 /// `EINTR`; `ENOMEM`.
-pub async fn poll_files(caller: &Caller, entries: &mut [PollEntry], deadline: Option<Instant>) -> Result<usize> {
+pub async fn poll_files(
+    caller: &Caller,
+    entries: &mut [PollEntry],
+    deadline: Option<Instant>,
+) -> Result<usize> {
     let ready = scan(entries);
     if ready > 0 || deadline.is_some_and(|deadline| deadline <= machine().now()) {
         return Ok(ready);

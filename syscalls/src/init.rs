@@ -18,9 +18,9 @@ use crate::process::numbers::PID_MAX;
 use crate::process::registry::INIT;
 use crate::process::users::Counted;
 use crate::process::{Process, exec, oom, session, table};
+use crate::signal::sink;
 use crate::thread::resources::Resources;
 use crate::thread::run::{Start as ThreadStart, run};
-use crate::signal::sink;
 use crate::thread::{Birth, Costs, Thread};
 
 /// What the first process is made of.

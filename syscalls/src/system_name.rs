@@ -21,10 +21,8 @@ struct Names {
     domain: [u8; FIELD_BYTES],
 }
 
-static NAMES: SpinLock<Names> = SpinLock::new(
-    LockClass::Process,
-    Names { host: padded(b"kairos"), domain: padded(b"(none)") },
-);
+static NAMES: SpinLock<Names> =
+    SpinLock::new(LockClass::Process, Names { host: padded(b"kairos"), domain: padded(b"(none)") });
 
 /// The bytes with NULs behind them; what does not fit is cut.
 const fn padded(text: &[u8]) -> [u8; FIELD_BYTES] {

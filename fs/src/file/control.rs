@@ -39,7 +39,11 @@ pub(crate) fn check_size_limit(caller: &Caller, size: u64) -> Result<()> {
 
 /// Sets the length of a regular file, as [`OpenFile::truncate`] and `truncate(2)` do. A drop leaves the old or
 /// the new length.
-pub(crate) async fn set_length(caller: &Caller, inode: &alloc::sync::Arc<dyn Inode>, size: u64) -> Result<()> {
+pub(crate) async fn set_length(
+    caller: &Caller,
+    inode: &alloc::sync::Arc<dyn Inode>,
+    size: u64,
+) -> Result<()> {
     if size > inode.metadata().size {
         check_size_limit(caller, size)?;
     }
@@ -126,7 +130,10 @@ impl OpenFile {
     ///
     /// `EINVAL` for a kind of file that has no storage (pipes and other anonymous files); `EIO`, `ENOSPC`.
     pub async fn sync(&self) -> Result<()> {
-        let storable = matches!(self.inode().metadata().kind, FileType::Regular | FileType::Directory | FileType::BlockDevice);
+        let storable = matches!(
+            self.inode().metadata().kind,
+            FileType::Regular | FileType::Directory | FileType::BlockDevice
+        );
         if !storable {
             return Err(Errno::EINVAL);
         }

@@ -62,7 +62,11 @@ impl OpenFlags {
     );
     /// Bits that `F_SETFL` may change.
     pub const SETTABLE: OpenFlags = OpenFlags::from_bits_truncate(
-        Self::APPEND.bits() | Self::NONBLOCK.bits() | Self::ASYNC.bits() | Self::DIRECT.bits() | Self::NOATIME.bits(),
+        Self::APPEND.bits()
+            | Self::NONBLOCK.bits()
+            | Self::ASYNC.bits()
+            | Self::DIRECT.bits()
+            | Self::NOATIME.bits(),
     );
 
     /// The access that the two lowest bits ask for. 3 is Linux's "only ioctl": neither read nor write,

@@ -74,7 +74,12 @@ impl OpenFile {
     /// # Errors
     ///
     /// `ENFILE` when the machine has too many; `ENOMEM`.
-    pub fn new(caller: &Caller, ops: Arc<dyn FileOps>, path: Path, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+    pub fn new(
+        caller: &Caller,
+        ops: Arc<dyn FileOps>,
+        path: Path,
+        flags: OpenFlags,
+    ) -> Result<Arc<OpenFile>> {
         Self::with_access(caller, ops, path, flags, flags.access(), false)
     }
 
@@ -123,7 +128,12 @@ impl OpenFile {
     /// # Errors
     ///
     /// As [`OpenFile::new`].
-    pub fn anonymous(caller: &Caller, ops: Arc<dyn FileOps>, name: &str, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+    pub fn anonymous(
+        caller: &Caller,
+        ops: Arc<dyn FileOps>,
+        name: &str,
+        flags: OpenFlags,
+    ) -> Result<Arc<OpenFile>> {
         Self::new(caller, ops, crate::vfs::anonymous_path(name.as_bytes()), flags)
     }
 
@@ -190,7 +200,9 @@ impl OpenFile {
     pub fn set_status(&self, caller: &Caller, flags: OpenFlags) -> Result<()> {
         let old = self.status();
         let gained = flags.difference(old);
-        if gained.contains(OpenFlags::NOATIME) && !crate::vfs::owner_or_capable(caller, &self.inode().metadata()) {
+        if gained.contains(OpenFlags::NOATIME)
+            && !crate::vfs::owner_or_capable(caller, &self.inode().metadata())
+        {
             return Err(Errno::EPERM);
         }
         let new = flags & OpenFlags::SETTABLE;

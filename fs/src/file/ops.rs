@@ -88,8 +88,7 @@ impl<'a> Sources<'a> {
 }
 
 /// The bits of a file that never makes anybody wait.
-pub const ALWAYS_READY: Events =
-    Events::IN.union(Events::OUT).union(Events::RDNORM).union(Events::WRNORM);
+pub const ALWAYS_READY: Events = Events::IN.union(Events::OUT).union(Events::RDNORM).union(Events::WRNORM);
 
 /// The operations of one kind of file. None of them waits, takes an async lock or faults user memory in:
 /// `EAGAIN` means "nothing now" and `EFAULT` "a page of the buffer is missing"; [`OpenFile`] holds the one

@@ -9,9 +9,9 @@ use base::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
-pub use super::slots::FdEntry;
 use super::open_file::OpenFile;
 use super::rights::FdRights;
+pub use super::slots::FdEntry;
 use super::slots::Slots;
 
 /// More descriptors than any limit allows: `fs.nr_open`.

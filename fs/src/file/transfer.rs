@@ -54,7 +54,12 @@ impl OpenFile {
     /// # Errors
     ///
     /// As [`OpenFile::read`].
-    pub async fn read_with(&self, caller: &Caller, buffer: &mut UserBuffer<'_>, flags: IoFlags) -> Result<usize> {
+    pub async fn read_with(
+        &self,
+        caller: &Caller,
+        buffer: &mut UserBuffer<'_>,
+        flags: IoFlags,
+    ) -> Result<usize> {
         self.check(AccessMode::READ)?;
         buffer.truncate(MAX_TRANSFER);
         let mut io = Io { caller, file: self, position: 0, flags };
@@ -101,7 +106,12 @@ impl OpenFile {
     /// # Errors
     ///
     /// As [`OpenFile::write`].
-    pub async fn write_with(&self, caller: &Caller, buffer: &mut UserBuffer<'_>, flags: IoFlags) -> Result<usize> {
+    pub async fn write_with(
+        &self,
+        caller: &Caller,
+        buffer: &mut UserBuffer<'_>,
+        flags: IoFlags,
+    ) -> Result<usize> {
         self.check(AccessMode::WRITE)?;
         buffer.truncate(MAX_TRANSFER);
         let mut io = Io { caller, file: self, position: 0, flags };
@@ -187,7 +197,13 @@ impl OpenFile {
                     executor::yield_point().await;
                     continue;
                 }
-                Ok(got) => return Ok(if positioned { buffer.moved() - start } else { got.max(buffer.moved() - start) }),
+                Ok(got) => {
+                    return Ok(if positioned {
+                        buffer.moved() - start
+                    } else {
+                        got.max(buffer.moved() - start)
+                    });
+                }
                 Err(error) => error,
             };
             let moved = buffer.moved() - start;
@@ -254,7 +270,8 @@ impl OpenFile {
                 Err(error) => error,
             };
             let moved = buffer.moved() - start;
-            match self.after(io, buffer, error, moved, source.zip(seen), Events::OUT, &mut interrupted).await {
+            match self.after(io, buffer, error, moved, source.zip(seen), Events::OUT, &mut interrupted).await
+            {
                 Next::Again => {}
                 Next::Stop(error) => {
                     if error == Errno::EPIPE && !io.flags.contains(IoFlags::NOSIGNAL) {
@@ -300,7 +317,8 @@ impl OpenFile {
             Errno::EAGAIN => match source {
                 Some((source, seen)) => {
                     // What came together with a signal is delivered all the same: one more attempt.
-                    *interrupted = source.wait(seen, Wait::interruptible().events(events)).await == Reason::Signal;
+                    *interrupted =
+                        source.wait(seen, Wait::interruptible().events(events)).await == Reason::Signal;
                     Next::Again
                 }
                 None => match self.ops().load(io) {

@@ -56,7 +56,8 @@ impl Header {
             let text = core::str::from_utf8(digits).map_err(|_| Problem::Field)?;
             *field = u32::from_str_radix(text, 16).map_err(|_| Problem::Field)?;
         }
-        let [ino, mode, uid, gid, links, modified, size, major, minor, rmajor, rminor, name_length, _] = fields;
+        let [ino, mode, uid, gid, links, modified, size, major, minor, rmajor, rminor, name_length, _] =
+            fields;
         if name_length == 0 || name_length > NAME_MAX {
             return Err(Problem::Length);
         }
@@ -118,12 +119,7 @@ pub(super) struct Parser {
 
 impl Parser {
     pub(super) fn new() -> Parser {
-        Parser {
-            state: State::Header,
-            collected: Vec::new(),
-            header: Header::default(),
-            name: Vec::new(),
-        }
+        Parser { state: State::Header, collected: Vec::new(), header: Header::default(), name: Vec::new() }
     }
 
     /// True behind the trailer.

@@ -47,7 +47,10 @@ fn header_length(bytes: &[u8]) -> Option<usize> {
 ///
 /// `Truncated`, `Compression` (also when the CRC is wrong: what came out has been taken already), or what `take`
 /// says.
-pub(super) fn inflate(bytes: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), Problem>) -> Result<usize, Problem> {
+pub(super) fn inflate(
+    bytes: &[u8],
+    mut take: impl FnMut(&[u8]) -> Result<(), Problem>,
+) -> Result<usize, Problem> {
     let mut at = header_length(bytes).ok_or(Problem::Truncated)?;
     let mut decompressor = Box::<DecompressorOxide>::default();
     let mut window = vec![0u8; WINDOW];

@@ -33,7 +33,8 @@ impl World {
 
     fn content(&self, path: &str) -> Vec<u8> {
         let place = self.at(path);
-        let file = testing::now(crate::vfs::open_at(self.subject(), place, crate::file::OpenFlags::empty())).unwrap();
+        let file = testing::now(crate::vfs::open_at(self.subject(), place, crate::file::OpenFlags::empty()))
+            .unwrap();
         testing::now(file.read_kernel(&self.caller, 0, 100_000)).unwrap()
     }
 }

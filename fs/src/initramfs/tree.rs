@@ -204,7 +204,13 @@ impl UserMemory for Archive<'_> {
         alloc::boxed::Box::pin(core::future::ready(Err(Errno::EFAULT)))
     }
 
-    fn copy_in_frame_nofault(&self, from: u64, frame: &base::frame::Frame, offset: usize, length: usize) -> usize {
+    fn copy_in_frame_nofault(
+        &self,
+        from: u64,
+        frame: &base::frame::Frame,
+        offset: usize,
+        length: usize,
+    ) -> usize {
         let start = usize::try_from(from).unwrap_or(usize::MAX);
         let source = self.0.get(start..).unwrap_or_default();
         frame.write(offset, source.get(..length.min(source.len())).unwrap_or_default())

@@ -27,7 +27,8 @@ struct Waits {
     list: Vec<Waiting>,
 }
 
-static WAITS: SpinLock<Waits> = SpinLock::new(LockClass::FileLockGraph, Waits { next_key: 0, list: Vec::new() });
+static WAITS: SpinLock<Waits> =
+    SpinLock::new(LockClass::FileLockGraph, Waits { next_key: 0, list: Vec::new() });
 
 impl Waiting {
     /// Whom the request waits for now.
@@ -77,7 +78,8 @@ fn waits_for_itself(list: &[Waiting], inode: &Arc<dyn Inode>, request: Request) 
             continue;
         }
         seen.push(owner);
-        pending.extend(list.iter().filter(|waiting| waiting.request.owner == owner).filter_map(Waiting::holder));
+        pending
+            .extend(list.iter().filter(|waiting| waiting.request.owner == owner).filter_map(Waiting::holder));
     }
     false
 }

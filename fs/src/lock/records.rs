@@ -185,7 +185,8 @@ impl Records {
                 at += 1;
                 continue;
             }
-            weakened |= new.is_none() || record.strength == Strength::Exclusive && new == Some(Strength::Shared);
+            weakened |=
+                new.is_none() || record.strength == Strength::Exclusive && new == Some(Strength::Shared);
             spare.push(self.0.swap_remove(at).charge);
             if record.range.start < range.start {
                 let left = Range { start: record.range.start, end: range.start - 1 };

@@ -53,8 +53,13 @@ const OUT: Events = Events::OUT.union(Events::WRNORM);
 
 impl Pipe {
     fn new(object: u64) -> Arc<Pipe> {
-        let inner =
-            Inner { ring: Ring::new(DEFAULT_CAPACITY), readers: 0, writers: 0, read_opens: 0, write_opens: 0 };
+        let inner = Inner {
+            ring: Ring::new(DEFAULT_CAPACITY),
+            readers: 0,
+            writers: 0,
+            read_opens: 0,
+            write_opens: 0,
+        };
         Arc::new(Pipe {
             inner: SpinLock::new(LockClass::Pipe, inner),
             input: Arc::new(WaitSource::new(WaitKind::PipeRead, object)),

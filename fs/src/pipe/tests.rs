@@ -105,10 +105,8 @@ fn the_capacity_follows_the_rules_of_fcntl() {
     assert_eq!(pipe.set_capacity(&caller, 8192), Ok(8192));
     assert_eq!(write(&caller, &writer, &[0; 5000]), Some(Ok(5000)));
     assert_eq!(pipe.set_capacity(&caller, 4096), Err(Errno::EBUSY));
-    let none = base::caller::Credentials {
-        effective: Capabilities::empty(),
-        ..base::caller::Credentials::root()
-    };
+    let none =
+        base::caller::Credentials { effective: Capabilities::empty(), ..base::caller::Credentials::root() };
     assert_eq!(pipe.set_capacity(&testing::caller(none), MAX_CAPACITY + 1), Err(Errno::EPERM));
 }
 

@@ -75,7 +75,11 @@ impl PseudoDir {
         Self::make(attributes, parent_ino, Some(dynamic))
     }
 
-    fn make(attributes: Attributes, parent_ino: u64, dynamic: Option<Arc<dyn DynamicEntries>>) -> Arc<PseudoDir> {
+    fn make(
+        attributes: Attributes,
+        parent_ino: u64,
+        dynamic: Option<Arc<dyn DynamicEntries>>,
+    ) -> Arc<PseudoDir> {
         let registered = Registered { next_position: FIRST_POSITION, ..Registered::default() };
         Arc::new_cyclic(|this| PseudoDir {
             node: Node::new(attributes),

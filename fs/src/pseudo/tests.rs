@@ -3,7 +3,9 @@
 use super::*;
 use crate::file::OpenFlags;
 use crate::testing;
-use crate::vfs::{DirSink, FileType, FsContext, Mount, MountFlags, Namespace, OpenHow, Start, Subject, WalkFlags};
+use crate::vfs::{
+    DirSink, FileType, FsContext, Mount, MountFlags, Namespace, OpenHow, Start, Subject, WalkFlags,
+};
 use alloc::string::String;
 use alloc::vec::Vec;
 use base::sync::atomic::{AtomicU32, Ordering};
@@ -40,10 +42,13 @@ fn a_text_stays_the_same_until_it_is_read_from_its_start() {
     let device = crate::tmpfs::anonymous_device();
     let root = PseudoDir::with_dynamic(Attributes::root(device, 0o555), 0, Arc::new(Numbers));
     let count = AtomicU32::new(0);
-    root.add("count", PseudoFile::new(Attributes::root(device, 0o444), move |_, text| {
-        let _ = writeln!(text, "reading {}", count.fetch_add(1, Ordering::Relaxed));
-        Ok(())
-    }));
+    root.add(
+        "count",
+        PseudoFile::new(Attributes::root(device, 0o444), move |_, text| {
+            let _ = writeln!(text, "reading {}", count.fetch_add(1, Ordering::Relaxed));
+            Ok(())
+        }),
+    );
     let mount = Mount::new(&PseudoFs::new("proc", 0x9fa0, device, root, ""), b"proc", MountFlags::empty());
     let fs = FsContext::new(&Namespace::new(&mount));
     let subject = Subject { caller: &caller, fs: &fs };

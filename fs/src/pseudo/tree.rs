@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use base::Result;
 use base::caller::Caller;
 
+use super::PseudoFs;
 use super::directory::{DynamicEntries, PseudoDir};
 use super::file::{PseudoFile, Text};
 use super::node::{Attributes, PseudoLink};
-use super::PseudoFs;
 use crate::tmpfs::anonymous_device;
 use crate::vfs::{DeviceNumber, SuperBlock};
 

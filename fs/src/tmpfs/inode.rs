@@ -18,8 +18,8 @@ use super::pages::{Pages, Seals};
 use super::pool::Pool;
 use crate::file::{FileOps, Mappable, Mapping, MappingObserver};
 use crate::vfs::{
-    AllocateMode, Attributes, DeviceNumber, FileType, Inode, InodeState, LinkTarget, Metadata, NewInode, NewKind,
-    OpenRequest, RenameFlags, Timestamp,
+    AllocateMode, Attributes, DeviceNumber, FileType, Inode, InodeState, LinkTarget, Metadata, NewInode,
+    NewKind, OpenRequest, RenameFlags, Timestamp,
 };
 
 /// Bytes that a directory is said to have for each entry.
@@ -72,9 +72,10 @@ impl TmpInode {
         let (ino, charge) = pool.take_inode()?;
         let (body, rdev) = match new.kind {
             NewKind::Regular => (Body::File(Pages::new(pool, seals)), DeviceNumber::default()),
-            NewKind::Directory => {
-                (Body::Directory(SpinLock::new(LockClass::Inode, Entries::new(parent))), DeviceNumber::default())
-            }
+            NewKind::Directory => (
+                Body::Directory(SpinLock::new(LockClass::Inode, Entries::new(parent))),
+                DeviceNumber::default(),
+            ),
             NewKind::Symlink(target) => (Body::Symlink(target.to_vec()), DeviceNumber::default()),
             NewKind::CharDevice(number) | NewKind::BlockDevice(number) => (Body::Special, number),
             NewKind::Fifo | NewKind::Socket => (Body::Special, DeviceNumber::default()),

@@ -21,11 +21,13 @@ mod pool;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 
+use base::Result;
 use base::machine;
 use base::sync::atomic::{AtomicU32, Ordering};
-use base::Result;
 
-use crate::vfs::{self, DeviceNumber, FileSystem, FileSystemType, FsStatistics, Inode, NewInode, NewKind, SuperBlock};
+use crate::vfs::{
+    self, DeviceNumber, FileSystem, FileSystemType, FsStatistics, Inode, NewInode, NewKind, SuperBlock,
+};
 use inode::TmpInode;
 pub use memfd::{MemfdFlags, add_seals, memfd_create, seals};
 use options::Options;

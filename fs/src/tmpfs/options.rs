@@ -33,7 +33,9 @@ impl Options {
                 "size" => options.pages = Some(size(value)?),
                 "nr_blocks" => options.pages = Some(amount(value)?),
                 "nr_inodes" => options.inodes = Some(amount(value)?),
-                "mode" => options.mode = Some(u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777),
+                "mode" => {
+                    options.mode = Some(u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777)
+                }
                 "uid" => options.uid = Some(value.parse().map_err(|_| Errno::EINVAL)?),
                 "gid" => options.gid = Some(value.parse().map_err(|_| Errno::EINVAL)?),
                 _ => return Err(Errno::EINVAL),

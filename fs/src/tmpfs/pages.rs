@@ -208,7 +208,8 @@ impl Pages {
         let (frames, shrinks) = {
             let mut content = self.content.lock();
             let (old, seals) = (content.size, content.seals);
-            let sealed = size < old && seals.contains(Seals::SHRINK) || size > old && seals.contains(Seals::GROW);
+            let sealed =
+                size < old && seals.contains(Seals::SHRINK) || size > old && seals.contains(Seals::GROW);
             if sealed {
                 return Err(Errno::EPERM);
             }
@@ -217,7 +218,8 @@ impl Pages {
                 content.zero(size..first_gone * PAGE);
             }
             // Pages past the end may also come from fallocate with KEEP_SIZE; a truncation frees them.
-            let frames = if size <= old { content.remove(&self.pool, first_gone..u64::MAX) } else { Vec::new() };
+            let frames =
+                if size <= old { content.remove(&self.pool, first_gone..u64::MAX) } else { Vec::new() };
             (frames, size < old)
         };
         if shrinks {
@@ -304,7 +306,10 @@ impl Pages {
         if content.seals.contains(Seals::SEAL) {
             return Err(Errno::EPERM);
         }
-        if seals.contains(Seals::WRITE) && !content.seals.contains(Seals::WRITE) && mappings.shared_writers > 0 {
+        if seals.contains(Seals::WRITE)
+            && !content.seals.contains(Seals::WRITE)
+            && mappings.shared_writers > 0
+        {
             return Err(Errno::EBUSY);
         }
         content.seals |= seals;
@@ -347,7 +352,8 @@ impl Pages {
     fn unmap(&self, pages: Range<u64>) {
         let observers: Vec<_> = {
             let mappings = self.mappings.lock();
-            let touched = |range: &&MappedRange| range.pages.start < pages.end && pages.start < range.pages.end;
+            let touched =
+                |range: &&MappedRange| range.pages.start < pages.end && pages.start < range.pages.end;
             mappings.list.values().filter(touched).filter_map(|range| range.observer.upgrade()).collect()
         };
         for observer in observers {
@@ -381,7 +387,8 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let at = 0u64..40_000;
         prop_oneof![
-            (at.clone(), 1usize..9000, any::<u8>()).prop_map(|(at, length, byte)| Step::Write(at, length, byte)),
+            (at.clone(), 1usize..9000, any::<u8>())
+                .prop_map(|(at, length, byte)| Step::Write(at, length, byte)),
             at.clone().prop_map(Step::Truncate),
             (at.clone(), 1u64..20_000).prop_map(|(at, length)| Step::Punch(at, length)),
             (at, 1u64..20_000, any::<bool>()).prop_map(|(at, length, keep)| Step::Reserve(at, length, keep)),

@@ -20,7 +20,8 @@ pub(crate) fn content_changes(caller: &Caller, inode: &Arc<dyn Inode>) {
     if caller.credentials.capable(Capabilities::FSETID) {
         return;
     }
-    let attributes = Attributes { mode: Some(mode), changed: Some(Timestamp::now()), ..Attributes::default() };
+    let attributes =
+        Attributes { mode: Some(mode), changed: Some(Timestamp::now()), ..Attributes::default() };
     // A file system without modes has no set-id bits either.
     let _ = inode.set_attributes(&attributes);
 }
@@ -45,7 +46,11 @@ pub fn chmod(caller: &Caller, path: &Path, wanted: u32) -> Result<()> {
         new_mode &= !mode::SETGID;
     }
     let now = Timestamp::now();
-    path.inode().set_attributes(&Attributes { mode: Some(new_mode), changed: Some(now), ..Attributes::default() })?;
+    path.inode().set_attributes(&Attributes {
+        mode: Some(new_mode),
+        changed: Some(now),
+        ..Attributes::default()
+    })?;
     events::at(EventMask::ATTRIB, &path.dentry);
     Ok(())
 }

@@ -29,7 +29,10 @@ impl FsContext {
     }
 
     fn with(namespace: &Arc<Namespace>, inner: Inner) -> Arc<FsContext> {
-        Arc::new(FsContext { namespace: namespace.clone(), inner: SpinLock::new(LockClass::FsContext, inner) })
+        Arc::new(FsContext {
+            namespace: namespace.clone(),
+            inner: SpinLock::new(LockClass::FsContext, inner),
+        })
     }
 
     /// A copy for a new process.

@@ -173,7 +173,6 @@ impl Drop for Dentry {
     }
 }
 
-
 /// A name as a map key.
 #[must_use]
 pub(super) fn name(bytes: &[u8]) -> Name {

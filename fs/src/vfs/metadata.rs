@@ -94,7 +94,10 @@ impl Timestamp {
         let machine = machine();
         let since_boot = core::time::Duration::from_nanos(machine.now().as_nanos());
         let now = machine.wall_clock_at_boot().saturating_add(since_boot);
-        Timestamp { seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanoseconds: now.subsec_nanos() }
+        Timestamp {
+            seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: now.subsec_nanos(),
+        }
     }
 }
 

@@ -11,9 +11,9 @@
 //! | [`permission`] | who may do what |
 //! | [`context`] | where a process stands |
 
-pub mod cache;
 mod anonymous;
 mod attributes;
+pub mod cache;
 mod context;
 mod create;
 mod dentry;
@@ -44,9 +44,7 @@ pub use inode::{
 };
 pub use metadata::{FileType, Metadata, Timestamp, mode};
 pub use mount::{MOUNTS_MAX, Mount, MountFlags, Namespace, SuperBlock};
-pub use mounting::{
-    UnmountFlags, change_directory, change_directory_to, change_root, mount, ms, unmount,
-};
+pub use mounting::{UnmountFlags, change_directory, change_directory_to, change_root, mount, ms, unmount};
 pub use open::{Executable, OpenHow, open, open_at, open_executable};
 pub use path::{Path, PathText};
 pub use permission::{Permission, owner_or_capable, permission};

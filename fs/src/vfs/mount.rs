@@ -357,4 +357,3 @@ impl Namespace {
 fn is_same(root: Option<&Arc<Mount>>, mount: &Arc<Mount>) -> bool {
     root.is_some_and(|root| Arc::ptr_eq(root, mount))
 }
-

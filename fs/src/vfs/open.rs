@@ -74,7 +74,12 @@ fn wanted(flags: OpenFlags) -> Permission {
 /// # Errors
 ///
 /// All of `open(2)`, in Linux's order.
-pub async fn open(subject: Subject<'_>, start: Start<'_>, path: &[u8], how: OpenHow) -> Result<Arc<OpenFile>> {
+pub async fn open(
+    subject: Subject<'_>,
+    start: Start<'_>,
+    path: &[u8],
+    how: OpenHow,
+) -> Result<Arc<OpenFile>> {
     let how = settle(how)?;
     let flags = how.flags;
     let mut walk = how.resolve;
@@ -154,7 +159,12 @@ fn check(subject: Subject<'_>, place: &Path, flags: OpenFlags, wanted: Permissio
 }
 
 /// Opens the file at a place that the walk has found (or that has just been made).
-async fn open_place(subject: Subject<'_>, place: Path, flags: OpenFlags, made: bool) -> Result<Arc<OpenFile>> {
+async fn open_place(
+    subject: Subject<'_>,
+    place: Path,
+    flags: OpenFlags,
+    made: bool,
+) -> Result<Arc<OpenFile>> {
     let kind = place.inode().metadata().kind;
     let truncates = flags.contains(OpenFlags::TRUNC) && kind == FileType::Regular && !made;
     if truncates {
@@ -223,7 +233,8 @@ fn open_unnamed(
     let new = NewInode { kind: NewKind::Regular, mode, uid: caller.credentials.fsuid, gid };
     let inode = dir.inode().create_unnamed(&new, !how.flags.contains(OpenFlags::EXCL))?;
     let title = alloc::format!("#{}", inode.metadata().ino);
-    let dentry = super::dentry::Dentry::new(&dir.dentry, super::dentry::name(title.as_bytes()), Some(inode.clone()));
+    let dentry =
+        super::dentry::Dentry::new(&dir.dentry, super::dentry::name(title.as_bytes()), Some(inode.clone()));
     dentry.mark_deleted();
     let place = Path { mount: dir.mount.clone(), dentry };
     inode.state().get_writer()?;

@@ -41,7 +41,10 @@ pub fn unlink(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()>
     drop(cached);
     events::entry(EventMask::DELETE, dir.inode(), name, 0);
     let gone = victim.inode().metadata().links == 0;
-    events::itself(if gone { EventMask::ATTRIB | EventMask::DELETE_SELF } else { EventMask::ATTRIB }, victim.inode());
+    events::itself(
+        if gone { EventMask::ATTRIB | EventMask::DELETE_SELF } else { EventMask::ATTRIB },
+        victim.inode(),
+    );
     Ok(())
 }
 

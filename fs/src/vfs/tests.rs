@@ -208,7 +208,9 @@ impl Model {
     /// True when `node` is `top` or below it.
     fn below(&self, top: usize, node: usize) -> bool {
         top == node
-            || self.nodes[top].as_ref().is_some_and(|inside| inside.values().any(|child| self.below(*child, node)))
+            || self.nodes[top]
+                .as_ref()
+                .is_some_and(|inside| inside.values().any(|child| self.below(*child, node)))
     }
 
     fn rename(&mut self, old: &Steps, new: &Steps, flags: RenameFlags) -> Result<()> {
@@ -516,7 +518,6 @@ fn cached_names_stay_bounded() {
     assert!(cache::cached() <= cache::CACHED_MAX + 1000);
     assert!(cache::evicted() > 0);
 }
-
 
 #[test]
 fn a_place_without_access_has_no_operations() {

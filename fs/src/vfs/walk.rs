@@ -105,7 +105,12 @@ enum Component {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(subject: Subject<'a>, start: Start<'_>, path: &'a [u8], flags: WalkFlags) -> Result<Walker<'a>> {
+    pub(super) fn new(
+        subject: Subject<'a>,
+        start: Start<'_>,
+        path: &'a [u8],
+        flags: WalkFlags,
+    ) -> Result<Walker<'a>> {
         if path.is_empty() && !flags.contains(WalkFlags::EMPTY) {
             return Err(Errno::ENOENT);
         }

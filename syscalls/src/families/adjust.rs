@@ -53,15 +53,15 @@ async fn clock_adjtime(thread: &Thread, clock: i32, buffer: Pointer) -> Result<u
 fn describe(bytes: &mut [u8; TIMEX_BYTES]) {
     let now = clock::realtime();
     let fields: [(usize, u64); 9] = [
-        (24, 16_000_000),                   // maxerror, microseconds
-        (32, 16_000_000),                   // esterror, microseconds
-        (40, STA_UNSYNC),                   // status (32 bits)
-        (48, 2),                            // time constant of the control loop
-        (56, 1),                            // precision, microseconds
-        (64, 32_768_000),                   // tolerance, scaled parts per million
-        (72, now.as_secs()),                // time
-        (80, now.subsec_micros().into()),   // its microseconds
-        (88, 10_000),                       // tick, microseconds
+        (24, 16_000_000),                 // maxerror, microseconds
+        (32, 16_000_000),                 // esterror, microseconds
+        (40, STA_UNSYNC),                 // status (32 bits)
+        (48, 2),                          // time constant of the control loop
+        (56, 1),                          // precision, microseconds
+        (64, 32_768_000),                 // tolerance, scaled parts per million
+        (72, now.as_secs()),              // time
+        (80, now.subsec_micros().into()), // its microseconds
+        (88, 10_000),                     // tick, microseconds
     ];
     bytes[8..].fill(0);
     for (at, value) in fields {

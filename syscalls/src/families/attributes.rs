@@ -3,9 +3,7 @@
 use base::caller::Credentials;
 use base::{Errno, Result};
 use fs::file::FdRights;
-use fs::vfs::{
-    self, FsStatistics, Metadata, Path, Permission, SetTime, Timestamp, WalkFlags,
-};
+use fs::vfs::{self, FsStatistics, Metadata, Path, Permission, SetTime, Timestamp, WalkFlags};
 
 use super::paths::{CWD, Named};
 use crate::declare;
@@ -110,7 +108,14 @@ fn encode_stat(metadata: &Metadata) -> [u8; 144] {
     out
 }
 
-async fn statx(thread: &Thread, dir: Fd, path: Pointer, flags: u32, mask: u32, buffer: Pointer) -> Result<u64> {
+async fn statx(
+    thread: &Thread,
+    dir: Fd,
+    path: Pointer,
+    flags: u32,
+    mask: u32,
+    buffer: Pointer,
+) -> Result<u64> {
     let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
     if flags & !known != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || mask & STATX_RESERVED != 0 {
         return Err(Errno::EINVAL);
@@ -134,8 +139,12 @@ fn encode_statx(metadata: &Metadata, mount: u64) -> [u8; 256] {
     put(32, &metadata.ino.to_le_bytes());
     put(40, &metadata.size.to_le_bytes());
     put(48, &metadata.blocks.to_le_bytes());
-    let times =
-        [(64, Some(metadata.accessed)), (80, metadata.born), (96, Some(metadata.changed)), (112, Some(metadata.modified))];
+    let times = [
+        (64, Some(metadata.accessed)),
+        (80, metadata.born),
+        (96, Some(metadata.changed)),
+        (112, Some(metadata.modified)),
+    ];
     for (at, time) in times {
         let time = time.unwrap_or_default();
         put(at, &time.seconds.to_le_bytes());

@@ -142,7 +142,9 @@ async fn fcntl(thread: &Thread, fd: Fd, command: i32, argument: u64) -> Result<u
             files.get_required(fd.0, FdRights::IOCTL)?;
             set_flags(&file, &caller, argument)
         }
-        _ if locks::is_lock_command(command) => locks::record_lock(thread, fd, &file, command, argument).await,
+        _ if locks::is_lock_command(command) => {
+            locks::record_lock(thread, fd, &file, command, argument).await
+        }
         F_GETOWN => Ok(owner_number(file.owner()).cast_unsigned()),
         F_SETOWN => {
             set_owner(&file, argument);

@@ -152,7 +152,13 @@ pub(super) async fn record_lock(
 }
 
 /// `F_GETLK`: describes the lock that is in the way, or says that there is none.
-async fn get_lock(thread: &Thread, file: &OpenFile, owner: Owner, asked: Flock, argument: u64) -> Result<u64> {
+async fn get_lock(
+    thread: &Thread,
+    file: &OpenFile,
+    owner: Owner,
+    asked: Flock,
+    argument: u64,
+) -> Result<u64> {
     let strength = asked.strength()?.ok_or(Errno::EINVAL)?;
     let range = asked.range(file).await?;
     let answer = match lock::conflicting_lock(file, owner, range, strength) {

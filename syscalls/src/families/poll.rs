@@ -32,8 +32,7 @@ declare! {
 const POLLFD: usize = 8;
 
 async fn poll(thread: &Thread, fds: Pointer, count: u32, timeout: i32) -> Result<u64> {
-    let deadline =
-        u64::try_from(timeout).ok().map(|millis| machine().now() + Duration::from_millis(millis));
+    let deadline = u64::try_from(timeout).ok().map(|millis| machine().now() + Duration::from_millis(millis));
     match deadline {
         None => poll_until(thread, fds, count, None).await.map_err(|error| match error {
             Errno::EINTR => Errno::ERESTARTNOHAND,
@@ -96,11 +95,8 @@ async fn ppoll(
     size: usize,
 ) -> Result<u64> {
     let space = thread.space();
-    let deadline = if timeout.is_null() {
-        None
-    } else {
-        Some(machine().now() + read_timespec(&*space, timeout).await?)
-    };
+    let deadline =
+        if timeout.is_null() { None } else { Some(machine().now() + read_timespec(&*space, timeout).await?) };
     if !mask.is_null() {
         check_mask_size(size)?;
         let [bits] = read_words::<1>(&*space, mask.0).await?;
@@ -161,11 +157,8 @@ async fn pselect6(
     mask: Pointer,
 ) -> Result<u64> {
     let space = thread.space();
-    let deadline = if timeout.is_null() {
-        None
-    } else {
-        Some(machine().now() + read_timespec(&*space, timeout).await?)
-    };
+    let deadline =
+        if timeout.is_null() { None } else { Some(machine().now() + read_timespec(&*space, timeout).await?) };
     if !mask.is_null() {
         let [set, size] = read_words::<2>(&*space, mask.0).await?;
         if set != 0 {

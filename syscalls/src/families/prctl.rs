@@ -91,7 +91,8 @@ fn set(thread: &Thread, option: u32, value: u64, rest: [u64; 3]) -> Result<u64> 
     let settings = thread.settings();
     match option {
         SET_PDEATHSIG => {
-            let number = u32::try_from(value).ok().filter(|&n| n <= Signal::COUNT as u32).ok_or(Errno::EINVAL)?;
+            let number =
+                u32::try_from(value).ok().filter(|&n| n <= Signal::COUNT as u32).ok_or(Errno::EINVAL)?;
             settings.parent_death_signal.store(number, Ordering::Relaxed);
         }
         SET_DUMPABLE => match u32::try_from(value) {

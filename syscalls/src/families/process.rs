@@ -58,12 +58,7 @@ const CLONE_ARGS_FIRST: usize = 8;
 /// Words that this kernel knows.
 const CLONE_ARGS_WORDS: usize = 11;
 
-async fn clone3(
-    thread: &Thread,
-    context: &mut UserContext,
-    arguments: Pointer,
-    size: usize,
-) -> Result<u64> {
+async fn clone3(thread: &Thread, context: &mut UserContext, arguments: Pointer, size: usize) -> Result<u64> {
     let words = read_clone_args(&*thread.space(), arguments.0, size).await?;
     let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _] =
         words;
@@ -94,11 +89,7 @@ async fn clone3(
 }
 
 /// Reads as much of the structure as the program has. What this kernel does not know must be zero.
-async fn read_clone_args(
-    memory: &dyn UserMemory,
-    from: u64,
-    size: usize,
-) -> Result<[u64; CLONE_ARGS_WORDS]> {
+async fn read_clone_args(memory: &dyn UserMemory, from: u64, size: usize) -> Result<[u64; CLONE_ARGS_WORDS]> {
     const KNOWN: usize = CLONE_ARGS_WORDS * 8;
     if size > base::frame::PAGE_SIZE {
         return Err(Errno::E2BIG);

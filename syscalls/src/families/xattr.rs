@@ -117,7 +117,13 @@ async fn getxattr(thread: &Thread, path: Pointer, name: Pointer, value: Pointer,
     get(thread, &place, name, value, size).await
 }
 
-async fn lgetxattr(thread: &Thread, path: Pointer, name: Pointer, value: Pointer, size: usize) -> Result<u64> {
+async fn lgetxattr(
+    thread: &Thread,
+    path: Pointer,
+    name: Pointer,
+    value: Pointer,
+    size: usize,
+) -> Result<u64> {
     let place = place(thread, path, WalkFlags::empty()).await?;
     get(thread, &place, name, value, size).await
 }

@@ -149,9 +149,7 @@ fn make(subject: &Subject, entry: &Entry, index: u64) -> Arc<dyn Inode> {
             own.check_access(caller)?;
             target(&own).map(LinkTarget::Place)
         }),
-        Shape::Directory(entries) => {
-            PseudoDir::with_dynamic(attributes, file_ino(subject, 0), entries(own))
-        }
+        Shape::Directory(entries) => PseudoDir::with_dynamic(attributes, file_ino(subject, 0), entries(own)),
         Shape::Memory => PseudoOpen::new(attributes, move |caller| memory::open(&own, caller)),
     }
 }

@@ -10,8 +10,8 @@ use super::state::State;
 use super::subject::Subject;
 use crate::mm::PAGE;
 use crate::process::rusage::ticks;
-use crate::process::{Process, session, table};
 use crate::process::usage::Used;
+use crate::process::{Process, session, table};
 
 /// `PF_FORKNOEXEC`: it has executed nothing since it was forked.
 const NOT_EXECUTED: u64 = 0x40;
@@ -58,8 +58,7 @@ pub(super) fn stat(subject: &Subject, caller: &Caller, text: &mut Text) -> Resul
         let scheduling = thread.scheduling();
         let nice = i64::from(scheduling.nice());
         let realtime = scheduling.priority();
-        let priority =
-            if scheduling.policy().is_realtime() { -1 - i64::from(realtime) } else { 20 + nice };
+        let priority = if scheduling.policy().is_realtime() { -1 - i64::from(realtime) } else { 20 + nice };
         (priority, nice, realtime.into(), scheduling.policy() as u64)
     });
     words.put_signed(priority);
@@ -130,9 +129,8 @@ fn memory(words: &mut Words<'_>, subject: &Subject, process: &Process, may_look:
 fn signals(words: &mut Words<'_>, subject: &Subject, process: &Process) {
     const SHOWN: u64 = 0x7fff_ffff;
     let thread = subject.thread();
-    let (pending, blocked) = thread.map_or((0, 0), |thread| {
-        (thread.signals().pending().0, thread.signals().mask().0)
-    });
+    let (pending, blocked) =
+        thread.map_or((0, 0), |thread| (thread.signals().pending().0, thread.signals().mask().0));
     let (caught, ignored) = process.actions().summary();
     words.put(&[pending & SHOWN, blocked & SHOWN, ignored.0 & SHOWN, caught.0 & SHOWN]);
 }

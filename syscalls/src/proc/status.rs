@@ -51,7 +51,8 @@ pub(super) fn status(subject: &Subject, _caller: &Caller, text: &mut Text) -> Re
         thread.as_ref().is_some_and(|thread| thread.settings().no_new_privileges.load(Ordering::Relaxed));
     let _ = writeln!(text, "NoNewPrivs:\t{}", u32::from(no_new_privileges));
     let _ = writeln!(text, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunsupported");
-    let affinity = thread.as_ref().and_then(|thread| thread.task()).map_or(u64::MAX, |task| task.affinity().bits());
+    let affinity =
+        thread.as_ref().and_then(|thread| thread.task()).map_or(u64::MAX, |task| task.affinity().bits());
     processors(text, affinity, base::machine().cpu_count());
     let _ = writeln!(text, "voluntary_ctxt_switches:\t{}", used.voluntary);
     let _ = writeln!(text, "nonvoluntary_ctxt_switches:\t{}", used.involuntary);

@@ -275,13 +275,17 @@ mod tests {
         let mut table = family(&[2, 3]);
         table.set_group(1, 3, 3).unwrap();
         die(&mut table, 3, 0);
-        assert_eq!(find(&mut table, &search(Selector::Process(9), WaitOptions::EXITED)).err(), Some(Errno::ECHILD));
+        assert_eq!(
+            find(&mut table, &search(Selector::Process(9), WaitOptions::EXITED)).err(),
+            Some(Errno::ECHILD)
+        );
         assert!(matches!(find(&mut table, &search(Selector::Group(1), WaitOptions::EXITED)), Ok(None)));
         let clones = WaitOptions::EXITED | WaitOptions::CLONE;
         assert_eq!(find(&mut table, &search(Selector::Any, clones)).err(), Some(Errno::ECHILD));
         table.process(3).unwrap().payload.set_exit_signal(0);
         assert_eq!(find(&mut table, &search(Selector::Any, clones)).unwrap().unwrap().pid, 3);
-        let other_thread = Search { tid: 5, ..search(Selector::Any, WaitOptions::ALL | WaitOptions::NOTHREAD) };
+        let other_thread =
+            Search { tid: 5, ..search(Selector::Any, WaitOptions::ALL | WaitOptions::NOTHREAD) };
         assert_eq!(find(&mut table, &other_thread).err(), Some(Errno::ECHILD));
     }
 }

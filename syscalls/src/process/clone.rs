@@ -21,8 +21,8 @@ use crate::process::pidfd::PidFd;
 use crate::process::registry::INIT;
 use crate::process::users::Counted;
 use crate::process::{Process, table};
-use crate::signal::altstack::AltStack;
 use crate::signal::Signal;
+use crate::signal::altstack::AltStack;
 use crate::thread::attention::Reasons;
 use crate::thread::resources::Resources;
 use crate::thread::run::{Start, run};
@@ -76,8 +76,7 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
         // be no wait, since a kill would leave it without anybody to run it.
         let _ = space.fault_in(request.parent_tid, size_of::<u32>(), Access::Write).await;
     }
-    let completion =
-        request.flags.contains(CloneFlags::VFORK).then(|| Arc::new(Completion::new()));
+    let completion = request.flags.contains(CloneFlags::VFORK).then(|| Arc::new(Completion::new()));
     let child = publish(thread, &request, parts, counted, completion.clone())?;
     table::count_birth();
     let tid = child.tid();
@@ -148,8 +147,7 @@ impl Parts {
             memory: space.clone(),
             ..Caller::clone(&own.caller)
         });
-        let place =
-            if has(CloneFlags::FS) { own.place.clone() } else { own.place.duplicate() };
+        let place = if has(CloneFlags::FS) { own.place.clone() } else { own.place.duplicate() };
         let files = match has(CloneFlags::FILES) {
             true => None,
             false => Some(own.files.duplicate(&caller)?),

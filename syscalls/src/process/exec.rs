@@ -76,8 +76,8 @@ pub async fn exec(thread: &Thread, context: &mut UserContext, request: ExecReque
     drop(executor);
     exit::release_memory(thread).await;
     let Some(old) = thread.resources() else { return Err(Errno::ESRCH) };
-    let id_changed = credentials.euid != old.caller.credentials.euid
-        || credentials.egid != old.caller.credentials.egid;
+    let id_changed =
+        credentials.euid != old.caller.credentials.euid || credentials.egid != old.caller.credentials.egid;
     let caller = Arc::new(Caller {
         tid: thread.tid(),
         credentials: Arc::new(credentials),

@@ -12,11 +12,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::{Result, machine};
 use base::machine::Outcome;
+use base::{Result, machine};
 use executor::pollwait::{Events, Reason};
 
 use crate::futex;
+use crate::mm::AddressSpace;
 use crate::process::children::Change;
 use crate::process::ending::ExitStatus;
 use crate::process::program::Remains;
@@ -28,7 +29,6 @@ use crate::signal::deliver::thread_left;
 use crate::signal::{SigInfo, Signal, send_to_process};
 use crate::thread::Thread;
 use crate::thread::clock::Share;
-use crate::mm::AddressSpace;
 use crate::user::write_u32;
 
 /// Takes the calling thread out of its process. Its task ends when this returns.
@@ -53,7 +53,9 @@ pub async fn leave(thread: Arc<Thread>) {
         process.left();
         let heir = table.process(process.pid()).and_then(|node| node.threads.first().copied());
         let pass_on = match heir {
-            Some(heir) if thread.has_children() => table.hand_over_children(process.pid(), thread.tid(), heir),
+            Some(heir) if thread.has_children() => {
+                table.hand_over_children(process.pid(), thread.tid(), heir)
+            }
             _ => Vec::new(),
         };
         (last, pass_on)

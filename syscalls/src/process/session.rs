@@ -4,9 +4,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use base::Result;
 use base::caller::Caller;
 use base::sync::{LockClass, SpinLock};
-use base::Result;
 use fs::tty::job_control::{self, ControllingTerminal, JobControl};
 
 use crate::process::{Process, groups, table};

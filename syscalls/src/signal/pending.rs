@@ -63,9 +63,10 @@ impl Pending {
         // A timer has one entry at most, also beside a standard signal from somebody else: what takes the
         // entry has the timer go on.
         let already = match info.detail {
-            Detail::Timer { id, .. } => self.queue.iter().any(
-                |queued| matches!(queued.info.detail, Detail::Timer { id: other, .. } if other == id),
-            ),
+            Detail::Timer { id, .. } => self
+                .queue
+                .iter()
+                .any(|queued| matches!(queued.info.detail, Detail::Timer { id: other, .. } if other == id)),
             _ => !info.signal.is_realtime() && self.set.contains(info.signal),
         };
         if already {

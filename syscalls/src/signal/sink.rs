@@ -10,13 +10,8 @@ use crate::signal::info::Detail;
 use crate::signal::{SigInfo, Signal, send_to_process, send_to_thread};
 
 /// `si_code` of a file that became readable; its neighbours follow in the order of [`CODES`].
-const CODES: [(Events, i32); 5] = [
-    (Events::IN, 1),
-    (Events::OUT, 2),
-    (Events::ERR, 4),
-    (Events::PRI, 5),
-    (Events::HUP, 6),
-];
+const CODES: [(Events, i32); 5] =
+    [(Events::IN, 1), (Events::OUT, 2), (Events::ERR, 4), (Events::PRI, 5), (Events::HUP, 6)];
 
 struct Sink;
 

@@ -37,8 +37,11 @@ pub(super) fn count(number: u64) {
 /// nor this kernel has.
 pub fn for_each(mut each: impl FnMut(Option<u64>, u64)) {
     for slot in 0..SLOTS {
-        let count: u64 =
-            COUNTS.iter().filter_map(|counts| counts.get(slot)).map(|count| count.load(Ordering::Relaxed)).sum();
+        let count: u64 = COUNTS
+            .iter()
+            .filter_map(|counts| counts.get(slot))
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
         if count > 0 {
             let number = match slot {
                 OTHER => None,

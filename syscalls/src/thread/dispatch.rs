@@ -8,8 +8,8 @@ use base::{Errno, Result};
 use crate::declare::{Arguments, Entry};
 use crate::machine::{UserContext, user_machine};
 use crate::table;
-use crate::thread::{Thread, counts};
 use crate::thread::drive::Drive;
+use crate::thread::{Thread, counts};
 
 /// Number that [`Published`] shows while no syscall is blocked.
 const NOT_BLOCKED: u64 = u64::MAX;

@@ -211,7 +211,8 @@ impl IntervalTimer {
     /// Arms the hardware for the schedule, or for `at_least` from now if that is later.
     fn arm(&self, state: &State, now: Duration, at_least: Duration) {
         let expiry = state.schedule.expiry.filter(|_| state.phase == Phase::Armed);
-        let (Some(expiry), Some(this)) = (expiry.filter(|_| self.notice != Notice::Nothing), self.this.upgrade())
+        let (Some(expiry), Some(this)) =
+            (expiry.filter(|_| self.notice != Notice::Nothing), self.this.upgrade())
         else {
             self.timer.cancel();
             return;

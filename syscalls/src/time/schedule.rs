@@ -76,8 +76,7 @@ mod tests {
 
     #[test]
     fn a_late_look_counts_every_period() {
-        let mut schedule =
-            Schedule::new(Setting { value: ms(10), interval: ms(3) }, false, ms(100));
+        let mut schedule = Schedule::new(Setting { value: ms(10), interval: ms(3) }, false, ms(100));
         assert_eq!(schedule.remaining(ms(104)), ms(6));
         assert_eq!(schedule.expire(ms(109)), 0);
         assert_eq!(schedule.expire(ms(110)), 1);
@@ -91,7 +90,10 @@ mod tests {
         let mut schedule = Schedule::new(Setting { value: ms(10), interval: ms(0) }, true, ms(100));
         assert!(schedule.is_due(ms(100)));
         assert_eq!((schedule.expire(ms(100)), schedule.expire(ms(100))), (1, 0));
-        assert_eq!(Schedule::new(Setting { value: ms(0), interval: ms(5) }, false, ms(1)), Schedule::default());
+        assert_eq!(
+            Schedule::new(Setting { value: ms(0), interval: ms(5) }, false, ms(1)),
+            Schedule::default()
+        );
     }
 
     #[test]

@@ -75,8 +75,8 @@ pub fn set_all(old: &Credentials, real: u32, effective: u32, saved: u32) -> Resu
 /// setfsgid(2): `None` when nothing changes, which is no error there.
 #[must_use]
 pub fn set_fs(old: &Credentials, gid: u32) -> Option<Credentials> {
-    let allowed = [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid)
-        || old.capable(Capabilities::SETGID);
+    let allowed =
+        [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.capable(Capabilities::SETGID);
     (gid != KEEP && gid != old.fsgid && allowed).then(|| Credentials { fsgid: gid, ..old.clone() })
 }
 

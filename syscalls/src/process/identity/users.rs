@@ -73,8 +73,8 @@ pub fn set_all(old: &Credentials, real: u32, effective: u32, saved: u32) -> Resu
 /// setfsuid(2): `None` when nothing changes, which is no error there.
 #[must_use]
 pub fn set_fs(old: &Credentials, uid: u32) -> Option<Credentials> {
-    let allowed = [old.uid, old.euid, old.suid, old.fsuid].contains(&uid)
-        || old.capable(Capabilities::SETUID);
+    let allowed =
+        [old.uid, old.euid, old.suid, old.fsuid].contains(&uid) || old.capable(Capabilities::SETUID);
     if uid == KEEP || uid == old.fsuid || !allowed {
         return None;
     }
