@@ -105,13 +105,11 @@ impl<T: Linked> List<T> {
     #[inline]
     pub(crate) unsafe fn remove(&mut self, node: NonNull<T>) {
         let Links { next, previous } = take_links(node);
-        match previous {
-            Some(previous) => change_links(previous, |links| links.next = next),
-            None => {}
+        if let Some(previous) = previous {
+            change_links(previous, |links| links.next = next)
         }
-        match next {
-            Some(next) => change_links(next, |links| links.previous = previous),
-            None => {}
+        if let Some(next) = next {
+            change_links(next, |links| links.previous = previous)
         }
         self.ends = match (self.ends, previous, next) {
             (Some((front, back)), previous, next) => match (previous, next) {

@@ -234,8 +234,8 @@ fn one_seed_one_order() {
                 });
             }
         });
-        let order = order.lock().expect("no panic").clone();
-        order
+
+        order.lock().expect("no panic").clone()
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));

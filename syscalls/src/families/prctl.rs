@@ -151,7 +151,7 @@ fn of_credentials(thread: &Thread, option: u32, a: u64, b: u64) -> Result<u64> {
                 AMBIENT_CLEAR_ALL if b == 0 => new.ambient = base::caller::Capabilities::empty(),
                 AMBIENT_IS_SET => return Ok(old.ambient.contains(capabilities::single(b)?).into()),
                 AMBIENT_RAISE => new = capabilities::raise_ambient(&old, capabilities::single(b)?)?,
-                AMBIENT_LOWER => new.ambient = new.ambient - capabilities::single(b)?,
+                AMBIENT_LOWER => new.ambient -= capabilities::single(b)?,
                 _ => return Err(Errno::EINVAL),
             }
             new

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use base::Result;
-use base::caller::{Caller, Limits, Resource};
+use base::caller::{Caller, Resource};
 use fs::pseudo::Text;
 
 use super::state::State;
@@ -110,7 +110,7 @@ fn memory(words: &mut Words<'_>, subject: &Subject, process: &Process, may_look:
     let (size, resident) = space.as_ref().map_or((0, 0), |space| {
         (space.lock().regions.sums().total * PAGE, space.page_table().resident() as u64)
     });
-    words.put(&[size, resident, process.limits().soft(Resource::Rss).min(Limits::INFINITY)]);
+    words.put(&[size, resident, process.limits().soft(Resource::Rss)]);
     match space.filter(|_| may_look) {
         Some(space) => {
             let image = space.image();

@@ -57,7 +57,7 @@ fn is_leaving(process: &Process) -> bool {
 
 fn choose() -> Option<Arc<Process>> {
     let processes = table::all_processes();
-    let victim = select_victim(processes.iter().map(|process| candidate(process)), memory())?;
+    let victim = select_victim(processes.iter().map(candidate), memory())?;
     processes.into_iter().find(|process| process.pid() == victim.pid)
 }
 

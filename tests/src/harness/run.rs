@@ -113,8 +113,6 @@ pub(super) fn run(case: &Case, options: &Options) -> Outcome {
     outcome
 }
 
-}
-
 /// What grew and does not shrink again when the kernel gets the chance to finish its work.
 fn lasting_growth(before: &Census, case: &Case) -> Vec<String> {
     const CHANCES: usize = 20;

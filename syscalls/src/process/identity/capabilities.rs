@@ -70,7 +70,7 @@ pub(super) fn follow_fs_user(old: &Credentials, new: &mut Credentials) {
     }
     match (old.fsuid, new.fsuid) {
         (0, 0) => {}
-        (0, _) => new.effective = new.effective - FILE_SYSTEM,
+        (0, _) => new.effective -= FILE_SYSTEM,
         (_, 0) => new.effective |= FILE_SYSTEM & new.permitted,
         _ => {}
     }
