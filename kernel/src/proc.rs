@@ -7,13 +7,14 @@ use alloc::string::String;
 use base::Result;
 use base::caller::Caller;
 use fs::procfs::procfs;
-use fs::pseudo::Text;
+use fs::pseudo::{Attributes, PseudoFile, Text};
 
 use crate::arch::cpu_area::{self, CpuArea};
 use crate::arch::cpu_info;
 use crate::arch::trap::interrupts::{self, BELL, IO_APIC, SHOOT_DOWN, SPURIOUS, TIMER};
 use crate::command_line::CommandLine;
 use crate::drivers::clock;
+use crate::dump;
 
 /// Inputs of the interrupt controllers that can have a vector.
 const INPUTS: u8 = 0xc0;
@@ -30,6 +31,18 @@ pub fn publish(command_line: CommandLine<'_>) {
         let _ = writeln!(text, "{line}");
         Ok(())
     });
+    top.add("sysrq-trigger", PseudoFile::write_only(Attributes::root(tree.device(), 0o200), request));
+}
+
+/// What root asks of the machine by a letter: `c` a crash, `t` a dump of every task. Source: the kernel's
+/// `Documentation/admin-guide/sysrq.rst`; other letters are answered by the list of these, as there.
+fn request(_caller: &Caller, letters: &[u8]) -> Result<()> {
+    match letters.first() {
+        Some(b'c') => panic!("a crash was asked for"),
+        Some(b't') => dump::tasks(),
+        _ => log::info!("sysrq: HELP : crash(c) show-task-states(t)"),
+    }
+    Ok(())
 }
 
 fn cpuinfo(_caller: &Caller, text: &mut Text) -> Result<()> {

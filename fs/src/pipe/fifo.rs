@@ -22,7 +22,8 @@ impl Drop for Joined<'_> {
     }
 }
 
-/// Opens the FIFO at `inode`: for one direction it waits until the other is open, unless `nonblocking`. A
+/// Opens the FIFO at `inode`: for one direction it waits until the other is open, unless `nonblocking`
+/// or it is an anonymous pipe, reached through /proc. A
 /// drop takes the open back.
 ///
 /// # Errors
@@ -37,15 +38,18 @@ pub(crate) async fn open_fifo(
         return Err(Errno::EINVAL);
     }
     let ino = inode.metadata().ino;
-    let pipe = inode.state().fifo(|| Ok(Pipe::new(ino)))?;
-    if access == AccessMode::WRITE && nonblocking && pipe.inner.lock().readers == 0 {
+    let pipe = inode.state().fifo(|| Ok(Pipe::new(ino, false)))?;
+    let waits = !pipe.is_anonymous;
+    if waits && access == AccessMode::WRITE && nonblocking && pipe.inner.lock().readers == 0 {
         return Err(Errno::ENXIO);
     }
     pipe.join(access);
     let joined = Joined { pipe: &pipe, access };
     pipe.opened.wake_all(Events::empty(), Reason::Data);
     let mut before_writers = false;
-    if access == AccessMode::READ && nonblocking {
+    if !waits {
+        // Both sides are there already, or have been.
+    } else if access == AccessMode::READ && nonblocking {
         before_writers = pipe.inner.lock().writers == 0;
     } else if access != AccessMode::READ | AccessMode::WRITE {
         wait_for_partner(&pipe, access).await?;

@@ -37,6 +37,8 @@ pub struct Pipe {
     output: Arc<WaitSource>,
     /// Woken when a FIFO is opened.
     opened: WaitSource,
+    /// It has no name: opened again through /proc/<pid>/fd, nobody waits for the other side.
+    is_anonymous: bool,
 }
 
 struct Inner {
@@ -52,7 +54,7 @@ const IN: Events = Events::IN.union(Events::RDNORM);
 const OUT: Events = Events::OUT.union(Events::WRNORM);
 
 impl Pipe {
-    fn new(object: u64) -> Arc<Pipe> {
+    fn new(object: u64, is_anonymous: bool) -> Arc<Pipe> {
         let inner = Inner {
             ring: Ring::new(DEFAULT_CAPACITY),
             readers: 0,
@@ -65,6 +67,7 @@ impl Pipe {
             input: Arc::new(WaitSource::new(WaitKind::PipeRead, object)),
             output: Arc::new(WaitSource::new(WaitKind::PipeWrite, object)),
             opened: WaitSource::new(WaitKind::FifoOpen, object),
+            is_anonymous,
         })
     }
 
@@ -153,7 +156,7 @@ pub fn pipe(caller: &Caller, flags: OpenFlags) -> Result<(Arc<OpenFile>, Arc<Ope
     let credentials = &caller.credentials;
     let inode = Arc::new(AnonymousInode::new(FileType::Fifo, 0o600, credentials.fsuid, credentials.fsgid));
     let title = inode.title("pipe");
-    let pipe = Pipe::new(inode.ino());
+    let pipe = Pipe::new(inode.ino(), true);
     let inode: Arc<dyn Inode> = inode;
     // What is opened again through /proc/<pid>/fd is this pipe.
     let pipe = inode.state().fifo(|| Ok(pipe))?;
