@@ -128,6 +128,7 @@ pub async fn place(
     let span = headers.span()?;
     let bias = choose_bias(space, headers, &span, role)?;
     let mapped = file.map_into(space)?;
+    #[allow(clippy::reversed_empty_ranges, reason = "empty, and grown by the first segment")]
     let mut placed = Placed { bias, code: u64::MAX..0, ..Placed::default() };
     for (index, segment) in headers.loads().enumerate() {
         let mode = if index == 0 { Place::FixedNoReplace } else { Place::Fixed };

@@ -318,7 +318,7 @@ fn threads_fault_map_and_fork_at_once() {
                         4 => {
                             let access = if next(2) == 0 { PageFlags::READ } else { RW };
                             let stretch = super::protect::Stretch::None;
-                            drop(block_on(space.protect(at, PAGE, access, stretch)));
+                            let _ = block_on(space.protect(at, PAGE, access, stretch));
                         }
                         _ => assert!(touch(&space, at, page as u8)),
                     }
