@@ -29,9 +29,8 @@ pub fn is_randomized() -> bool {
 #[must_use]
 pub fn is_randomized_here() -> bool {
     const ADDR_NO_RANDOMIZE: u32 = 0x0004_0000;
-    let refuses = |thread: Arc<Thread>| {
-        thread.settings().personality.load(Ordering::Relaxed) & ADDR_NO_RANDOMIZE != 0
-    };
+    let refuses =
+        |thread: Arc<Thread>| thread.settings().personality.load(Ordering::Relaxed) & ADDR_NO_RANDOMIZE != 0;
     is_randomized() && !Thread::current().is_some_and(refuses)
 }
 

@@ -38,11 +38,11 @@ pub mod wait;
 use alloc::sync::Arc;
 
 use base::caller::Limits;
-use base::machine;
-use base::time::Instant;
 use base::charge::Account;
+use base::machine;
 use base::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
+use base::time::Instant;
 
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 

@@ -274,7 +274,10 @@ fn wild_jumps() {
     }
 }
 
-#[allow(clippy::undocumented_unsafe_blocks, reason = "each of them is meant to fault, in a process of its own")]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each of them is meant to fault, in a process of its own"
+)]
 fn privileged_instructions() {
     let attempts: [(&str, fn()); 12] = [
         // SAFETY (all): each ends the process with a fault.

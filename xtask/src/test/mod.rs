@@ -50,7 +50,9 @@ impl TestOptions {
                     && prefix != step.name
             })
         };
+        let asked_for = self.filter.as_ref().is_some_and(|filter| filter.starts_with(step.name));
         (self.floors.is_empty() || self.floors.contains(&step.floor))
+            && (!step.on_request || asked_for)
             && !self.filter.as_ref().is_some_and(names_another)
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Step {
     pub(super) what: &'static str,
     /// Whether the rest of the floor makes no sense when this fails.
     pub(super) is_foundation: bool,
+    /// Runs only when the filter names it: it takes long, or not all of it holds yet.
+    pub(super) on_request: bool,
     pub(super) run: fn(&TestOptions, &mut Tally) -> Result<()>,
 }
 
@@ -50,7 +52,11 @@ const fn step(
     what: &'static str,
     run: fn(&TestOptions, &mut Tally) -> Result<()>,
 ) -> Step {
-    Step { floor, name, what, is_foundation: false, run }
+    Step { floor, name, what, is_foundation: false, on_request: false, run }
+}
+
+const fn on_request(step: Step) -> Step {
+    Step { on_request: true, ..step }
 }
 
 pub(super) const STEPS: &[Step] = &[
@@ -58,24 +64,24 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Host, "unit", "unit and property tests of the host crates", host::unit_tests),
     step(Floor::Host, "doc", "examples in the documentation", host::doc_tests),
     step(Floor::Model, "loom", "interleavings of the lock-free parts", model::loom),
-    step(Floor::Model, "miri", "undefined behaviour in the lock-free parts", model::miri),
+    on_request(step(Floor::Model, "miri", "undefined behaviour in the lock-free parts", model::miri)),
     Step {
         is_foundation: true,
         ..step(Floor::Guest, "build", "kernel and guest programs", guest_suite::build)
     },
     step(Floor::Guest, "linux", "the guest suite on this machine's Linux", guest_suite::on_linux),
-    step(
+    on_request(step(
         Floor::Guest,
         "linux-vm",
         "the guest suite under Debian's kernel in QEMU",
         guest_suite::on_linux_in_qemu,
-    ),
+    )),
     step(Floor::Guest, "kairos-smp1", "the guest suite in Kairos, one CPU", |o, t| {
         guest_suite::in_kairos(o, t, 1)
     }),
-    step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
+    on_request(step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
         guest_suite::in_kairos(o, t, 2)
-    }),
+    })),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),

@@ -34,6 +34,7 @@ const OPERATIONS: &[&[Operation]] = &[
 
 /// Program entry. The C `main` is used instead of Rust's so that starting the program again costs
 /// little of its own.
+#[allow(clippy::not_unsafe_ptr_arg_deref, reason = "only the C runtime calls it")]
 #[unsafe(no_mangle)]
 pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32 {
     if count == 2 {
