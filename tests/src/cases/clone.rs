@@ -1,6 +1,6 @@
 //! clone(2) and clone3(2) with flags that the C library does not use for fork.
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, or_skip};
 use crate::sys::*;
 use libc::{SIGCHLD, WEXITED, WNOHANG};
 
@@ -8,7 +8,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(vfork_runs_the_child_first),
     case!(clone_with_an_exit_signal),
     case!(clone_parent_makes_a_sibling),
-    case!(clone3_fills_pidfd_and_tids),
+    case!(clone3_fills_tids_and_checks_its_structure),
+    case!(clone3_gives_a_pidfd),
     case!(clone_flag_rules),
     case!(fork_under_a_process_limit).root(),
     case!(ids_grow_and_are_not_reused_at_once),
@@ -73,26 +74,45 @@ fn clone_parent_makes_a_sibling() {
     assert_eq!(wait4(-1, 0).unwrap().1, Status::Exited(11));
 }
 
-fn clone3_fills_pidfd_and_tids() {
-    let (mut pidfd, mut parent_tid) = (-1i32, 0i32);
+fn clone3(arguments: &mut libc::clone_args) -> Sys<usize> {
+    syscall!(SYS_clone3, arguments, size_of::<libc::clone_args>())
+}
+
+fn clone3_fills_tids_and_checks_its_structure() {
+    let mut parent_tid = 0i32;
     let mut arguments: libc::clone_args = zeroed();
-    arguments.flags = (libc::CLONE_PIDFD | libc::CLONE_PARENT_SETTID) as u64;
-    arguments.pidfd = &raw mut pidfd as u64;
+    arguments.flags = libc::CLONE_PARENT_SETTID as u64;
     arguments.parent_tid = &raw mut parent_tid as u64;
     arguments.exit_signal = SIGCHLD as u64;
-    let pid = syscall!(SYS_clone3, &mut arguments, size_of_val(&arguments)).unwrap() as i32;
+    let pid = clone3(&mut arguments).unwrap() as i32;
     if pid == 0 {
         exit_group(12);
     }
     assert_eq!(parent_tid, pid);
-    assert_eq!(fcntl(pidfd, libc::F_GETFD, 0), Ok(libc::FD_CLOEXEC as usize));
-    assert_eq!(waitid(libc::P_PIDFD, pidfd, WEXITED).unwrap().status, 12);
+    assert_eq!(wait4(pid, 0), Ok((pid, Status::Exited(12))));
     arguments.exit_signal = 65;
-    assert_eq!(syscall!(SYS_clone3, &mut arguments, size_of_val(&arguments)), Err(EINVAL));
+    assert_eq!(clone3(&mut arguments), Err(EINVAL));
     assert_eq!(syscall!(SYS_clone3, &mut arguments, 8), Err(EINVAL), "shorter than the first version");
     arguments.exit_signal = SIGCHLD as u64;
     arguments.flags = 1 << 63;
-    assert_eq!(syscall!(SYS_clone3, &mut arguments, size_of_val(&arguments)), Err(EINVAL));
+    assert_eq!(clone3(&mut arguments), Err(EINVAL));
+}
+
+fn clone3_gives_a_pidfd() {
+    or_skip(match syscall!(SYS_pidfd_open, 0, 0) {
+        Err(EINVAL) => Ok(0), // No such process: the kernel has pidfds.
+        result => result,
+    });
+    let mut pidfd = -1i32;
+    let mut arguments: libc::clone_args = zeroed();
+    arguments.flags = libc::CLONE_PIDFD as u64;
+    arguments.pidfd = &raw mut pidfd as u64;
+    arguments.exit_signal = SIGCHLD as u64;
+    if clone3(&mut arguments).unwrap() == 0 {
+        exit_group(12);
+    }
+    assert_eq!(fcntl(pidfd, libc::F_GETFD, 0), Ok(libc::FD_CLOEXEC as usize));
+    assert_eq!(waitid(libc::P_PIDFD, pidfd, WEXITED).unwrap().status, 12);
 }
 
 fn clone_flag_rules() {

@@ -1,6 +1,6 @@
 //! File descriptors: duplicates, flags, limits (dup(2), fcntl(2), close_range(2), getrlimit(2)).
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, or_skip};
 use crate::sys::*;
 use libc::{
     F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, O_APPEND, O_CLOEXEC, O_NONBLOCK,
@@ -200,8 +200,7 @@ fn failed_calls_at_the_limit_leave_nothing() {
         assert_eq!(open(c"made", libc::O_RDWR | libc::O_CREAT), Err(EMFILE));
         assert_eq!(lstat(c"made").err(), Some(ENOENT), "the number is reserved before the file is made");
         assert_eq!(syscall!(SYS_memfd_create, c"m", 0), Err(EMFILE));
-        assert_eq!(syscall!(SYS_eventfd2, 0, 0), Err(EMFILE));
-        assert_eq!(syscall!(SYS_epoll_create1, 0), Err(EMFILE));
+        assert_eq!(open(c"/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY), Err(EMFILE));
     })
     .succeeds();
 }
@@ -320,7 +319,7 @@ fn pidfd_getfd_takes_a_copy() {
         wait_for_ever();
     });
     ready.pass();
-    let pidfd = syscall!(SYS_pidfd_open, child.pid, 0).unwrap();
+    let pidfd = or_skip(syscall!(SYS_pidfd_open, child.pid, 0));
     let copy = syscall!(SYS_pidfd_getfd, pidfd, 80, 0).unwrap() as Fd;
     write(to, b"x").unwrap();
     assert_eq!(read_some(copy, 5), Ok(b"x".to_vec()));

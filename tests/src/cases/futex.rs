@@ -1,6 +1,6 @@
 //! Futexes (futex(2)).
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, or_skip};
 use crate::sys::*;
 use libc::{
     FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE,
@@ -354,7 +354,7 @@ fn waiting_does_not_copy_on_write() {
 fn woken_and_signalled_at_once() {
     let memory = map_shared(PAGE);
     let (word, successes) = (word_at(memory), word_at(memory + 64));
-    for _ in 0..200 {
+    for _ in 0..60 {
         successes.store(0, SeqCst);
         let children: Vec<Child> = (0..2)
             .map(|_| {
@@ -426,6 +426,10 @@ fn waitv_takes_the_first() {
         flags: u32,
         reserved: u32,
     }
+    or_skip(match syscall!(SYS_futex_waitv, 0, 0, 0, 0, 0) {
+        Err(EINVAL) => Ok(0), // Nothing to wait for: it is there.
+        result => result,
+    });
     let (one, two) = words();
     let list = move || {
         [one, two].map(|word| Waiter {

@@ -198,13 +198,13 @@ fn fd_links() {
     assert_eq!(target(from), format!("pipe:[{}]", fstat(from).unwrap().st_ino));
     assert!(target(file).ends_with("/file"));
     assert_eq!(target(open(c"/dev/null", libc::O_RDWR).unwrap()), "/dev/null");
-    let event = syscall!(SYS_eventfd2, 0, 0).unwrap() as Fd;
-    assert_eq!(target(event), "anon_inode:[eventfd]");
+    let memory = syscall!(SYS_memfd_create, c"m", 0).unwrap() as Fd;
+    assert_eq!(target(memory), "/memfd:m (deleted)");
     let listed: Vec<Fd> = std::fs::read_dir("/proc/self/fd")
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
         .collect();
-    assert!([0, 1, 2, from, file, event].iter().all(|fd| listed.contains(fd)), "{listed:?}");
+    assert!([0, 1, 2, from, file, memory].iter().all(|fd| listed.contains(fd)), "{listed:?}");
     assert_eq!(readlink(c"/proc/self/fd/700"), Err(ENOENT));
     assert_eq!(stat(&path(format!("/proc/self/fd/{file}"))).unwrap().st_size, 3, "it leads to the file");
     let mode = lstat(&path(format!("/proc/self/fd/{file}"))).unwrap().st_mode & 0o700;

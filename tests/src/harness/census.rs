@@ -1,13 +1,14 @@
 //! Kairos's count of its own objects: a case that leaves more of them than it found leaks.
 
 use super::Case;
+use crate::sys::sleep_a_tick;
 use std::collections::BTreeMap;
 
 const FILE: &str = "/proc/kairos/census";
 const SCHEMA: &str = "schema=kairos_census_v1";
 
-/// Lines that must not be larger after a case than before it.
-const STRICT: &[&str] = &["tasks", "processes", "open_files", "wait_nodes", "timers", "charges"];
+/// Lines that must not have grown after a case.
+const WATCHED: &[&str] = &["tasks", "processes", "open_files", "wait_nodes", "timers", "charges"];
 
 /// The numbers of one reading; None where the kernel has no census.
 pub(super) struct Census(BTreeMap<String, i64>);
@@ -28,13 +29,28 @@ impl Census {
         Some(Census(lines.filter_map(pair).collect()))
     }
 
-    /// What grew although it should not have, one line each. What shrank was left by somebody before.
-    pub(super) fn differences(&self, after: &Census, case: &Case) -> Vec<String> {
-        let strict = STRICT.iter().filter(|name| !case.may_change.contains(name));
-        strict
+    /// What is more now than it was, one line each. Services of the kernel that happen to be awake
+    /// may count for a moment, so growth has to last.
+    pub(super) fn growth(&self, case: &Case) -> Vec<String> {
+        const LOOKS: usize = 50;
+        let mut growth = Vec::new();
+        for _ in 0..LOOKS {
+            let Some(now) = Census::take() else { return Vec::new() };
+            growth = self.growth_until(&now, case);
+            if growth.is_empty() {
+                break;
+            }
+            sleep_a_tick();
+        }
+        growth
+    }
+
+    fn growth_until(&self, now: &Census, case: &Case) -> Vec<String> {
+        let watched = WATCHED.iter().filter(|name| !case.may_change.contains(name));
+        watched
             .filter_map(|name| {
-                let (before, after) = (self.0.get(*name)?, after.0.get(*name)?);
-                (after > before).then(|| format!("{name}: {before} before, {after} after"))
+                let (before, now) = (self.0.get(*name)?, now.0.get(*name)?);
+                (before < now).then(|| format!("{name}: {before} before, {now} after"))
             })
             .collect()
     }

@@ -9,7 +9,7 @@ mod run;
 pub(crate) use case::Case;
 pub(crate) use case::case;
 pub(crate) use platform::own_executable;
-pub(crate) use run::{our_children, scale, seed, skip};
+pub(crate) use run::{or_skip, our_children, scale, seed, skip};
 
 use options::{Command, Options};
 use platform::Platform;
@@ -30,16 +30,19 @@ pub(crate) fn main(arguments: &[OsString], tables: &[&[Case]]) -> i32 {
             return 2;
         }
     };
-    let selected = tables.iter().copied().flatten().filter(|case| options.selects(&case.name()));
+    let all = tables.iter().copied().flatten();
+    let selected: Vec<&Case> = all.filter(|case| options.selects(&case.name())).collect();
     if options.list {
-        selected.for_each(|case| println!("{}{}", case.name(), case.marks()));
+        selected.iter().for_each(|case| println!("{}{}", case.name(), case.marks()));
         return 0;
     }
     let platform = Platform::detect();
     let mut totals = Totals::default();
     run::prepare(&options);
-    for case in selected {
-        totals.add(case, report(case, &options, &platform));
+    for _ in 0..options.rounds {
+        for case in &selected {
+            totals.add(case, report(case, &options, &platform));
+        }
     }
     run::clean_up();
     totals.print()

@@ -9,6 +9,7 @@ usage: guest-tests [options] [FILTER...]
   --skip TEXT       leave out cases whose name contains this (repeatable)
   --list            print the selected names and their marks
   --scale N         multiply the rounds of long cases (default 1)
+  --rounds N        run the selection so many times (default 1)
   --seed S          seed of random cases (default 1)
   --deadline SECS   a case that takes longer is a hang (default 60)
   --jobs 1          cases at a time; only 1 is possible
@@ -28,6 +29,7 @@ pub(super) struct Options {
     pub(super) list: bool,
     pub(super) scale: u64,
     pub(super) seed: u64,
+    pub(super) rounds: u64,
     pub(super) deadline_seconds: u64,
 }
 
@@ -48,6 +50,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
         list: false,
         scale: 1,
         seed: 1,
+        rounds: 1,
         deadline_seconds: 60,
     };
     let mut rest = arguments.iter().map(|argument| argument.to_string_lossy().into_owned());
@@ -60,6 +63,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
             "--skip" => options.skips.push(value()?),
             "--scale" => options.scale = number(&value()?)?.max(1),
             "--seed" => options.seed = number(&value()?)?,
+            "--rounds" => options.rounds = number(&value()?)?,
             "--deadline" => options.deadline_seconds = number(&value()?)?.max(1),
             "--jobs" => match number(&value()?)? {
                 1 => {}

@@ -29,8 +29,12 @@ pub(crate) fn thread_state(tid: i32) -> Sys<u8> {
 
 /// Waits until the process sleeps in an interruptible wait. To be sure of *which* wait, let it
 /// open a gate just before the call in question: opening never sleeps.
+#[track_caller]
 pub(crate) fn wait_until_blocked(pid: i32) {
-    wait_until(|| state_of(pid).expect("stat of a process that should block") == b'S');
+    wait_until(|| match state_of(pid).expect("stat of a process that should block") {
+        b'Z' => panic!("the process ended and should have blocked"),
+        state => state == b'S',
+    });
 }
 
 /// Waits until the thread of this process sleeps.
