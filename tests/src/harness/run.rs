@@ -133,22 +133,6 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     outcome
 }
 
-/// What grew and does not shrink again when the kernel gets the chance to finish its work.
-fn lasting_growth(before: &Census, case: &Case) -> Vec<String> {
-    const CHANCES: usize = 20;
-    let mut differences = Vec::new();
-    for _ in 0..CHANCES {
-        forget_child_signals();
-        let Some(after) = Census::take() else { return Vec::new() };
-        differences = before.differences(&after, case);
-        if differences.is_empty() {
-            break;
-        }
-        std::thread::yield_now();
-    }
-    differences
-}
-
 fn become_case(case: &Case, folder: &str, report: i32) -> ! {
     let _ = setpgid(0, 0);
     change_mask(libc::SIG_SETMASK, 0);
