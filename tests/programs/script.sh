@@ -27,7 +27,7 @@ diff <(printf '1\n2\n') <(printf '1\n3\n') | sed -n 's/^> /differs: /p'
 mkdir -p one/two && printf 'x\ny\n' >one/two/file && ln -s two/file one/link
 cat one/link && stat -c '%a %s %F' one/two/file && readlink one/link
 chmod 600 one/two/file && cp -p one/two/file copy && stat -c %a copy
-find . -type f | sort && mv copy moved && ls
+find . -type f | sort && mv copy moved && ls -1
 [[ -L one/link && ! -e copy ]] && echo tests hold
 
 # Signals and traps.
