@@ -2,7 +2,7 @@
 
 use crate::harness::{Case, case, or_skip};
 use crate::sys::*;
-use libc::{SIGCHLD, WEXITED, WNOHANG};
+use libc::{SIGCHLD, WEXITED};
 
 pub(crate) const CASES: &[Case] = &[
     case!(vfork_runs_the_child_first),
