@@ -187,6 +187,8 @@ mod tests {
         }
     }
 
+    // Boxed one by one: a linked item must not move.
+    #[allow(clippy::vec_box, reason = "the list links items by address")]
     fn items(count: usize) -> Vec<Box<Item>> {
         (0..count).map(|value| Box::new(Item { value, links: UnsafeCell::new(Links::UNLINKED) })).collect()
     }

@@ -43,7 +43,7 @@ impl PseudoFs {
     /// made with `device` (see [`anonymous_device`](crate::tmpfs::anonymous_device)). `options` are shown in
     /// `/proc/mounts`, with a leading comma.
     #[must_use]
-    pub fn new(
+    pub fn super_block(
         type_name: &'static str,
         magic: u64,
         device: DeviceNumber,

@@ -49,7 +49,8 @@ fn a_text_stays_the_same_until_it_is_read_from_its_start() {
             Ok(())
         }),
     );
-    let mount = Mount::new(&PseudoFs::new("proc", 0x9fa0, device, root, ""), b"proc", MountFlags::empty());
+    let mount =
+        Mount::new(&PseudoFs::super_block("proc", 0x9fa0, device, root, ""), b"proc", MountFlags::empty());
     let fs = FsContext::new(&Namespace::new(&mount));
     let subject = Subject { caller: &caller, fs: &fs };
     let how = OpenHow { flags: OpenFlags::empty(), mode: 0, resolve: WalkFlags::empty() };

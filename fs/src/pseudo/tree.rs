@@ -39,7 +39,7 @@ impl PseudoTree {
             Some(dynamic) => PseudoDir::with_dynamic(attributes, 0, dynamic),
             None => PseudoDir::new(attributes, 0),
         };
-        let super_block = PseudoFs::new(type_name, magic, device, root.clone(), "");
+        let super_block = PseudoFs::super_block(type_name, magic, device, root.clone(), "");
         PseudoTree { device, directory_mode, root, super_block }
     }
 

@@ -93,7 +93,7 @@ pub async fn open(
     let (place, made) = if flags.contains(OpenFlags::CREAT) {
         find_or_make(subject, &mut walker, how)?
     } else {
-        (walker.to_end()?, false)
+        (walker.walk_to_end()?, false)
     };
     if flags.contains(OpenFlags::PATH) {
         return OpenFile::new(subject.caller, Arc::new(PlaceOnly), place, flags);
@@ -104,7 +104,7 @@ pub async fn open(
 /// The file at the end of the walk, made when it is missing; true when it was.
 fn find_or_make(subject: Subject<'_>, walker: &mut Walker<'_>, how: OpenHow) -> Result<(Path, bool)> {
     loop {
-        let parent = walker.to_parent()?;
+        let parent = walker.walk_to_parent()?;
         let Last::Name(name) = &parent.last else {
             // A directory, or a place that a magic link led to.
             let Some(place) = walker.finish(&parent)? else { continue };
@@ -224,7 +224,7 @@ fn open_unnamed(
     walk: WalkFlags,
 ) -> Result<Arc<OpenFile>> {
     let caller = subject.caller;
-    let dir = Walker::new(subject, start, path, walk)?.to_end()?;
+    let dir = Walker::new(subject, start, path, walk)?.walk_to_end()?;
     dir.mount.require_writable()?;
     let directory = dir.inode().metadata();
     permission(&caller.credentials, &directory, Permission::WRITE | Permission::EXECUTE)?;
@@ -285,7 +285,7 @@ pub async fn open_executable(
     path: &[u8],
     walk: WalkFlags,
 ) -> Result<Executable> {
-    let place = Walker::new(subject, start, path, walk)?.to_end()?;
+    let place = Walker::new(subject, start, path, walk)?.walk_to_end()?;
     let metadata = place.inode().metadata();
     match metadata.kind {
         FileType::Symlink => return Err(Errno::ELOOP),

@@ -135,7 +135,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Walks all but the last component.
-    pub(super) fn to_parent(&mut self) -> Result<Parent> {
+    pub(super) fn walk_to_parent(&mut self) -> Result<Parent> {
         if self.links > LINKS_MAX {
             return Err(Errno::ELOOP);
         }
@@ -178,9 +178,9 @@ impl<'a> Walker<'a> {
     }
 
     /// Walks to the end.
-    pub(super) fn to_end(&mut self) -> Result<Path> {
+    pub(super) fn walk_to_end(&mut self) -> Result<Path> {
         loop {
-            let parent = self.to_parent()?;
+            let parent = self.walk_to_parent()?;
             if let Some(place) = self.finish(&parent)? {
                 return Ok(place);
             }
@@ -385,7 +385,7 @@ fn absent_is_none<T>(result: Result<T>) -> Result<Option<T>> {
 ///
 /// `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`; `EXDEV` with the flags that keep a walk in.
 pub fn resolve(subject: Subject<'_>, start: Start<'_>, path: &[u8], flags: WalkFlags) -> Result<Path> {
-    Walker::new(subject, start, path, flags)?.to_end()
+    Walker::new(subject, start, path, flags)?.walk_to_end()
 }
 
 /// Walks `path` up to its last component.
@@ -394,5 +394,5 @@ pub fn resolve(subject: Subject<'_>, start: Start<'_>, path: &[u8], flags: WalkF
 ///
 /// As [`resolve`].
 pub fn resolve_parent(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<Parent> {
-    Walker::new(subject, start, path, WalkFlags::empty())?.to_parent()
+    Walker::new(subject, start, path, WalkFlags::empty())?.walk_to_parent()
 }

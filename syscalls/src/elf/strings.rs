@@ -31,7 +31,7 @@ impl Budget {
     ///
     /// `E2BIG` when the pointers alone are too many.
     pub fn new(limits: &Limits, arguments: usize, environment: usize) -> Result<Budget> {
-        let bytes = (limits.soft(Resource::Stack) / 4).min(MOST_BUDGET).max(LEAST_BUDGET);
+        let bytes = (limits.soft(Resource::Stack) / 4).clamp(LEAST_BUDGET, MOST_BUDGET);
         let pointers = (arguments.max(1) as u64).saturating_add(environment as u64).saturating_mul(8);
         match bytes.checked_sub(pointers) {
             Some(left) if left > 0 => Ok(Budget(left)),

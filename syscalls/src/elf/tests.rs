@@ -118,8 +118,10 @@ fn string(loaded: &Loaded, at: u64) -> Vec<u8> {
     block_on(crate::user::read_path(loaded.space.as_ref(), at)).unwrap()
 }
 
+type Texts = Vec<Vec<u8>>;
+
 /// Arguments, environment and auxiliary vector as the program finds them.
-fn start(loaded: &Loaded) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, BTreeMap<u64, u64>) {
+fn start(loaded: &Loaded) -> (Texts, Texts, BTreeMap<u64, u64>) {
     let mut at = loaded.registers.rsp;
     assert_eq!(at % 16, 0);
     let count = word(loaded, at);

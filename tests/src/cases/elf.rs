@@ -62,7 +62,8 @@ fn broken_elf_headers() {
     // still refuse.
     let late = killed;
     let refused = [Err(EINVAL), Err(ENOEXEC), Err(ENOMEM)];
-    let table: [(&str, usize, &[u8], Result<Status, Errno>); 26] = [
+    type Row = (&'static str, usize, &'static [u8], Result<Status, Errno>);
+    let table: [Row; 26] = [
         ("class 32", 4, &[1], Ok(Status::Exited(5))), // Linux does not look at it.
         ("type none", 16, &[0], Err(ENOEXEC)),
         ("type core", 16, &[4], Err(ENOEXEC)),

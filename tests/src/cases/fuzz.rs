@@ -157,7 +157,7 @@ impl Arena {
             4 => {
                 random.pick(&[1, 4096, 0x7fff_ffff_f000, 0x8000_0000_0000, 0xffff_8000_0000_0000, usize::MAX])
             }
-            _ => self.open + random.below(2 * PAGE as u64) as usize & !7,
+            _ => (self.open + random.below(2 * PAGE as u64) as usize) & !7,
         }
     }
 
