@@ -315,8 +315,13 @@ impl PageTable for UserSpace {
             for address in (start..end).step_by(PAGE_SIZE) {
                 self.move_page(table, address, to + (address - from.start), stale);
             }
-            self.prune(base, stale);
             at = end;
+        }
+        // Only now: a table that the first pages left empty may be the one that the last pages went to.
+        at = from.start;
+        while let Some((base, _)) = tree.next_lowest(at, from.end) {
+            self.prune(base, stale);
+            at = base + SPAN;
         }
         Ok(())
     }
@@ -392,7 +397,10 @@ impl PageTable for UserSpace {
 impl UserSpace {
     /// Moves one page, if there is one, to a place whose table exists.
     fn move_page(&self, table: Table, address: u64, target: u64, stale: &mut Stale) {
-        let Some(place) = self.core.tree.lowest(target) else { return };
+        let Some(place) = self.core.tree.lowest(target) else {
+            debug_assert!(table.entry(address, 1).load(Ordering::Relaxed) & OWNED == 0, "no table for a page");
+            return;
+        };
         let bits = table.entry(address, 1).swap(0, Ordering::AcqRel);
         if bits & OWNED == 0 {
             return;

@@ -26,6 +26,7 @@ mod pipe;
 mod poll;
 mod process;
 mod procfs;
+mod remap;
 mod rename;
 mod session;
 mod signal;
@@ -50,6 +51,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     futex::CASES,
     memory::CASES,
     mapping::CASES,
+    remap::CASES,
     mapped_file::CASES,
     descriptor::CASES,
     file::CASES,
