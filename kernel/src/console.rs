@@ -24,7 +24,7 @@ const STEP: usize = 256;
 /// How long the end of a run waits for whoever reads the console.
 const LAST_OUTPUT: Duration = Duration::from_secs(10);
 
-static CHANGES: WaitSource = WaitSource::new(WaitKind::Other, 0);
+static CHANGES: WaitSource = WaitSource::new(WaitKind::Work, 0);
 static TTY: Once<Arc<Tty>> = Once::new();
 /// Set while the port does not take output; then its interrupt is awaited.
 static BLOCKED: AtomicBool = AtomicBool::new(false);

@@ -30,7 +30,7 @@ pub fn tasks() {
     }
 }
 
-/// The syscall that a thread's task is blocked in, as a part of its line.
+/// The thread that a task runs and the syscall it is blocked in, as a part of its line.
 struct BlockedCall<'a>(&'a TaskRef);
 
 impl fmt::Display for BlockedCall<'_> {
@@ -40,6 +40,7 @@ impl fmt::Display for BlockedCall<'_> {
         };
         // Never dropped: an NMI may not free memory, and a dump ends the run.
         let thread = ManuallyDrop::new(thread);
+        write!(out, " pid {} tid {}", thread.process().pid(), thread.tid())?;
         let Some(call) = thread.published().get() else { return Ok(()) };
         let Some(syscall) = syscalls::table::lookup(call.number) else {
             return write!(out, " in {}()", call.number);
@@ -59,7 +60,14 @@ struct Wait(Option<WaitSnapshot>);
 impl fmt::Display for Wait {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(wait) = &self.0 else { return Ok(()) };
-        write!(out, ", wait {:?} object {:#x} for {:?}", wait.kind, wait.object, wait.events)?;
+        write!(out, ", wait {}", wait.kind.name())?;
+        if wait.object != 0 {
+            write!(out, " object {:#x}", wait.object)?;
+        }
+        if !wait.events.is_empty() && !wait.events.is_all() {
+            out.write_str(" for ")?;
+            bitflags::parser::to_writer(&wait.events, &mut *out)?;
+        }
         if let Some(deadline) = wait.deadline {
             write!(out, " until {} ns", deadline.as_nanos())?;
         }

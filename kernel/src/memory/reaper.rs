@@ -22,7 +22,7 @@ static GRAVES: SpinLock<u32> = SpinLock::new(LockClass::Frames, NONE);
 static WAITING: AtomicU32 = AtomicU32::new(0);
 /// Set once the reaper task runs.
 static TASK: AtomicBool = AtomicBool::new(false);
-static WORK: WaitSource = WaitSource::new(WaitKind::Other, 0);
+static WORK: WaitSource = WaitSource::new(WaitKind::Work, 0);
 
 /// Buries the tree: from now on it belongs to the reaper.
 pub(super) fn bury(tree: Tree) {
