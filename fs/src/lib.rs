@@ -8,6 +8,7 @@
 //! | `tmpfs` | files in memory: the root, `/tmp`, memfds |
 //! | `initramfs` | the archive that fills the root |
 //! | [`pipe`] | pipes and FIFOs |
+//! | [`eventfd`] | event counters |
 //! | `poll` | waiting for several files at once |
 //! | [`lock`] | flock, POSIX and open-file-description locks |
 //! | [`tty`] | terminals |
@@ -20,6 +21,7 @@
 extern crate alloc;
 
 pub mod dev;
+pub mod eventfd;
 pub mod file;
 pub mod initramfs;
 pub mod lock;

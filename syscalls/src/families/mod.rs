@@ -9,6 +9,7 @@ pub mod clocks;
 pub mod credentials;
 pub mod descriptors;
 pub mod directories;
+pub mod events;
 pub mod exec;
 pub mod file_ranges;
 pub mod futex;
@@ -39,6 +40,7 @@ pub const ALL: &[&[Syscall]] = &[
     credentials::FAMILY,
     descriptors::FAMILY,
     directories::FAMILY,
+    events::FAMILY,
     exec::FAMILY,
     file_ranges::FAMILY,
     futex::FAMILY,

@@ -8,7 +8,8 @@ mod clone;
 mod descriptor;
 mod directory;
 mod elf;
-mod event;
+mod epoll;
+mod eventfd;
 mod exec;
 mod file;
 mod futex;
@@ -35,6 +36,7 @@ mod system;
 mod terminal;
 mod thread;
 mod time;
+mod timerfd;
 mod transfer;
 
 /// Every table of cases, in the order in which they run.
@@ -62,7 +64,9 @@ pub(crate) const TABLES: &[&[Case]] = &[
     permission::CASES,
     lock::CASES,
     poll::CASES,
-    event::CASES,
+    eventfd::CASES,
+    epoll::CASES,
+    timerfd::CASES,
     time::CASES,
     terminal::CASES,
     job_control::CASES,
