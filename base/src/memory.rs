@@ -33,7 +33,7 @@ pub enum Access {
 /// The memory of one address space, as the kernel may reach it.
 pub trait UserMemory: Send + Sync {
     /// Copies from user address `from`; returns the bytes copied before the first that is not
-    /// readable now. A range outside user space copies nothing.
+    /// readable now. Nothing outside user space is.
     fn copy_in_nofault(&self, from: u64, into: &mut [u8]) -> usize;
 
     /// Copies to user address `to`; returns the bytes copied before the first that is not
@@ -44,7 +44,8 @@ pub trait UserMemory: Send + Sync {
     /// `None` when the word is not resident and writable; otherwise the value found.
     fn compare_exchange_nofault(&self, at: u64, current: u32, new: u32) -> Option<u32>;
 
-    /// Makes `length` bytes at `at` resident for `access`, or as many as is sensible (at least one).
+    /// Makes `length` bytes at `at` resident for `access`, or as many as is sensible (at least one). Whoever
+    /// copies and faults in by turns gives way here when it has taken long, and can be killed.
     ///
     /// Dropping the future leaves the pages that are already resident, nothing else.
     ///

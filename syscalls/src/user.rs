@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use base::memory::{Access, UserBuffer, UserMemory};
 use base::{Errno, Result};
 
+use crate::machine::check_user_range;
+
 /// Longest path, with its end, that a program may pass.
 pub const PATH_MAX: usize = 4096;
 
@@ -18,6 +20,7 @@ pub const PATH_MAX: usize = 4096;
 ///
 /// `EFAULT` when a byte is not readable.
 pub async fn copy_in(memory: &dyn UserMemory, from: u64, into: &mut [u8]) -> Result<()> {
+    check_user_range(from, into.len() as u64, Access::Read)?;
     if memory.copy_in_nofault(from, into) == into.len() {
         return Ok(());
     }
@@ -35,8 +38,9 @@ pub async fn copy_in(memory: &dyn UserMemory, from: u64, into: &mut [u8]) -> Res
 ///
 /// # Errors
 ///
-/// `EFAULT` when a byte is not writable.
+/// `EFAULT` when a byte is not writable; nothing is written when one is outside of user space.
 pub async fn copy_out(memory: &dyn UserMemory, to: u64, bytes: &[u8]) -> Result<()> {
+    check_user_range(to, bytes.len() as u64, Access::Write)?;
     if memory.copy_out_nofault(to, bytes) == bytes.len() {
         return Ok(());
     }
@@ -72,6 +76,7 @@ pub async fn read_words<const N: usize>(memory: &dyn UserMemory, from: u64) -> R
 ///
 /// `EFAULT`; words before the fault may have been written, as on Linux.
 pub async fn write_words<const N: usize>(memory: &dyn UserMemory, to: u64, words: &[u64; N]) -> Result<()> {
+    check_user_range(to, 8 * N as u64, Access::Write)?;
     for (index, word) in words.iter().enumerate() {
         let at = to.wrapping_add(8 * index as u64);
         copy_out(memory, at, &word.to_le_bytes()).await?;

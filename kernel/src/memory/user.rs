@@ -398,7 +398,10 @@ impl UserSpace {
     /// Moves one page, if there is one, to a place whose table exists.
     fn move_page(&self, table: Table, address: u64, target: u64, stale: &mut Stale) {
         let Some(place) = self.core.tree.lowest(target) else {
-            debug_assert!(table.entry(address, 1).load(Ordering::Relaxed) & OWNED == 0, "no table for a page");
+            debug_assert!(
+                table.entry(address, 1).load(Ordering::Relaxed) & OWNED == 0,
+                "no table for a page"
+            );
             return;
         };
         let bits = table.entry(address, 1).swap(0, Ordering::AcqRel);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use base::caller::{Limits, Resource};
 use base::memory::{Access, UserMemory};
 use base::{Errno, Result};
+use executor::yield_point;
 
 /// Bytes of one string, with its NUL: `MAX_ARG_STRLEN`.
 pub const STRING_LIMIT: usize = 131_072;
@@ -66,6 +67,7 @@ pub async fn count(memory: &dyn UserMemory, list: u64) -> Result<usize> {
         if count as u64 > MOST_BUDGET / 8 {
             return Err(Errno::E2BIG);
         }
+        yield_point().await;
     }
     Ok(count)
 }
@@ -118,6 +120,7 @@ impl Strings {
             strings.read_one(memory, at, budget).await?;
             budget.spend(strings.bytes.len() - before)?;
             strings.count += 1;
+            yield_point().await;
         }
         Ok(strings)
     }

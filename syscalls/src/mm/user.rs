@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use base::frame::Frame;
 use base::memory::{Access, BoxFuture, UserMemory};
 use base::{Errno, Result};
+use executor::yield_point;
 
 use super::{AddressSpace, PAGE, page_floor};
 use crate::machine::{FaultAccess, PageFlags, USER_END};
@@ -45,6 +46,9 @@ impl UserMemory for AddressSpace {
                     Err(_) => break,
                 }
             }
+            // Another thread may take the pages away again and again: however long the caller's loop gets, others
+            // run, and a kill gets in.
+            yield_point().await;
             Ok(())
         })
     }

@@ -32,6 +32,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(data_limit_bounds_brk),
     case!(wrong_pointers_to_mapped_calls),
     case!(partial_copies_at_an_edge),
+    case!(arguments_at_the_end_of_user_space),
     case!(many_small_mappings),
     case!(map_count_is_limited).vm(),
     case!(concurrent_faults_on_one_page),
@@ -371,6 +372,39 @@ fn partial_copies_at_an_edge() {
     poke(edge - 1, 0);
     poke(edge - 2, b'.');
     assert!(syscall!(SYS_openat, libc::AT_FDCWD, edge - 2, 0).is_ok(), "a NUL on the last byte");
+}
+
+/// The last page that a program may have ends where nobody may ever have one.
+fn arguments_at_the_end_of_user_space() {
+    fork(|| {
+        let end = (1 << 47) - PAGE;
+        // Without address randomisation the stack is there already, and its last bytes name the program.
+        match map(end - PAGE, PAGE, READ_WRITE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) {
+            Ok(_) | Err(EEXIST) => {}
+            other => panic!("{other:?}"),
+        }
+        (end - 200..end).for_each(|at| poke(at, b'a'));
+        for at in [end - 1, end - 8, end - 100, end - 128, end - 129, end - 200] {
+            assert_eq!(syscall!(SYS_openat, libc::AT_FDCWD, at, 0), Err(EFAULT), "open, {}", end - at);
+            assert_eq!(syscall!(SYS_execve, at, 0, 0), Err(EFAULT), "execve, {}", end - at);
+            let strings = [at, 0];
+            assert_eq!(syscall!(SYS_execve, c"/proc/self/exe", &strings, 0), Err(EFAULT), "argument");
+            assert_eq!(syscall!(SYS_execve, c"/proc/self/exe", 0, &strings), Err(EFAULT), "environment");
+        }
+        for at in [end - 4, end - 8, end - 12, end, end + PAGE, usize::MAX - 3] {
+            assert_eq!(syscall!(SYS_nanosleep, at, 0), Err(EFAULT), "nanosleep, {:#x}", at);
+            assert_eq!(syscall!(SYS_clock_gettime, 1, at), Err(EFAULT), "clock_gettime, {:#x}", at);
+            assert_eq!(syscall!(SYS_execve, c"/proc/self/exe", at, 0), Err(EFAULT), "list, {:#x}", at);
+        }
+        let (from, to) = pipe();
+        assert_eq!(syscall!(SYS_write, to, end - 4, 8), Err(EFAULT));
+        assert_eq!(syscall!(SYS_write, to, end - 4, 4), Ok(4));
+        assert_eq!(syscall!(SYS_read, from, end - 2, 3), Err(EFAULT));
+        assert_eq!(syscall!(SYS_read, from, end - 4, 4), Ok(4));
+        poke(end - 1, 0);
+        assert_eq!(syscall!(SYS_openat, libc::AT_FDCWD, end - 5, 0), Err(ENOENT), "a NUL on the last byte");
+    })
+    .succeeds();
 }
 
 fn many_small_mappings() {
