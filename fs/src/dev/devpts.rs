@@ -1,5 +1,6 @@
 //! `/dev/pts`: the slaves of the pseudo-terminals that exist now. Source: `pts(4)`.
 
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -8,12 +9,12 @@ use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
 use super::terminals;
-use crate::file::{FileOps, Io, OpenFile, Whence};
+use crate::file::{FileOps, Io, OpenFile, OpenFlags, Whence};
 use crate::tmpfs::anonymous_device;
-use crate::tty::pty::{Pty, SLAVE_MAJOR};
+use crate::tty::pty::{Pty, PtyMaster, SLAVE_MAJOR};
 use crate::vfs::{
     self, Attributes, DeviceNumber, DirSink, FileSystem, FileSystemType, FileType, FsStatistics, Inode,
-    InodeState, Metadata, OpenRequest, SuperBlock, Timestamp,
+    InodeState, Metadata, OpenRequest, Start, Subject, SuperBlock, Timestamp, WalkFlags,
 };
 
 const DEVPTS_MAGIC: u64 = 0x1cd1;
@@ -59,6 +60,28 @@ impl FileSystem for DevPts {
     fn statistics(&self) -> FsStatistics {
         FsStatistics { magic: DEVPTS_MAGIC, block_size: 4096, ..FsStatistics::default() }
     }
+}
+
+/// `TIOCGPTPEER`: opens the slave of the pair whose master is `master`, wherever a name may lead now.
+///
+/// Dropped midway: nothing is open.
+///
+/// # Errors
+///
+/// `ENOTTY` when `master` is no master; `ENOENT` when there is no devpts beside the multiplexer it was opened at;
+/// `EIO` while the slave is locked; and those of `open(2)`.
+pub async fn open_peer(subject: Subject<'_>, master: &OpenFile, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+    let pty = master.ops_as::<PtyMaster>().ok_or(Errno::ENOTTY)?.pty();
+    let multiplexer = master.path();
+    let beside = multiplexer.step_up().ok_or(Errno::ENOENT)?;
+    let inside = multiplexer.mount.file_system().type_name() == "devpts";
+    let name = if inside { pty.index().to_string() } else { format!("pts/{}", pty.index()) };
+    let slave = vfs::resolve(subject, Start::At(&beside), name.as_bytes(), WalkFlags::empty())?;
+    let is_slave = slave.inode().metadata().rdev == DeviceNumber::new(SLAVE_MAJOR, pty.index());
+    if !is_slave {
+        return Err(Errno::ENOENT);
+    }
+    vfs::open_at(subject, slave, flags).await
 }
 
 /// The root directory, the multiplexer's node, or a slave's node.

@@ -12,6 +12,7 @@ mod devtmpfs;
 mod memory;
 pub mod terminals;
 
+pub use devpts::open_peer;
 pub use memory::fill_random;
 
 /// Registers the devices and the file systems. Called once at boot, before anything is mounted.

@@ -291,10 +291,11 @@ impl Drop for OpenFile {
 ///
 /// `EINVAL` before 0 or past the limit; `ENXIO` for data or holes past the end.
 pub fn seek_within(size: u64, limit: u64, current: u64, offset: i64, whence: Whence) -> Result<u64> {
+    // A sum that does not fit counts as one that is too far.
     let position = match whence {
-        Whence::Set => Some(offset),
-        Whence::Current => i64::try_from(current).ok().and_then(|at| at.checked_add(offset)),
-        Whence::End => i64::try_from(size).ok().and_then(|end| end.checked_add(offset)),
+        Whence::Set => u64::try_from(offset).ok(),
+        Whence::Current => current.checked_add_signed(offset),
+        Whence::End => size.checked_add_signed(offset),
         Whence::Data | Whence::Hole => {
             return match u64::try_from(offset) {
                 Ok(at) if at < size => Ok(if whence == Whence::Data { at } else { size }),
@@ -302,12 +303,7 @@ pub fn seek_within(size: u64, limit: u64, current: u64, offset: i64, whence: Whe
             };
         }
     };
-    match position.and_then(|at| u64::try_from(at).ok()) {
-        Some(at) if at <= limit => Ok(at),
-        // Linux calls a sum that does not fit an overflow, and what is below 0 or too far invalid.
-        None if position.is_none() => Err(Errno::EOVERFLOW),
-        _ => Err(Errno::EINVAL),
-    }
+    position.filter(|&at| at <= limit).ok_or(Errno::EINVAL)
 }
 
 #[cfg(test)]
@@ -320,7 +316,7 @@ mod tests {
         assert_eq!(seek_within(10, limit, 4, -4, Whence::Current), Ok(0));
         assert_eq!(seek_within(10, limit, 4, -5, Whence::Current), Err(Errno::EINVAL));
         assert_eq!(seek_within(10, limit, 4, 5, Whence::End), Ok(15));
-        assert_eq!(seek_within(10, limit, 4, i64::MAX, Whence::End), Err(Errno::EOVERFLOW));
+        assert_eq!(seek_within(10, limit, 4, i64::MAX, Whence::End), Err(Errno::EINVAL));
         assert_eq!(seek_within(10, limit, 0, 3, Whence::Hole), Ok(10));
         assert_eq!(seek_within(10, limit, 0, 10, Whence::Data), Err(Errno::ENXIO));
     }

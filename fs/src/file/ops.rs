@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::fmt;
+use core::time::Duration;
 
 use base::caller::Caller;
 use base::memory::{BoxFuture, UserBuffer};
@@ -57,6 +58,21 @@ impl Whence {
             4 => Whence::Hole,
             _ => return Err(Errno::EINVAL),
         })
+    }
+}
+
+/// How a blocking read waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Bytes with which it is content, 1 or more.
+    pub least: usize,
+    /// How long it waits for each of them; then it answers with what it has, which may be nothing.
+    pub limit: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { least: 1, limit: None }
     }
 }
 
@@ -135,6 +151,11 @@ pub trait FileOps: Send + Sync + Any {
     /// False: the first piece is the answer (a message, an eventfd).
     fn writes_all(&self) -> bool {
         true
+    }
+
+    /// How a blocking read of a stream that has moved `moved` bytes waits for more.
+    fn patience(&self, _file: &OpenFile, _moved: usize) -> Patience {
+        Patience::default()
     }
 
     /// Waits for what a read or write of a slow device missed when it answered `EAGAIN` on a file that has

@@ -3,8 +3,8 @@
 //! ```text
 //!          observe                 EAGAIN                    woken
 //!   start ---------> try the op ------------> wait ----------------------> observe again
-//!                      |    |                   |  signal, and still nothing
-//!        moved / error |    | EFAULT            +--------------------------> EINTR
+//!                      |    |                   |  signal or deadline, and still nothing
+//!        moved / error |    | EFAULT            +--------------------------> EINTR, or what there is
 //!                      v    v
 //!                 answer   fault in, try again (EFAULT if that fails)
 //! ```
@@ -12,12 +12,14 @@
 //! What was moved before an error is the answer, as on Linux; the error shows at the next call.
 //! A drop midway leaves what was moved in place, and a wake that was not used goes to the next waiter.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::caller::{Caller, Resource};
 use base::memory::{Access, KernelBytes, UserBuffer};
-use base::{Errno, Result};
-use executor::pollwait::{Events, Reason, Wait, WaitSource};
+use base::time::Instant;
+use base::{Errno, Result, machine};
+use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
 
 use super::flags::{AccessMode, IoFlags};
 use super::open_file::OpenFile;
@@ -31,124 +33,129 @@ pub const MAX_TRANSFER: usize = 0x7fff_f000;
 /// Last byte that a file may have.
 const MAX_POSITION: u64 = i64::MAX as u64;
 
-/// How an attempt that moved nothing, or not enough, goes on.
-enum Next {
-    /// The buffer's page is there now, or the source was woken: try again.
-    Again,
-    /// End with this error, unless something was moved.
-    Stop(Errno),
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the program.
+    Read,
+    /// From the program.
+    Write,
+}
+
+impl Way {
+    /// What the kernel does with the program's buffer.
+    #[must_use]
+    pub fn buffer_access(self) -> Access {
+        match self {
+            Way::Read => Access::Write,
+            Way::Write => Access::Read,
+        }
+    }
+
+    fn file_access(self) -> AccessMode {
+        match self {
+            Way::Read => AccessMode::READ,
+            Way::Write => AccessMode::WRITE,
+        }
+    }
+
+    fn events(self) -> Events {
+        match self {
+            Way::Read => Events::IN,
+            Way::Write => Events::OUT,
+        }
+    }
+}
+
+/// Where in a file bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the open file's position, which moves.
+    Current,
+    /// Here, leaving the position alone.
+    At(i64),
+}
+
+/// How one operation has gone so far.
+struct Progress {
+    way: Way,
+    /// Bytes of the buffer that were moved before it began.
+    start: usize,
+    /// Until when to wait for more, as the kind of file says; set anew when something was moved.
+    deadline: Option<Instant>,
+    /// What ended the last wait besides a wake: one more attempt, then it is over.
+    over: Option<Reason>,
 }
 
 impl OpenFile {
-    /// `read(2)`, `readv(2)`: at the position, which it moves, or from the stream.
+    /// `read(2)`, `write(2)` and all their relatives.
+    ///
+    /// At the current position (a write with APPEND goes to the end), or for a stream wherever it is.
     ///
     /// # Errors
     ///
-    /// `EBADF` when it is not open for reading; `EAGAIN`, `EINTR`, `EFAULT`; else as the kind of file says.
-    pub async fn read(&self, caller: &Caller, buffer: &mut UserBuffer<'_>) -> Result<usize> {
-        self.read_with(caller, buffer, self.io_flags()).await
-    }
-
-    /// As [`OpenFile::read`], with flags of its own: `preadv2(2)` with offset -1.
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenFile::read`].
-    pub async fn read_with(
-        &self,
-        caller: &Caller,
-        buffer: &mut UserBuffer<'_>,
-        flags: IoFlags,
-    ) -> Result<usize> {
-        self.check(AccessMode::READ)?;
-        buffer.truncate(MAX_TRANSFER);
-        let mut io = Io { caller, file: self, position: 0, flags };
-        if !self.ops().positioned() {
-            return self.read_loop(&mut io, buffer).await;
-        }
-        let mut position = self.position.lock().await;
-        io.position = *position;
-        let result = self.read_loop(&mut io, buffer).await;
-        *position = io.position;
-        result
-    }
-
-    /// `pread64(2)`, `preadv(2)`: at `offset`, leaving the position alone.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a negative offset; `ESPIPE` when the file has no positions; else as [`OpenFile::read`].
-    pub async fn read_at(
-        &self,
-        caller: &Caller,
-        offset: i64,
-        buffer: &mut UserBuffer<'_>,
-        flags: IoFlags,
-    ) -> Result<usize> {
-        let position = self.explicit(offset)?;
-        self.check(AccessMode::READ)?;
-        buffer.truncate(MAX_TRANSFER);
-        self.read_loop(&mut Io { caller, file: self, position, flags }, buffer).await
-    }
-
-    /// `write(2)`, `writev(2)`: at the position, which it moves, at the end with `O_APPEND`, or to the stream.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF` when it is not open for writing; `EPIPE` (with SIGPIPE), `EFBIG` (with SIGXFSZ), `EAGAIN`,
+    /// `EBADF` when it is not open for this; `EINVAL` for a place below 0 or an end past the largest offset;
+    /// `ESPIPE` for a place in a file that has none; `EPIPE` (with SIGPIPE), `EFBIG` (with SIGXFSZ), `EAGAIN`,
     /// `EINTR`, `EFAULT`; else as the kind of file says.
-    pub async fn write(&self, caller: &Caller, buffer: &mut UserBuffer<'_>) -> Result<usize> {
-        self.write_with(caller, buffer, self.io_flags()).await
-    }
-
-    /// As [`OpenFile::write`], with flags of its own: `pwritev2(2)` with offset -1.
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenFile::write`].
-    pub async fn write_with(
+    pub async fn transfer(
         &self,
         caller: &Caller,
+        way: Way,
+        place: Place,
         buffer: &mut UserBuffer<'_>,
         flags: IoFlags,
     ) -> Result<usize> {
-        self.check(AccessMode::WRITE)?;
-        buffer.truncate(MAX_TRANSFER);
+        let positioned = self.ops().positioned();
         let mut io = Io { caller, file: self, position: 0, flags };
-        if !self.ops().positioned() {
-            return self.write_loop(&mut io, buffer).await;
+        if let Place::At(offset) = place {
+            io.position = self.explicit(offset)?;
         }
-        let mut position = self.position.lock().await;
-        io.position = *position;
-        let result = self.write_positioned(&mut io, buffer).await;
-        *position = io.position;
+        if !self.access().contains(way.file_access()) {
+            return Err(Errno::EBADF);
+        }
+        let mut own = None;
+        if positioned && place == Place::Current {
+            let position = own.insert(self.position.lock().await);
+            io.position = **position;
+        }
+        let end = io.position.checked_add(buffer.remaining() as u64);
+        if positioned && end.is_none_or(|end| end > MAX_POSITION) {
+            return Err(Errno::EINVAL);
+        }
+        buffer.truncate(MAX_TRANSFER);
+        let result = match way {
+            Way::Write if positioned => self.write_positioned(&mut io, buffer).await,
+            _ => self.transfer_loop(way, &mut io, buffer).await,
+        };
+        if let Some(position) = &mut own {
+            **position = io.position;
+        }
         result
     }
 
-    /// `pwrite64(2)`, `pwritev(2)`: at `offset` (with `O_APPEND` at the end, as on Linux), leaving the
-    /// position alone.
+    /// `read(2)`. Errors as [`OpenFile::transfer`].
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a negative offset; `ESPIPE` when the file has no positions; else as [`OpenFile::write`].
-    pub async fn write_at(
-        &self,
-        caller: &Caller,
-        offset: i64,
-        buffer: &mut UserBuffer<'_>,
-        flags: IoFlags,
-    ) -> Result<usize> {
-        let position = self.explicit(offset)?;
-        self.check(AccessMode::WRITE)?;
-        buffer.truncate(MAX_TRANSFER);
-        self.write_positioned(&mut Io { caller, file: self, position, flags }, buffer).await
+    /// As [`OpenFile::transfer`].
+    pub async fn read(&self, caller: &Caller, buffer: &mut UserBuffer<'_>) -> Result<usize> {
+        self.transfer(caller, Way::Read, Place::Current, buffer, self.io_flags()).await
+    }
+
+    /// `write(2)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenFile::transfer`].
+    pub async fn write(&self, caller: &Caller, buffer: &mut UserBuffer<'_>) -> Result<usize> {
+        self.transfer(caller, Way::Write, Place::Current, buffer, self.io_flags()).await
     }
 
     /// Reads up to `length` bytes at `offset` for the kernel itself (program headers, scripts).
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; else as [`OpenFile::read_at`].
+    /// `ENOMEM`; else as [`OpenFile::transfer`].
     pub async fn read_kernel(&self, caller: &Caller, offset: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
@@ -156,14 +163,10 @@ impl OpenFile {
         let memory = KernelBytes::new(bytes);
         let mut buffer = UserBuffer::new(&memory, 0, length, Access::Write);
         let mut io = Io { caller, file: self, position: offset, flags: IoFlags::empty() };
-        let got = self.read_loop(&mut io, &mut buffer).await?;
+        let got = self.transfer_loop(Way::Read, &mut io, &mut buffer).await?;
         let mut bytes = memory.into_inner();
         bytes.truncate(got);
         Ok(bytes)
-    }
-
-    fn check(&self, wanted: AccessMode) -> Result<()> {
-        if self.access().contains(wanted) { Ok(()) } else { Err(Errno::EBADF) }
     }
 
     fn explicit(&self, offset: i64) -> Result<u64> {
@@ -174,52 +177,11 @@ impl OpenFile {
         if self.ops().positioned() { Ok(position) } else { Err(Errno::ESPIPE) }
     }
 
-    /// Reads from wherever `io` says and advances it: for callers that bring flags of their own (recvmsg).
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenFile::read`].
-    pub async fn read_loop(&self, io: &mut Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
-        let ops = self.ops();
-        let positioned = ops.positioned();
-        let start = buffer.moved();
-        let mut interrupted = false;
-        loop {
-            let source = ops.sources(self).input;
-            let seen = source.map(|source| source.observe());
-            let before = buffer.moved();
-            let outcome = ops.read(io, buffer);
-            let step = buffer.moved() - before;
-            io.position = io.position.saturating_add(step as u64);
-            let error = match outcome {
-                // A positioned file may hand out long reads piece by piece; a stream says all it has at once.
-                Ok(got) if positioned && got > 0 && !buffer.is_empty() => {
-                    executor::yield_point().await;
-                    continue;
-                }
-                Ok(got) => {
-                    return Ok(if positioned {
-                        buffer.moved() - start
-                    } else {
-                        got.max(buffer.moved() - start)
-                    });
-                }
-                Err(error) => error,
-            };
-            let moved = buffer.moved() - start;
-            match self.after(io, buffer, error, moved, source.zip(seen), Events::IN, &mut interrupted).await {
-                Next::Again => {}
-                Next::Stop(_) if moved > 0 => return Ok(moved),
-                Next::Stop(error) => return Err(error),
-            }
-        }
-    }
-
     /// A write to a file with positions: the end with APPEND, the size limit, and the order of writers.
     async fn write_positioned(&self, io: &mut Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
         let inode = self.inode();
         if inode.metadata().kind != FileType::Regular {
-            return self.write_loop(io, buffer).await;
+            return self.transfer_loop(Way::Write, io, buffer).await;
         }
         // One write at a time, so that an appended record lies in one piece.
         let _order = inode.state().write_order().lock().await;
@@ -240,96 +202,111 @@ impl OpenFile {
         let room = limit.min(MAX_POSITION) - io.position;
         buffer.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         crate::vfs::content_changes(io.caller, inode);
-        let written = self.write_loop(io, buffer).await?;
+        let written = self.transfer_loop(Way::Write, io, buffer).await?;
         crate::vfs::events::modified(self);
         Ok(written)
     }
 
-    /// Writes to wherever `io` says and advances it: for callers that bring flags of their own (sendmsg).
+    /// Moves bytes at wherever `io` says and advances it: for callers that bring flags of their own (recvmsg).
     ///
     /// # Errors
     ///
-    /// As [`OpenFile::write`].
-    pub async fn write_loop(&self, io: &mut Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
+    /// As [`OpenFile::transfer`].
+    pub async fn transfer_loop(
+        &self,
+        way: Way,
+        io: &mut Io<'_>,
+        buffer: &mut UserBuffer<'_>,
+    ) -> Result<usize> {
         let ops = self.ops();
-        let start = buffer.moved();
-        let mut interrupted = false;
+        let mut progress = Progress { way, start: buffer.moved(), deadline: None, over: None };
         loop {
-            let source = ops.sources(self).output;
-            let seen = source.map(|source| source.observe());
-            let before = buffer.moved();
-            let outcome = ops.write(io, buffer);
-            let step = buffer.moved() - before;
-            io.position = io.position.saturating_add(step as u64);
+            let sources = ops.sources(self);
+            let (source, before) = match way {
+                Way::Read => (sources.input, buffer.moved()),
+                Way::Write => (sources.output, buffer.moved()),
+            };
+            let awaited = source.map(|source| (source, source.observe()));
+            let outcome = match way {
+                Way::Read => ops.read(io, buffer),
+                Way::Write => ops.write(io, buffer),
+            };
+            let moved = buffer.moved() - progress.start;
+            if buffer.moved() > before {
+                io.position = io.position.saturating_add((buffer.moved() - before) as u64);
+                progress.deadline = None;
+            }
             let error = match outcome {
-                Ok(done) if done > 0 && ops.writes_all() && !buffer.is_empty() => {
+                Ok(step) if step > 0 && !buffer.is_empty() && self.goes_on(way, moved) => {
                     executor::yield_point().await;
                     continue;
                 }
-                Ok(done) => return Ok(done.max(buffer.moved() - start)),
+                // What a kind of file says may be more than what the buffer took: a message cut short.
+                Ok(step) => return Ok(step.max(moved)),
                 Err(error) => error,
             };
-            let moved = buffer.moved() - start;
-            match self.after(io, buffer, error, moved, source.zip(seen), Events::OUT, &mut interrupted).await
-            {
-                Next::Again => {}
-                Next::Stop(error) => {
-                    if error == Errno::EPIPE && !io.flags.contains(IoFlags::NOSIGNAL) {
-                        signal_caller(io.caller, SIGPIPE);
-                    }
-                    return if moved > 0 { Ok(moved) } else { Err(error) };
-                }
+            let Err(error) = self.after(io, buffer, error, awaited, &mut progress).await else { continue };
+            if way == Way::Write && error == Errno::EPIPE && !io.flags.contains(IoFlags::NOSIGNAL) {
+                signal_caller(io.caller, SIGPIPE);
             }
+            return match progress.over {
+                _ if moved > 0 => Ok(moved),
+                Some(Reason::Timeout) if error == Errno::EAGAIN => Ok(0),
+                _ => Err(error),
+            };
         }
     }
 
-    /// What comes after an attempt that ended with `error`.
-    #[allow(clippy::too_many_arguments, reason = "the state of the two loops above")]
+    /// Whether an operation that has moved `moved` bytes, and could move more, tries to.
+    fn goes_on(&self, way: Way, moved: usize) -> bool {
+        let ops = self.ops();
+        match way {
+            // A positioned file may hand out long reads piece by piece; a stream says all it has at once.
+            Way::Read => ops.positioned() || moved < ops.patience(self, moved).least,
+            Way::Write => ops.writes_all(),
+        }
+    }
+
+    /// What comes after an attempt that ended with `error`: another one, or the end with an error that counts
+    /// unless something was moved.
     async fn after(
         &self,
         io: &Io<'_>,
         buffer: &mut UserBuffer<'_>,
         error: Errno,
-        moved: usize,
-        source: Option<(&alloc::sync::Arc<WaitSource>, executor::pollwait::Seq)>,
-        events: Events,
-        interrupted: &mut bool,
-    ) -> Next {
-        match error {
-            Errno::EFAULT => match buffer.fault_in().await {
-                Ok(()) => {
-                    // A page may be taken away again and again: a kill gets in here.
-                    executor::yield_point().await;
-                    Next::Again
+        awaited: Option<(&Arc<WaitSource>, Seq)>,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let moved = buffer.moved() - progress.start;
+        match (error, awaited) {
+            (Errno::EFAULT, _) => {
+                // A wake that led to a bad buffer was meant for somebody who takes the data.
+                let pass_on = |_: &Errno| awaited.iter().for_each(|(source, _)| source.pass_on());
+                buffer.fault_in().await.inspect_err(pass_on)?;
+                // A page may be taken away again and again: a kill gets in here.
+                executor::yield_point().await;
+                Ok(())
+            }
+            (Errno::EAGAIN, _) if io.flags.contains(IoFlags::NONBLOCK) => Err(error),
+            (Errno::EAGAIN, Some((source, seen))) => {
+                let patience = self.ops().patience(self, moved);
+                match progress.over {
+                    // A reader is content with what it got; a writer wants to get rid of all.
+                    _ if progress.way == Way::Read && moved >= patience.least => return Err(error),
+                    Some(Reason::Signal) => return Err(Errno::EINTR),
+                    Some(_) => return Err(error),
+                    None => {}
                 }
-                Err(error) => {
-                    // A wake that led here was meant for somebody who takes the data.
-                    if let Some((source, _)) = source {
-                        source.pass_on();
-                    }
-                    Next::Stop(error)
-                }
-            },
-            // A stream's reader is content with what it got; a writer wants to get rid of all.
-            Errno::EAGAIN if moved > 0 && events == Events::IN => Next::Stop(error),
-            Errno::EAGAIN if io.flags.contains(IoFlags::NONBLOCK) => Next::Stop(error),
-            Errno::EAGAIN if *interrupted => Next::Stop(Errno::EINTR),
-            Errno::EAGAIN => match source {
-                Some((source, seen)) => {
-                    // What came together with a signal is delivered all the same: one more attempt.
-                    *interrupted =
-                        source.wait(seen, Wait::interruptible().events(events)).await == Reason::Signal;
-                    Next::Again
-                }
-                None => match self.ops().load(io) {
-                    Some(load) => match load.await {
-                        Ok(()) => Next::Again,
-                        Err(error) => Next::Stop(error),
-                    },
-                    None => Next::Stop(error),
-                },
-            },
-            error => Next::Stop(error),
+                let deadline = progress.deadline.or_else(|| Some(machine().now() + patience.limit?));
+                progress.deadline = deadline;
+                let wait = Wait::interruptible().events(progress.way.events()).until(deadline);
+                let reason = source.wait(seen, wait).await;
+                // What came together with a signal is delivered all the same: one more attempt.
+                progress.over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
+                Ok(())
+            }
+            (Errno::EAGAIN, None) => self.ops().load(io).ok_or(error)?.await,
+            (error, _) => Err(error),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading rules of pseudo files.
 
 use super::*;
-use crate::file::OpenFlags;
+use crate::file::{OpenFlags, Place, Way};
 use crate::testing;
 use crate::vfs::{
     DirSink, FileType, FsContext, Mount, MountFlags, Namespace, OpenHow, Start, Subject, WalkFlags,
@@ -57,7 +57,10 @@ fn a_text_stays_the_same_until_it_is_read_from_its_start() {
     let file = testing::now(crate::vfs::open(subject, Start::Cwd, b"/count", how)).unwrap();
     let read = |offset: i64, length: usize| {
         let flags = file.io_flags();
-        testing::into_bytes(length, |buffer| testing::now(file.read_at(&caller, offset, buffer, flags))).1
+        testing::into_bytes(length, |buffer| {
+            testing::now(file.transfer(&caller, Way::Read, Place::At(offset), buffer, flags))
+        })
+        .1
     };
     assert_eq!(read(0, 8), b"reading ");
     assert_eq!(read(8, 10), b"0\n");

@@ -8,7 +8,7 @@ use executor::pollwait::{Reason, Wait};
 
 use super::job_control::{ControllingTerminal, job_control};
 use super::terminal::{SIGTTOU, SIGWINCH, Tty, WindowSize};
-use super::termios::{TERMIOS_BYTES, TERMIOS2_BYTES};
+use super::termios::{Control, TERMIOS_BYTES, TERMIOS2_BYTES};
 use crate::file::{Io, get_user, put_user};
 
 const TCGETS: u32 = 0x5401;
@@ -39,6 +39,9 @@ impl Tty {
     /// One ioctl. A drop while it waits for the output to drain changes no settings.
     pub(super) async fn control(self: &Arc<Self>, io: &Io<'_>, request: u32, argument: u64) -> Result<u64> {
         let caller = io.caller;
+        if self.lock().hung_up {
+            return Err(if request == TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
+        }
         match request {
             TCGETS => self.get_settings(caller, argument, TERMIOS_BYTES).await,
             TCGETS2 => self.get_settings(caller, argument, TERMIOS2_BYTES).await,
@@ -230,8 +233,12 @@ impl Tty {
                 self.output_ready();
                 Ok(0)
             }
-            // Telling the other side to stop: there is none that listens.
-            2 | 3 => Ok(0),
+            2 | 3 => {
+                // The other side is told in its own language.
+                let control = if action == 2 { Control::Stop } else { Control::Start };
+                self.send_character(control);
+                Ok(0)
+            }
             _ => Err(Errno::EINVAL),
         }
     }

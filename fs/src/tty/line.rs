@@ -11,14 +11,17 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::termios::{Control, Input, Local, Output, Termios};
+use crate::file::Patience;
 
-/// Bytes that a line, and the queue of lines, may hold; more are dropped, with a bell if `IMAXBEL` says so.
+/// Bytes that may be typed ahead of the readers.
 pub const QUEUE_BYTES: usize = 4095;
+/// Bytes of the longest line with its end. What is typed beyond takes the place of the last one.
+const LINE_BYTES: usize = 4096;
 /// Columns between tab stops.
 const TAB_STOP: usize = 8;
-const BELL: u8 = 7;
 const NEWLINE: u8 = b'\n';
 const RETURN: u8 = b'\r';
 
@@ -31,6 +34,17 @@ pub enum TypedSignal {
     Quit,
     /// `^Z`.
     Suspend,
+}
+
+bitflags::bitflags! {
+    /// Why output is held.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct Held: u8 {
+        /// `^S` was typed.
+        const TYPED = 1;
+        /// A program asked for it: TCXONC. Nothing that is typed releases it.
+        const CALLED = 2;
+    }
 }
 
 /// One byte that a program may read.
@@ -64,8 +78,7 @@ pub struct LineDiscipline {
     lines: usize,
     /// The next byte is taken literally (`^V`).
     literal: bool,
-    /// Output is held (`^S`).
-    held: bool,
+    held: Held,
     /// Column of the cursor, for tabs and erasing.
     column: usize,
 }
@@ -91,7 +104,9 @@ impl LineDiscipline {
             if !local.contains(Local::NOFLSH) {
                 self.flush_input();
             }
-            self.held = false;
+            if self.termios.input.contains(Input::IXON) {
+                self.held -= Held::TYPED;
+            }
             self.echo_control(byte, echo);
             return Some(signal);
         }
@@ -115,25 +130,46 @@ impl LineDiscipline {
         }
     }
 
-    /// True when a read would not wait. An end mark counts: it is an end of file.
+    /// True when there is something to read. An end mark counts: it is an end of file.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        if self.termios.local.contains(Local::ICANON) { self.lines > 0 } else { !self.ready.is_empty() }
+    }
+
+    /// True when poll(2) is to call it readable: in raw mode without a timer that takes the minimum.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        if self.termios.local.contains(Local::ICANON) {
-            return self.lines > 0;
-        }
-        let timed = self.termios.characters[Control::Time as usize] != 0;
-        let minimum = usize::from(self.termios.characters[Control::Minimum as usize]);
-        self.ready.len() >= if timed { 1 } else { minimum.max(1) }
+        let minimum = if self.tenths() == 0 { self.minimum().max(1) } else { 1 };
+        self.has_input() && (self.termios.local.contains(Local::ICANON) || self.ready.len() >= minimum)
+    }
+
+    /// Bytes that a raw read waits for: VMIN.
+    fn minimum(&self) -> usize {
+        usize::from(self.termios.characters[Control::Minimum as usize])
+    }
+
+    /// Tenths of a second: VTIME.
+    fn tenths(&self) -> u8 {
+        self.termios.characters[Control::Time as usize]
     }
 
     /// True when a read answers at once, with nothing if there is nothing: raw mode with a minimum of 0 and
     /// no time.
     #[must_use]
     pub fn reads_at_once(&self) -> bool {
-        let characters = &self.termios.characters;
-        !self.termios.local.contains(Local::ICANON)
-            && characters[Control::Minimum as usize] == 0
-            && characters[Control::Time as usize] == 0
+        !self.termios.local.contains(Local::ICANON) && self.minimum() == 0 && self.tenths() == 0
+    }
+
+    /// How a read that has `moved` bytes waits for more: the four cases of "noncanonical mode" in `termios(3)`.
+    #[must_use]
+    pub fn patience(&self, moved: usize) -> Patience {
+        if self.termios.local.contains(Local::ICANON) {
+            return Patience::default();
+        }
+        // With a minimum the time runs between bytes, without one from the start.
+        let timed = self.tenths() > 0 && (moved > 0 || self.minimum() == 0);
+        let limit = timed.then(|| Duration::from_millis(u64::from(self.tenths()) * 100));
+        Patience { least: self.minimum().max(1), limit }
     }
 
     /// Bytes that can be typed before a reader has to come. A line being edited takes any number: what does
@@ -224,15 +260,19 @@ impl LineDiscipline {
         }
     }
 
-    /// True while `^S` holds the output.
+    /// True while the output is held.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held
+        !self.held.is_empty()
     }
 
-    /// Holds or releases the output: TCXONC.
+    /// Holds the output, or releases what was held so: TCXONC.
     pub fn hold(&mut self, held: bool) {
-        self.held = held;
+        if held {
+            self.held |= Held::CALLED | Held::TYPED;
+        } else if self.held.contains(Held::CALLED) {
+            self.held = Held::empty();
+        }
     }
 
     /// Forgets what was typed and not read: TCFLSH, signals.
@@ -259,7 +299,7 @@ impl LineDiscipline {
             }
         }
         if !termios.input.contains(Input::IXON) {
-            self.held = false;
+            self.held -= Held::TYPED;
         }
     }
 
@@ -286,17 +326,16 @@ impl LineDiscipline {
 
     /// True when the byte was a start or stop character and is done with.
     fn flow_control(&mut self, byte: u8) -> bool {
-        if self.termios.is(Control::Stop, byte) {
-            // The same character may be both, and then it toggles.
-            self.held = !(self.held && self.termios.is(Control::Start, byte));
-            return true;
-        }
         if self.termios.is(Control::Start, byte) {
-            self.held = false;
+            self.held -= Held::TYPED;
             return true;
         }
-        if self.held && self.termios.input.contains(Input::IXANY) {
-            self.held = false;
+        if self.termios.is(Control::Stop, byte) {
+            self.held |= Held::TYPED;
+            return true;
+        }
+        if self.termios.input.contains(Input::IXANY) {
+            self.held -= Held::TYPED;
         }
         false
     }
@@ -330,9 +369,8 @@ impl LineDiscipline {
             return;
         }
         let ends = self.ends_line(byte);
-        // One place is kept for the end of the line, so that a full line can always be finished.
-        if self.edit.len() + self.ready.len() >= QUEUE_BYTES - usize::from(!ends) {
-            self.overflow(echo);
+        // A full line can always be finished.
+        if self.edit.len() + self.ready.len() >= LINE_BYTES && self.edit.pop().is_none() {
             return;
         }
         self.echo_typed(byte, echo);
@@ -345,17 +383,10 @@ impl LineDiscipline {
 
     fn queue_raw(&mut self, byte: u8, echo: &mut Vec<u8>) {
         if self.ready.len() >= QUEUE_BYTES {
-            self.overflow(echo);
             return;
         }
         self.echo_typed(byte, echo);
         self.ready.push_back(Ready { byte, ends_line: false, is_end_mark: false });
-    }
-
-    fn overflow(&self, echo: &mut Vec<u8>) {
-        if self.termios.input.contains(Input::IMAXBEL) {
-            echo.push(BELL);
-        }
     }
 
     fn ends_line(&self, byte: u8) -> bool {
@@ -557,10 +588,42 @@ mod tests {
         raw.local.remove(Local::ICANON | Local::ECHO);
         raw.characters[Control::Minimum as usize] = 3;
         line.set_termios(raw);
+        assert_eq!(line.patience(0), Patience { least: 3, limit: None });
         type_in(&mut line, b"ab");
+        assert!(line.has_input());
         assert!(!line.is_readable());
         type_in(&mut line, b"c");
         assert_eq!(line.take(100).bytes, b"abc");
+    }
+
+    #[test]
+    fn time_runs_between_bytes_or_from_the_start() {
+        let mut line = LineDiscipline::default();
+        let mut raw = line.termios;
+        raw.local.remove(Local::ICANON);
+        raw.characters[Control::Minimum as usize] = 5;
+        raw.characters[Control::Time as usize] = 2;
+        line.set_termios(raw);
+        let limit = Some(Duration::from_millis(200));
+        assert_eq!(line.patience(0), Patience { least: 5, limit: None });
+        assert_eq!(line.patience(1), Patience { least: 5, limit });
+        raw.characters[Control::Minimum as usize] = 0;
+        line.set_termios(raw);
+        assert_eq!(line.patience(0), Patience { least: 1, limit });
+    }
+
+    #[test]
+    fn what_a_call_holds_no_character_releases() {
+        let mut line = LineDiscipline::default();
+        type_in(&mut line, b"\x13");
+        assert!(line.is_held());
+        line.hold(false);
+        assert!(line.is_held(), "TCOON releases only what TCOOFF held");
+        line.hold(true);
+        type_in(&mut line, b"\x11\x03");
+        assert!(line.is_held());
+        line.hold(false);
+        assert!(!line.is_held());
     }
 
     #[test]
@@ -569,7 +632,7 @@ mod tests {
         type_in(&mut line, &[b'a'; QUEUE_BYTES + 50]);
         type_in(&mut line, b"\n");
         let read = line.take(2 * QUEUE_BYTES).bytes;
-        assert_eq!(read.len(), QUEUE_BYTES);
+        assert_eq!(read.len(), LINE_BYTES);
         assert_eq!(read.last(), Some(&NEWLINE));
     }
 

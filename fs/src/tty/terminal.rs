@@ -15,8 +15,8 @@ use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 use super::job_control::{ControllingTerminal, job_control};
 use super::line::{LineDiscipline, TypedSignal};
 use super::pty::Pty;
-use super::termios::{Local, Termios};
-use crate::file::{FileOps, Io, OpenFile, Sources};
+use super::termios::{Control, Local, Termios};
+use crate::file::{FileOps, Io, OpenFile, Patience, Sources};
 use crate::signal;
 use crate::vfs::DeviceNumber;
 
@@ -80,6 +80,13 @@ pub struct State {
     outgoing: VecDeque<u8>,
 }
 
+impl State {
+    /// Bytes that a program may write now: none while the output is held.
+    fn room(&self) -> usize {
+        if self.line.is_held() { 0 } else { OUTGOING.saturating_sub(self.outgoing.len()) }
+    }
+}
+
 impl Tty {
     /// A terminal with device number `number` on `driver`.
     #[must_use]
@@ -124,19 +131,24 @@ impl Tty {
     pub fn receive(&self, bytes: &[u8]) {
         let mut echo = Vec::new();
         let mut signals = Vec::new();
-        let readable = {
+        let (readable, writable) = {
             let mut state = self.state.lock();
             if state.hung_up {
                 return;
             }
+            let could_write = state.room() > 0;
             for &byte in bytes {
-                signals.extend(state.line.receive(byte, &mut echo));
+                let signal = state.line.receive(byte, &mut echo);
+                if signal.is_some() && !state.line.termios.local.contains(Local::NOFLSH) {
+                    state.outgoing.clear();
+                }
+                signals.extend(signal);
             }
             // An echo that finds no room is lost, as on Linux.
             let room = OUTGOING.saturating_sub(state.outgoing.len());
             state.outgoing.extend(echo.into_iter().take(room));
             self.send(&mut state);
-            state.line.is_readable()
+            (state.line.has_input(), !could_write && state.room() > 0)
         };
         for typed in signals {
             self.signal_foreground(match typed {
@@ -148,6 +160,9 @@ impl Tty {
         if readable {
             self.input.wake_one(Events::IN | Events::RDNORM, Reason::Data);
         }
+        if writable {
+            self.output.wake_all(Events::OUT | Events::WRNORM, Reason::Data);
+        }
     }
 
     /// The driver takes bytes again, or the output is no longer held.
@@ -155,7 +170,7 @@ impl Tty {
         let has_room = {
             let mut state = self.state.lock();
             self.send(&mut state);
-            state.outgoing.len() < OUTGOING
+            state.room() > 0
         };
         if has_room {
             self.output.wake_all(Events::OUT | Events::WRNORM, Reason::Data);
@@ -210,6 +225,16 @@ impl Tty {
     /// What to wait on until output moves.
     pub(super) fn output_source(&self) -> &WaitSource {
         &self.output
+    }
+
+    /// Sends a control character at once, held or not; nothing when it is switched off.
+    pub(super) fn send_character(&self, control: Control) {
+        let mut state = self.state.lock();
+        if let Some(character) = state.line.termios.character(control)
+            && self.driver.write(&[character]) == 0
+        {
+            state.outgoing.push_front(character);
+        }
     }
 
     /// Forgets output that the line has not taken: TCFLSH.
@@ -351,13 +376,13 @@ impl FileOps for TtyFile {
         if state.hung_up {
             return Ok(0);
         }
-        if !state.line.is_readable() {
+        if !state.line.has_input() {
             return if state.line.reads_at_once() { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         let taken = state.line.take(buffer.remaining().min(STEP * 16));
         let moved = if taken.bytes.is_empty() { Ok(0) } else { buffer.put(&taken.bytes) };
         state.line.put_back(&taken, moved.unwrap_or(0));
-        let more = state.line.is_readable();
+        let more = state.line.has_input();
         drop(state);
         self.tty.driver.input_taken();
         if more {
@@ -380,7 +405,7 @@ impl FileOps for TtyFile {
                 return Err(Errno::EIO);
             }
             // Every byte becomes eight at most (a tab), so a step never overruns by more than that.
-            let room = OUTGOING.saturating_sub(state.outgoing.len());
+            let room = state.room();
             let want = chunk.len().min(buffer.remaining());
             if want == 0 {
                 return Ok(done);
@@ -409,13 +434,17 @@ impl FileOps for TtyFile {
         if state.line.is_readable() || state.hung_up {
             events |= Events::IN | Events::RDNORM;
         }
-        if state.outgoing.len() < OUTGOING || state.hung_up {
+        if state.room() > 0 || state.hung_up {
             events |= Events::OUT | Events::WRNORM;
         }
         if state.hung_up {
             events |= Events::HUP | Events::ERR;
         }
         events
+    }
+
+    fn patience(&self, _file: &OpenFile, moved: usize) -> Patience {
+        self.tty.state.lock().line.patience(moved)
     }
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {

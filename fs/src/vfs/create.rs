@@ -12,7 +12,7 @@ use super::inode::{DeviceNumber, Inode, NewInode, NewKind};
 use super::metadata::{FileType, mode};
 use super::path::Path;
 use super::permission::{Permission, inherit, permission};
-use super::walk::{Last, Parent, Start, Subject, WalkFlags, peek, resolve, resolve_parent};
+use super::walk::{Last, Parent, Start, Subject, WalkFlags, lookup, peek, resolve, resolve_parent};
 
 /// Bytes of the longest target of a symbolic link.
 const TARGET_MAX: usize = 4095;
@@ -50,12 +50,16 @@ fn add_entry(
     make: impl FnOnce(&Arc<dyn Inode>) -> Result<Arc<dyn Inode>>,
 ) -> Result<Arc<Dentry>> {
     let inode = dir.inode();
+    if inode.dynamic() {
+        // Its entries come from elsewhere (/proc), so it has no place for a new one.
+        let found = lookup(&dir.dentry, name)?.found().is_some();
+        return Err(if found { Errno::EEXIST } else { Errno::ENOENT });
+    }
     let mut children = dir.dentry.children();
     if peek(&dir.dentry, &children, name)?.found().is_some() {
         return Err(Errno::EEXIST);
     }
-    // A directory whose entries come from elsewhere (/proc) has no place for a new one.
-    if slash_without_directory || inode.dynamic() {
+    if slash_without_directory {
         return Err(Errno::ENOENT);
     }
     dir.mount.require_writable()?;

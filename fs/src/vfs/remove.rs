@@ -8,7 +8,7 @@ use super::dentry::{Children, Dentry};
 use super::events::{self, EventMask};
 use super::path::Path;
 use super::permission::may_delete;
-use super::walk::{Last, Start, Subject, peek, resolve_parent};
+use super::walk::{Last, Start, Subject, lookup, peek, resolve_parent};
 
 /// `unlinkat(2)` without `AT_REMOVEDIR`.
 ///
@@ -21,6 +21,7 @@ pub fn unlink(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()>
     let Last::Name(name) = &parent.last else { return Err(Errno::EISDIR) };
     let dir = &parent.dir;
     dir.mount.require_writable()?;
+    refuse_dynamic(dir, name)?;
     let mut children = dir.dentry.children();
     let victim = existing(dir, &children, name)?;
     let metadata = victim.inode().metadata();
@@ -64,6 +65,7 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
     };
     let dir = &parent.dir;
     dir.mount.require_writable()?;
+    refuse_dynamic(dir, name)?;
     let mut children = dir.dentry.children();
     let victim = existing(dir, &children, name)?;
     let metadata = victim.inode().metadata();
@@ -87,6 +89,16 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
     events::entry(EventMask::DELETE | EventMask::ISDIR, dir.inode(), name, 0);
     events::itself(EventMask::DELETE_SELF, victim.inode());
     Ok(())
+}
+
+/// Refuses to take `name` out of a directory whose entries come from elsewhere (/proc). Whoever holds such a
+/// directory's lock must not look anything up in it: the answer may need any other lock.
+pub(super) fn refuse_dynamic(dir: &Path, name: &[u8]) -> Result<()> {
+    if !dir.inode().dynamic() {
+        return Ok(());
+    }
+    let found = lookup(&dir.dentry, name)?.found().is_some();
+    Err(if found { Errno::EPERM } else { Errno::ENOENT })
 }
 
 /// The positive entry `name` of `dir`, whose entries the caller holds.

@@ -14,7 +14,7 @@ use super::dentry::{self, Children, Dentry};
 use super::events::{self, EventMask};
 use super::inode::RenameFlags;
 use super::permission::{Permission, may_delete, permission};
-use super::remove::existing;
+use super::remove::{existing, refuse_dynamic};
 use super::walk::{Last, Parent, Start, Subject, peek, resolve_parent};
 
 /// Held by a rename: directories don't move meanwhile.
@@ -68,6 +68,11 @@ pub fn rename(
         return Err(if flags.contains(RenameFlags::NOREPLACE) { Errno::EEXIST } else { Errno::EBUSY });
     };
     from.dir.mount.require_writable()?;
+    // Entries that come from elsewhere (/proc) don't move. The target is missed before that is said.
+    if let Err(refusal) = refuse_dynamic(&from.dir, name) {
+        return Err(refuse_dynamic(&to.dir, new_name).err().unwrap_or(refusal));
+    }
+    refuse_dynamic(&to.dir, new_name)?;
     let plan = Move { subject, from: &from, to: &to, name, new_name, flags };
     if let Some(moved) = plan.run()? {
         cache::added(&moved.source);

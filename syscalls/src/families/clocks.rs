@@ -106,8 +106,9 @@ async fn clock_nanosleep(
     remaining: Pointer,
 ) -> Result<u64> {
     let clock = match Clock::from_id(id)? {
-        // A thread cannot sleep until it has run for some time.
-        Clock::ThreadCpu(_) => return Err(Errno::EINVAL),
+        // A thread cannot sleep until it has run for some time itself.
+        Clock::ThreadCpu(_) if id < 0 => return Err(Errno::EINVAL),
+        Clock::ThreadCpu(_) => return Err(Errno::EOPNOTSUPP),
         Clock::ProcessCpu(_) => return Err(Errno::EOPNOTSUPP),
         clock => clock,
     };

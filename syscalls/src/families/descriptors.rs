@@ -1,8 +1,10 @@
 //! Descriptors: opening pipes, closing, duplicating, and fcntl's part of them.
 
 use base::{Errno, Result};
+use fs::dev::open_peer;
 use fs::file::{FdEntry, FdRights, FileOwner, OpenFile, OpenFlags, OwnerKind};
 use fs::pipe::{pipe as make_pipe, pipe_of};
+use fs::vfs::Subject;
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
@@ -24,6 +26,7 @@ declare! {
 
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
+const TIOCGPTPEER: u32 = 0x5441;
 
 const F_DUPFD: i32 = 0;
 const F_GETFD: i32 = 1;
@@ -115,6 +118,15 @@ async fn ioctl(thread: &Thread, fd: Fd, request: u32, argument: u64) -> Result<u
     let caller = thread.caller();
     match request {
         FIOCLEX | FIONCLEX => files.set_cloexec(fd.0, request == FIOCLEX).map(|()| 0),
+        TIOCGPTPEER => {
+            // The file first: a master alone answers this.
+            #[allow(clippy::cast_possible_truncation, reason = "Linux reads an int")]
+            let flags = OpenFlags::from_bits_truncate(argument as u32);
+            let context = thread.fs_context();
+            let peer = open_peer(Subject { caller: &caller, fs: &context }, &file, flags).await?;
+            let reserved = files.reserve(&caller, 0)?;
+            number(reserved.install(FdEntry::new(peer, flags.contains(OpenFlags::CLOEXEC))))
+        }
         _ => file.ioctl(&caller, request, argument).await,
     }
 }

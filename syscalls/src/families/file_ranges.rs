@@ -3,7 +3,9 @@
 use base::caller::Caller;
 use base::memory::{Access, KernelBytes, UserBuffer};
 use base::{Errno, Result};
-use fs::file::{AccessMode, FdEntry, FdRights, IoFlags, MAX_TRANSFER, OpenFile, OpenFlags, Whence};
+use fs::file::{
+    AccessMode, FdEntry, FdRights, IoFlags, MAX_TRANSFER, OpenFile, OpenFlags, Place, Way, Whence,
+};
 use fs::tmpfs::{self, MemfdFlags};
 use fs::vfs::FileType;
 
@@ -158,7 +160,11 @@ async fn copy(caller: &Caller, from: &mut End<'_>, to: &mut End<'_>, length: usi
         let got = bytes.len();
         let memory = KernelBytes::new(bytes);
         let mut buffer = UserBuffer::new(&memory, 0, got, Access::Read);
-        let written = match to.file.write_at(caller, to.position, &mut buffer, IoFlags::empty()).await {
+        let written = match to
+            .file
+            .transfer(caller, Way::Write, Place::At(to.position), &mut buffer, IoFlags::empty())
+            .await
+        {
             Ok(written) => written,
             Err(error) if copied == 0 => return Err(error),
             Err(_) => break,

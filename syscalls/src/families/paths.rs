@@ -12,7 +12,7 @@ use fs::vfs::{
 use crate::declare;
 use crate::declare::{Fd, Pointer};
 use crate::thread::Thread;
-use crate::user::{copy_out, read_path, read_string, read_words};
+use crate::user::{PATH_MAX, copy_out, read_path, read_string, read_words};
 
 declare! {
     async 2 => open(path: Pointer, flags: u32, mode: u32) [restart];
@@ -209,6 +209,9 @@ async fn getcwd(thread: &Thread, buffer: Pointer, size: usize) -> Result<u64> {
     let mut text = if place.reachable { Vec::new() } else { b"(unreachable)".to_vec() };
     text.extend_from_slice(&place.text);
     text.push(0);
+    if text.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if text.len() > size {
         return Err(Errno::ERANGE);
     }

@@ -1,10 +1,11 @@
 //! read, write and their relatives.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::memory::{Access, Segment, UserBuffer};
 use base::{Errno, Result};
-use fs::file::{FdRights, IoFlags, MAX_TRANSFER, OpenFile, Whence, decode_rwf};
+use fs::file::{FdRights, IoFlags, MAX_TRANSFER, OpenFile, Place, Way, Whence, decode_rwf};
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
@@ -33,19 +34,11 @@ const IOV_MAX: i32 = 1024;
 const SENDFILE_STEP: usize = 65_536;
 
 async fn read(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Result<u64> {
-    let call = thread.caller();
-    let file = thread.files().get_required(fd.0, FdRights::READ)?;
-    check_range(buffer, count)?;
-    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Write);
-    Ok(file.read(&call, &mut buffer).await? as u64)
+    plain(thread, fd, Way::Read, buffer, count, Place::Current).await
 }
 
 async fn write(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Result<u64> {
-    let call = thread.caller();
-    let file = thread.files().get_required(fd.0, FdRights::WRITE)?;
-    check_range(buffer, count)?;
-    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Read);
-    Ok(file.write(&call, &mut buffer).await? as u64)
+    plain(thread, fd, Way::Write, buffer, count, Place::Current).await
 }
 
 async fn lseek(thread: &Thread, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
@@ -54,41 +47,27 @@ async fn lseek(thread: &Thread, fd: Fd, offset: i64, whence: u32) -> Result<u64>
 }
 
 async fn pread64(thread: &Thread, fd: Fd, buffer: Pointer, count: usize, offset: i64) -> Result<u64> {
-    if offset < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let call = thread.caller();
-    let file = thread.files().get_required(fd.0, FdRights::READ)?;
-    check_range(buffer, count)?;
-    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Write);
-    Ok(file.read_at(&call, offset, &mut buffer, file.io_flags()).await? as u64)
+    plain(thread, fd, Way::Read, buffer, count, at(offset)?).await
 }
 
 async fn pwrite64(thread: &Thread, fd: Fd, buffer: Pointer, count: usize, offset: i64) -> Result<u64> {
-    if offset < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let call = thread.caller();
-    let file = thread.files().get_required(fd.0, FdRights::WRITE)?;
-    check_range(buffer, count)?;
-    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, Access::Read);
-    Ok(file.write_at(&call, offset, &mut buffer, file.io_flags()).await? as u64)
+    plain(thread, fd, Way::Write, buffer, count, at(offset)?).await
 }
 
 async fn readv(thread: &Thread, fd: Fd, vector: Pointer, count: i32) -> Result<u64> {
-    read_vector(thread, fd, vector, count, Place::Current, 0).await
+    vectored(thread, fd, Way::Read, (vector, count), Place::Current, 0).await
 }
 
 async fn writev(thread: &Thread, fd: Fd, vector: Pointer, count: i32) -> Result<u64> {
-    write_vector(thread, fd, vector, count, Place::Current, 0).await
+    vectored(thread, fd, Way::Write, (vector, count), Place::Current, 0).await
 }
 
 async fn preadv(thread: &Thread, fd: Fd, vector: Pointer, count: i32, offset: i64) -> Result<u64> {
-    read_vector(thread, fd, vector, count, Place::at(offset)?, 0).await
+    vectored(thread, fd, Way::Read, (vector, count), at(offset)?, 0).await
 }
 
 async fn pwritev(thread: &Thread, fd: Fd, vector: Pointer, count: i32, offset: i64) -> Result<u64> {
-    write_vector(thread, fd, vector, count, Place::at(offset)?, 0).await
+    vectored(thread, fd, Way::Write, (vector, count), at(offset)?, 0).await
 }
 
 /// On 64 bits the low half of the offset is the whole of it.
@@ -101,8 +80,7 @@ async fn preadv2(
     _high: u64,
     flags: u32,
 ) -> Result<u64> {
-    let place = if offset == -1 { Place::Current } else { Place::at(offset)? };
-    read_vector(thread, fd, vector, count, place, flags).await
+    vectored(thread, fd, Way::Read, (vector, count), at_or_current(offset)?, flags).await
 }
 
 async fn pwritev2(
@@ -114,63 +92,57 @@ async fn pwritev2(
     _high: u64,
     flags: u32,
 ) -> Result<u64> {
-    let place = if offset == -1 { Place::Current } else { Place::at(offset)? };
-    write_vector(thread, fd, vector, count, place, flags).await
+    vectored(thread, fd, Way::Write, (vector, count), at_or_current(offset)?, flags).await
 }
 
-/// Where a vectored transfer takes place.
-#[derive(Clone, Copy)]
-enum Place {
-    /// At the file's position, which moves.
-    Current,
-    /// Here.
-    Offset(i64),
+fn at(offset: i64) -> Result<Place> {
+    if offset < 0 { Err(Errno::EINVAL) } else { Ok(Place::At(offset)) }
 }
 
-impl Place {
-    fn at(offset: i64) -> Result<Place> {
-        if offset < 0 { Err(Errno::EINVAL) } else { Ok(Place::Offset(offset)) }
-    }
+fn at_or_current(offset: i64) -> Result<Place> {
+    if offset == -1 { Ok(Place::Current) } else { at(offset) }
 }
 
-async fn read_vector(
+/// The file, when its descriptor allows this.
+fn file_for(thread: &Thread, fd: Fd, way: Way) -> Result<Arc<OpenFile>> {
+    thread.files().get_required(
+        fd.0,
+        match way {
+            Way::Read => FdRights::READ,
+            Way::Write => FdRights::WRITE,
+        },
+    )
+}
+
+async fn plain(
     thread: &Thread,
     fd: Fd,
-    vector: Pointer,
-    count: i32,
+    way: Way,
+    buffer: Pointer,
+    count: usize,
+    place: Place,
+) -> Result<u64> {
+    let file = file_for(thread, fd, way)?;
+    check_range(buffer, count)?;
+    let call = thread.caller();
+    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
+    Ok(file.transfer(&call, way, place, &mut buffer, file.io_flags()).await? as u64)
+}
+
+async fn vectored(
+    thread: &Thread,
+    fd: Fd,
+    way: Way,
+    (vector, count): (Pointer, i32),
     place: Place,
     flags: u32,
 ) -> Result<u64> {
-    let call = thread.caller();
-    let file = thread.files().get_required(fd.0, FdRights::READ)?;
+    let file = file_for(thread, fd, way)?;
     let segments = read_iovec(&thread.space(), vector, count).await?;
-    let mut buffer = UserBuffer::vectored(&*call.memory, segments, Access::Write);
-    let flags: IoFlags = decode_rwf(flags, file.io_flags())?;
-    let moved = match place {
-        Place::Current => file.read_with(&call, &mut buffer, flags).await?,
-        Place::Offset(offset) => file.read_at(&call, offset, &mut buffer, flags).await?,
-    };
-    Ok(moved as u64)
-}
-
-async fn write_vector(
-    thread: &Thread,
-    fd: Fd,
-    vector: Pointer,
-    count: i32,
-    place: Place,
-    flags: u32,
-) -> Result<u64> {
     let call = thread.caller();
-    let file = thread.files().get_required(fd.0, FdRights::WRITE)?;
-    let segments = read_iovec(&thread.space(), vector, count).await?;
-    let mut buffer = UserBuffer::vectored(&*call.memory, segments, Access::Read);
+    let mut buffer = UserBuffer::vectored(&*call.memory, segments, way.buffer_access());
     let flags: IoFlags = decode_rwf(flags, file.io_flags())?;
-    let moved = match place {
-        Place::Current => file.write_with(&call, &mut buffer, flags).await?,
-        Place::Offset(offset) => file.write_at(&call, offset, &mut buffer, flags).await?,
-    };
-    Ok(moved as u64)
+    Ok(file.transfer(&call, way, place, &mut buffer, flags).await? as u64)
 }
 
 /// Reads a vector of ranges.

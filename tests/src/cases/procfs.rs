@@ -32,6 +32,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(thread_entries),
     case!(children_and_wchan_do_not_hang),
     case!(kairos_census).kairos(),
+    case!(entries_cannot_be_changed).root(),
 ];
 
 fn read_text(name: &str) -> String {
@@ -502,4 +503,26 @@ fn kairos_census() {
     let open_files = value("open_files", &read_text("/proc/kairos/census"));
     let (_from, _to) = pipe();
     assert_eq!(value("open_files", &read_text("/proc/kairos/census")), open_files + 2);
+}
+
+/// Its directories are nobody's to write in, root's neither.
+fn entries_cannot_be_changed() {
+    let mknod = |name: &std::ffi::CStr| syscall!(SYS_mknod, name, libc::S_IFREG | 0o644, 0);
+    for new in [c"/proc/new", c"/proc/self/new", c"/proc/self/fd/777"] {
+        assert_eq!(mkdir(new, 0o755), Err(ENOENT), "{new:?}");
+        assert_eq!(mknod(new), Err(ENOENT), "{new:?}");
+        assert_eq!(symlink(c"x", new), Err(ENOENT), "{new:?}");
+        assert_eq!(open(new, libc::O_CREAT | libc::O_RDWR), Err(ENOENT), "{new:?}");
+        assert_eq!(unlink(new), Err(ENOENT), "{new:?}");
+        assert_eq!(rmdir(new), Err(ENOENT), "{new:?}");
+        assert_eq!(rename(new, c"/proc/other"), Err(ENOENT), "{new:?}");
+    }
+    for there in [c"/proc/self/status", c"/proc/self/fd/0", c"/proc/1"] {
+        assert_eq!(mkdir(there, 0o755), Err(EEXIST), "{there:?}");
+        assert_eq!(mknod(there), Err(EEXIST), "{there:?}");
+        assert_eq!(rename(there, c"/proc/self/new"), Err(ENOENT), "{there:?}");
+        assert_eq!(rename(there, c"/proc/self/stat"), Err(EPERM), "{there:?}");
+        assert_eq!(rmdir(there), Err(EPERM), "{there:?}");
+        assert_eq!(unlink(there), Err(EPERM), "{there:?}");
+    }
 }

@@ -22,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(output_translations),
     case!(raw_reads_byte_by_byte),
     case!(minimum_count_and_timer),
+    case!(partial_minimum),
     case!(zero_minimum_polls),
     case!(interbyte_timer),
     case!(switching_to_raw_keeps_typed_text),
@@ -33,6 +34,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(slave_can_be_opened_again),
     case!(long_lines_are_limited),
     case!(flow_control_characters),
+    case!(flow_control_by_call),
+    case!(held_output_keeps_its_echo),
     case!(master_write_to_a_full_terminal),
     case!(interrupted_terminal_read),
     case!(two_readers_share_lines),
@@ -452,6 +455,69 @@ fn flow_control_characters() {
     wait_until_blocked(writer.pid);
     ioctl(slave, libc::TCXONC, libc::TCOON).unwrap();
     writer.succeeds();
+    assert_eq!(read_exactly(master, 5), b"again");
+}
+
+fn flow_control_by_call() {
+    let (master, slave) = pair();
+    without_echo(slave);
+    set_nonblocking(slave);
+    let typed = |byte: u8| {
+        // A line behind it shows that it has been seen.
+        write(master, &[byte, b'x', b'\n']).unwrap();
+        wait_until(|| events_now(slave, POLLIN) == POLLIN);
+        read_some(slave, 9).unwrap();
+    };
+    let call = |action: i32| ioctl(slave, libc::TCXONC, action).unwrap();
+    call(libc::TCOOFF);
+    assert_eq!(write(slave, b"x"), Err(EAGAIN));
+    assert_eq!(events_now(slave, POLLOUT), 0);
+    typed(0x11);
+    assert_eq!(write(slave, b"x"), Err(EAGAIN), "^Q does not release what a call holds");
+    call(libc::TCOON);
+    assert_eq!(write(slave, b"x"), Ok(1));
+    typed(0x13);
+    call(libc::TCOON);
+    assert_eq!(write(slave, b"x"), Err(EAGAIN), "nor a call what ^S holds");
+    change(slave, |settings| settings.input &= !IXON);
+    assert_eq!(write(slave, b"y"), Ok(1), "without IXON there is no ^S");
+    assert_eq!(read_exactly(master, 2), b"xy");
+    call(libc::TCIOFF);
+    call(libc::TCION);
+    assert_eq!(read_exactly(master, 2), b"\x13\x11", "the other side is asked to stop and to go on");
+    assert_eq!(ioctl(slave, libc::TCXONC, 4), Err(EINVAL));
+}
+
+fn held_output_keeps_its_echo() {
+    let (master, slave) = pair();
+    write(master, b"\x13abc\n").unwrap();
+    wait_until(|| events_now(slave, POLLIN) == POLLIN);
+    assert_eq!(read_now(master), b"");
+    write(master, b"\x11").unwrap();
+    assert_eq!(read_exactly(master, 5), b"abc\r\n");
+}
+
+fn partial_minimum() {
+    let (master, slave) = pair();
+    make_raw(slave);
+    change(slave, |settings| settings.characters[VMIN] = 5);
+    // What is there is answered to whoever does not wait, and to whom a signal interrupts.
+    let other = open(&slave_path(master), libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK).unwrap();
+    assert_eq!(read_some(other, 9), Err(EAGAIN));
+    write(master, b"ab").unwrap();
+    wait_until(|| readable_bytes(slave) == 2);
+    assert_eq!(events_now(slave, POLLIN), 0, "too few to be called readable");
+    assert_eq!(read_some(other, 9), Ok(b"ab".to_vec()));
+    let reader = fork(|| {
+        catch(libc::SIGUSR1, 0);
+        assert_eq!(read_some(slave, 9), Ok(b"cd".to_vec()));
+    });
+    wait_until_blocked(reader.pid);
+    write(master, b"cd").unwrap();
+    wait_until(|| readable_bytes(slave) == 0);
+    wait_until_blocked(reader.pid);
+    reader.kill(libc::SIGUSR1);
+    reader.succeeds();
 }
 
 fn master_write_to_a_full_terminal() {

@@ -4,8 +4,8 @@ use super::census::Census;
 use super::options::Options;
 use super::{Case, own_executable};
 use crate::sys::{
-    ENOSYS, Mask, Status, Sys, change_mask, close, exit_group, kill, mask_of, milliseconds, monotonic, path,
-    pipe2, read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
+    ENOSYS, Mask, Status, Sys, change_mask, close, dup2, exit_group, kill, mask_of, milliseconds, monotonic,
+    open, path, pipe2, read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
 };
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -136,6 +136,7 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
 fn become_case(case: &Case, folder: &str, report: i32) -> ! {
     let _ = setpgid(0, 0);
     change_mask(libc::SIG_SETMASK, 0);
+    keep_off_the_verdicts();
     // Out of the way of the cases, which know which numbers come next.
     let high = crate::sys::fcntl(report, libc::F_DUPFD_CLOEXEC, 900).unwrap_or(report as usize);
     for descriptor in 3..16 {
@@ -147,6 +148,14 @@ fn become_case(case: &Case, folder: &str, report: i32) -> ! {
     let _ = syscall!(SYS_umask, 0o022);
     (case.body)();
     exit_group(0)
+}
+
+/// Standard output belongs to the suite's verdicts: what the processes of a case print there goes nowhere.
+fn keep_off_the_verdicts() {
+    if let Ok(nowhere) = open(c"/dev/null", libc::O_WRONLY) {
+        let _ = dup2(nowhere, 1);
+        let _ = close(nowhere);
+    }
 }
 
 /// The status of the case's first process, or None after the deadline.
