@@ -1,4 +1,49 @@
-//! Placeholder
-#![no_std]
+//! Capabilities: kernel objects, the handles that reach them, and the ways in which they move.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`object`] | what a handle can name: identity, lifecycle, histories, the registry |
+//! | [`rights`] | what a handle allows, and the one predicate that decides |
+//! | [`lineage`] | who was derived from whom, and revocation |
+//! | [`capability`] | one capability, held or in flight, as a value with a `Drop` |
+//! | [`table`] | a process's handles: reserve, commit, abort, duplicate, fork, sweep |
+//! | [`channel`] | pairs of endpoints with message queues |
+//! | [`port`] | queues of packets that tell which channels have news |
+//! | [`file`] | open files as objects; `fs` implements the trait |
+//! | [`collector`] | endpoints that only lie in each other's queues |
+//! | [`teardown`] | what is dropped from queues, without recursion |
+//! | [`stats`] | the counters of `/sys/ipc/stats` |
+//!
+//! The life of a capability in motion is three types, so that it is owned by exactly one value:
+//!
+//! ```text
+//!             reserve                 commit                  install
+//!   in a slot -------> table::Reserved ------> capability::InFlight ------> in another slot
+//!       ^                 | drop                   | drop
+//!       +-----------------+ usable again           v  recorded DROP, pruned from the lineage
+//! ```
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod capability;
+pub mod channel;
+pub mod collector;
+pub mod file;
+pub mod lineage;
+pub mod object;
+pub mod port;
+pub mod rights;
+pub mod stats;
+pub mod table;
+pub mod teardown;
+
+pub use capability::{Capability, InFlight};
+pub use lineage::{CapId, CapNode};
+pub use object::{ObjectKind, ObjectRef};
+pub use rights::{AccessOp, Rights};
+pub use table::{Access, HandleTable};
+
+#[cfg(test)]
+mod tests;

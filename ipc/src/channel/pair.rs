@@ -1,0 +1,151 @@
+//! The state that both ends of a channel share, under one lock, and closing.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::Result;
+use base::caller::Caller;
+use base::charge::Charge;
+use base::sync::{LockClass, SpinLock};
+use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
+
+use super::QUEUE_MESSAGES;
+use super::direct::Direct;
+use super::message::{Message, Queue};
+use super::owners::Owners;
+use crate::port::{Binding, Signals};
+use crate::stats::{Counter, bump};
+use crate::teardown::bury;
+
+/// Blocks that each end has from the start.
+const OWN_BLOCKS: usize = 4;
+
+/// Direct receivers of an end that need no allocation.
+const OWN_DIRECT: usize = 2;
+
+/// Both ends. An endpoint holds it, not the other endpoint, so that the two never keep each other.
+pub(super) struct Pair {
+    pub(super) ids: [u32; 2],
+    pub(super) ends: [End; 2],
+    pub(super) state: SpinLock<PairState>,
+    _charge: Charge,
+}
+
+/// Where one waits at one end, and who keeps it open.
+pub(super) struct End {
+    pub(super) owners: Owners,
+    pub(super) readers: Arc<WaitSource>,
+    pub(super) writers: Arc<WaitSource>,
+    /// Callers that wait for replies.
+    pub(super) calls: WaitSource,
+}
+
+pub(super) struct PairState {
+    pub(super) sides: [Side; 2],
+}
+
+/// What belongs to one end.
+pub(super) struct Side {
+    pub(super) open: bool,
+    /// What it has to receive.
+    pub(super) queue: Queue,
+    /// Who wants a message handed over.
+    pub(super) waiting: Vec<Direct>,
+    /// Where its signals go.
+    pub(super) binding: Option<Arc<Binding>>,
+    /// Empty blocks, for messages to this end.
+    spare: [Option<Box<Message>>; OWN_BLOCKS],
+    /// The last number that a caller or direct receiver at this end was given.
+    pub(super) last_ticket: u32,
+}
+
+impl Side {
+    fn new() -> Side {
+        Side {
+            open: true,
+            queue: Queue::with_capacity(QUEUE_MESSAGES + 1),
+            waiting: Vec::with_capacity(OWN_DIRECT),
+            binding: None,
+            spare: core::array::from_fn(|_| Some(Message::empty(None))),
+            last_ticket: 0,
+        }
+    }
+
+    /// Bytes on the heap.
+    const BYTES: usize = (QUEUE_MESSAGES + 1) * size_of::<usize>()
+        + OWN_DIRECT * size_of::<Direct>()
+        + OWN_BLOCKS * size_of::<Message>();
+
+    /// An empty block: one of the channel's, or a new one charged to `caller`.
+    pub(super) fn block(&mut self, caller: &Caller) -> Result<Box<Message>> {
+        match self.spare.iter_mut().find_map(Option::take) {
+            Some(block) => Ok(block),
+            None => Message::fresh(caller),
+        }
+    }
+
+    /// Keeps a block that was used, if there is room; what is returned is dropped outside the lock.
+    pub(super) fn recycle(&mut self, mut block: Box<Message>) -> Option<Box<Message>> {
+        match self.spare.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                block.clear();
+                *place = Some(block);
+                None
+            }
+            None => Some(block),
+        }
+    }
+}
+
+impl Pair {
+    pub(super) fn new(caller: &Caller, ids: [u32; 2]) -> Result<Arc<Pair>> {
+        let bytes = size_of::<Pair>() + 4 * size_of::<WaitSource>() + 2 * Side::BYTES;
+        let charge = Charge::new(&caller.account, bytes)?;
+        let end = |id: u32| End {
+            owners: Owners::new(),
+            readers: Arc::new(WaitSource::new(WaitKind::Channel, id.into())),
+            writers: Arc::new(WaitSource::new(WaitKind::Channel, id.into())),
+            calls: WaitSource::new(WaitKind::Channel, id.into()),
+        };
+        Ok(Arc::new(Pair {
+            ids,
+            ends: ids.map(end),
+            state: SpinLock::new(LockClass::Object, PairState { sides: [Side::new(), Side::new()] }),
+            _charge: charge,
+        }))
+    }
+
+    /// Closes an end. A second time does nothing.
+    pub(super) fn close(&self, side: usize) {
+        let peer = 1 - side;
+        let (debris, own_binding, peer_binding) = {
+            let mut state = self.state.lock();
+            if !core::mem::replace(&mut state.sides[side].open, false) {
+                return;
+            }
+            let own = &mut state.sides[side];
+            let debris = core::mem::take(&mut own.queue);
+            (debris, own.binding.take(), state.sides[peer].binding.clone())
+        };
+        if self.ends[side].wake_everybody() > 0 {
+            bump(Counter::CloseWakeLocal);
+        }
+        if self.ends[peer].wake_everybody() > 0 {
+            bump(Counter::CloseWakePeer);
+        }
+        if let Some(binding) = peer_binding {
+            binding.signal(Signals::PEER_CLOSED);
+        }
+        // A packet that the closed end's port has not told yet stays there.
+        drop(own_binding);
+        bury(debris);
+    }
+}
+
+impl End {
+    fn wake_everybody(&self) -> usize {
+        let wake = |source: &WaitSource| source.wake_all(Events::HUP | Events::IN, Reason::Close);
+        wake(&self.readers) + wake(&self.writers) + wake(&self.calls)
+    }
+}

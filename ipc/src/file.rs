@@ -1,0 +1,83 @@
+//! Open files as objects. `fs` implements the trait; nothing here knows what a file is.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use base::Result;
+use base::caller::Caller;
+use base::charge::Charge;
+use executor::pollwait::{Events, WaitSource};
+
+use crate::capability::Capability;
+use crate::collector::InFlightContainer;
+use crate::object::registry::ENTRY_BYTES;
+use crate::object::{ObjectBase, ObjectKind, ObjectRef, registry};
+use crate::rights::Rights;
+
+/// An open file, as far as capabilities are concerned.
+pub trait FileObject: Send + Sync + Any {
+    /// The file's own queue of things in flight, if it has one (a socket that carries descriptors, the
+    /// descriptor of a channel), for the collector.
+    fn container(&self) -> Option<Arc<dyn InFlightContainer>> {
+        None
+    }
+
+    /// What the file is ready for now.
+    fn readiness(&self) -> Events {
+        Events::IN | Events::OUT
+    }
+
+    /// Whom to wait for when it is not ready.
+    fn sources(&self) -> [Option<Arc<WaitSource>>; 2] {
+        [None, None]
+    }
+
+    /// A capability through which somebody uses the file was revoked: whoever waits in it looks again.
+    fn revoked(&self) {}
+
+    /// For `fs`, which wants its own type back.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// The object behind a FILE handle. Each conversion of a descriptor makes a new one; they share the open
+/// file.
+pub struct FileNode {
+    base: ObjectBase,
+    file: Arc<dyn FileObject>,
+    _charge: Charge,
+}
+
+impl FileNode {
+    /// An object around `file`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(caller: &Caller, file: Arc<dyn FileObject>) -> Result<Arc<FileNode>> {
+        let charge = Charge::new(&caller.account, size_of::<FileNode>() + ENTRY_BYTES)?;
+        let node = Arc::new(FileNode { base: ObjectBase::new(ObjectKind::File), file, _charge: charge });
+        registry::publish(&ObjectRef::from(node.clone()));
+        Ok(node)
+    }
+
+    /// As [`new`](Self::new), with the first capability to it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn capability(caller: &Caller, file: Arc<dyn FileObject>, rights: Rights) -> Result<Capability> {
+        Capability::root(caller, Self::new(caller, file)?.into(), rights)
+    }
+
+    /// What every object has.
+    #[must_use]
+    pub fn base(&self) -> &ObjectBase {
+        &self.base
+    }
+
+    /// The open file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn FileObject> {
+        &self.file
+    }
+}

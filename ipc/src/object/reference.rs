@@ -1,0 +1,146 @@
+//! An owned reference to any object.
+
+use alloc::sync::{Arc, Weak};
+
+use super::{ObjectBase, ObjectKind};
+use crate::channel::Endpoint;
+use crate::file::FileNode;
+use crate::port::Port;
+
+/// A reference that keeps an object allocated. Whether a channel's end stays *open* is another matter:
+/// that is what [`Capability`](crate::Capability) and descriptors decide.
+pub struct ObjectRef(Target);
+
+#[derive(Clone)]
+enum Target {
+    Channel(Arc<Endpoint>),
+    Port(Arc<Port>),
+    File(Arc<FileNode>),
+}
+
+impl ObjectRef {
+    /// What every object has.
+    #[must_use]
+    pub fn base(&self) -> &ObjectBase {
+        match &self.0 {
+            Target::Channel(endpoint) => endpoint.base(),
+            Target::Port(port) => port.base(),
+            Target::File(file) => file.base(),
+        }
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self) -> ObjectKind {
+        match &self.0 {
+            Target::Channel(_) => ObjectKind::Channel,
+            Target::Port(_) => ObjectKind::Port,
+            Target::File(_) => ObjectKind::File,
+        }
+    }
+
+    /// The endpoint, if it is one.
+    #[must_use]
+    pub fn channel(&self) -> Option<&Arc<Endpoint>> {
+        if let Target::Channel(endpoint) = &self.0 { Some(endpoint) } else { None }
+    }
+
+    /// The port, if it is one.
+    #[must_use]
+    pub fn port(&self) -> Option<&Arc<Port>> {
+        if let Target::Port(port) = &self.0 { Some(port) } else { None }
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Arc<FileNode>> {
+        if let Target::File(file) = &self.0 { Some(file) } else { None }
+    }
+
+    /// References that keep it allocated now: for text files.
+    #[must_use]
+    pub fn references(&self) -> usize {
+        match &self.0 {
+            Target::Channel(endpoint) => Arc::strong_count(endpoint),
+            Target::Port(port) => Arc::strong_count(port),
+            Target::File(file) => Arc::strong_count(file),
+        }
+    }
+
+    /// True when both name one object.
+    #[must_use]
+    pub fn is(&self, other: &ObjectRef) -> bool {
+        self.base().id() == other.base().id()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakObject {
+        match &self.0 {
+            Target::Channel(endpoint) => WeakObject::Channel(Arc::downgrade(endpoint)),
+            Target::Port(port) => WeakObject::Port(Arc::downgrade(port)),
+            Target::File(file) => WeakObject::File(Arc::downgrade(file)),
+        }
+    }
+}
+
+impl From<Arc<Endpoint>> for ObjectRef {
+    fn from(endpoint: Arc<Endpoint>) -> Self {
+        ObjectRef(Target::Channel(endpoint))
+    }
+}
+
+impl From<Arc<Port>> for ObjectRef {
+    fn from(port: Arc<Port>) -> Self {
+        ObjectRef(Target::Port(port))
+    }
+}
+
+impl From<Arc<FileNode>> for ObjectRef {
+    fn from(file: Arc<FileNode>) -> Self {
+        ObjectRef(Target::File(file))
+    }
+}
+
+impl Clone for ObjectRef {
+    fn clone(&self) -> Self {
+        let copy = ObjectRef(self.0.clone());
+        #[cfg(debug_assertions)]
+        self.base().record_reference(super::history::ReferenceEvent::Get, self.references());
+        copy
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for ObjectRef {
+    fn drop(&mut self) {
+        use super::history::ReferenceEvent::{LastPut, Put};
+        let after = self.references().saturating_sub(1);
+        self.base().record_reference(if after == 0 { LastPut } else { Put }, after);
+    }
+}
+
+/// A reference that does not keep the object.
+#[derive(Clone)]
+pub(crate) enum WeakObject {
+    Channel(Weak<Endpoint>),
+    Port(Weak<Port>),
+    File(Weak<FileNode>),
+}
+
+impl WeakObject {
+    /// A reference, if somebody still has one.
+    pub(crate) fn upgrade(&self) -> Option<ObjectRef> {
+        match self {
+            WeakObject::Channel(endpoint) => endpoint.upgrade().map(ObjectRef::from),
+            WeakObject::Port(port) => port.upgrade().map(ObjectRef::from),
+            WeakObject::File(file) => file.upgrade().map(ObjectRef::from),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> ObjectKind {
+        match self {
+            WeakObject::Channel(_) => ObjectKind::Channel,
+            WeakObject::Port(_) => ObjectKind::Port,
+            WeakObject::File(_) => ObjectKind::File,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Two CPUs at once.

@@ -1,0 +1,200 @@
+//! Derivation and revocation.
+
+use base::Errno;
+
+use super::support::{Process, events};
+use crate::lineage::live_nodes;
+use crate::{AccessOp, Rights};
+
+const ROUNDS: usize = 48;
+
+#[test]
+fn revoking_reaches_every_descendant_wherever_it_is() {
+    let broker = Process::new(1);
+    let worker = Process::new(2);
+    let (root, _peer) = broker.channel();
+    let child = broker.duplicate(root).unwrap();
+    let grandchild = broker.duplicate(child).unwrap();
+    // One more in another process, by way of a message.
+    let sent = broker.duplicate(grandchild).unwrap();
+    let (to, from) = broker.channel();
+    broker.send(to, b"x", &[sent]).unwrap();
+    let access = broker.get(from, AccessOp::Read);
+    let mut letter = super::support::Letter::new();
+    let end = access.object().channel().unwrap();
+    end.try_receive(&worker.caller, &worker.table, false, &mut letter).unwrap();
+    let received = letter.handles[0];
+    assert!(worker.table.get_any(received).is_ok());
+    broker.table.revoke_descendants(root).unwrap();
+    for handle in [child, grandchild] {
+        assert_eq!(broker.table.get_any(handle).map(drop), Err(Errno::EBADF));
+    }
+    assert_eq!(worker.table.get_any(received).map(drop), Err(Errno::EBADF));
+    assert!(worker.table.is_empty(), "the slot is free, not only unusable");
+    assert!(broker.duplicate(root).is_ok(), "the root stays and may be duplicated again");
+    broker.table.close_revoking(root).unwrap();
+    assert_eq!(broker.table.get_any(root).map(drop), Err(Errno::EBADF));
+}
+
+#[test]
+fn closing_without_the_flag_leaves_descendants_to_the_ancestors() {
+    let process = Process::new(1);
+    let (root, _peer) = process.channel();
+    let child = process.duplicate(root).unwrap();
+    let grandchild = process.duplicate(child).unwrap();
+    process.table.close(child).unwrap();
+    assert!(process.table.get_any(grandchild).is_ok());
+    process.table.revoke_descendants(root).unwrap();
+    assert!(process.table.get_any(grandchild).is_err());
+}
+
+#[test]
+fn kcap_duplicate_close_stress() {
+    let process = Process::new(1);
+    let (root, _peer) = process.channel();
+    let used = process.table.len();
+    for _ in 0..1024 {
+        let copy = process.duplicate(root).unwrap();
+        process.table.close(copy).unwrap();
+    }
+    assert_eq!(process.table.len(), used);
+    process.table.revoke_descendants(root).unwrap();
+    assert!(process.table.get_any(root).is_ok());
+}
+
+#[test]
+fn n10_the_forest_does_not_grow_with_the_length_of_a_line() {
+    // Other tests add nodes of their own meanwhile, but not tens of thousands.
+    let process = Process::new(1);
+    let (root, _peer) = process.channel();
+    let mut last = process.duplicate(root).unwrap();
+    let before = live_nodes();
+    for _ in 0..100_000 {
+        let next = process.duplicate(last).unwrap();
+        process.table.close(last).unwrap();
+        last = next;
+    }
+    assert!(live_nodes() < before + 10_000);
+    process.table.revoke_descendants(root).unwrap();
+    assert!(process.table.get_any(last).is_err(), "the first ancestor still reaches it");
+}
+
+#[test]
+fn n18_a_fork_beside_a_revocation_lacks_what_was_revoked() {
+    for _ in 0..ROUNDS {
+        let parent = Process::new(1);
+        let (root, _peer) = parent.channel();
+        let child_handle = parent.duplicate(root).unwrap();
+        let table = parent.table.clone();
+        let revoker = std::thread::spawn(move || table.revoke_descendants(root));
+        let child = parent.fork(2);
+        revoker.join().unwrap().unwrap();
+        // Every copy is a descendant of the root or of its descendant, so what came before is gone as well;
+        // copies of the root that were made after the mark stay.
+        assert!(parent.table.get_any(child_handle).is_err());
+        assert!(child.table.get_any(child_handle).is_err());
+        child.exit();
+    }
+}
+
+#[test]
+fn kcap_revoke_transfer_matrix_first_batch() {
+    for close in [false, true] {
+        for restore in [false, true] {
+            for _ in 0..ROUNDS {
+                let process = Process::new(1);
+                let (root, _peer) = process.channel();
+                let child = process.duplicate(root).unwrap();
+                let mut reserved = process.table.reserve(&process.caller, &[child]).unwrap();
+                let revoke = || match close {
+                    true => process.table.close_revoking(root),
+                    false => process.table.revoke_descendants(root),
+                };
+                if restore {
+                    revoke().unwrap();
+                    drop(reserved);
+                    assert!(process.table.get_any(child).is_err(), "it must not come back");
+                } else {
+                    let mut flight = reserved.commit();
+                    drop(reserved);
+                    revoke().unwrap();
+                    let mut landing = process.table.land(&process.caller, 1, false).unwrap();
+                    let installed = landing.receive(&process.caller, flight[0].take().unwrap());
+                    assert_eq!(installed, Err(Errno::EACCES));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn kcap_revoke_transfer_matrix_second_batch() {
+    for close in [false, true] {
+        for _ in 0..ROUNDS {
+            let process = Process::new(1);
+            let (root, _peer) = process.channel();
+            let [one, two] = [process.duplicate(root).unwrap(), process.duplicate(root).unwrap()];
+            let mut reserved = process.table.reserve(&process.caller, &[one]).unwrap();
+            match close {
+                true => process.table.close_revoking(root).unwrap(),
+                false => process.table.revoke_descendants(root).unwrap(),
+            }
+            // Reserved afterwards: there is nothing to reserve.
+            assert_eq!(process.table.reserve(&process.caller, &[two]).map(drop), Err(Errno::EBADF));
+            // Committed afterwards: that works, but it can't arrive anywhere.
+            let mut flight = reserved.commit();
+            drop(reserved);
+            assert_eq!(process.table.get_any(one).map(drop), Err(Errno::EBADF));
+            let mut landing = process.table.land(&process.caller, 1, false).unwrap();
+            assert_eq!(landing.receive(&process.caller, flight[0].take().unwrap()), Err(Errno::EACCES));
+        }
+    }
+}
+
+#[test]
+fn a_revoked_handle_arrives_as_minus_one_and_the_rest_intact() {
+    let process = Process::new(1);
+    let (to, from) = process.channel();
+    let (root, _peer) = process.channel();
+    let (other, _other_peer) = process.channel();
+    let child = process.duplicate(root).unwrap();
+    process.send(to, b"both", &[child, other]).unwrap();
+    process.table.revoke_descendants(root).unwrap();
+    let (bytes, handles) = process.receive(from).unwrap().unwrap();
+    assert_eq!((&bytes[..], handles[0]), (&b"both"[..], -1));
+    assert!(process.table.get_any(handles[1]).is_ok());
+}
+
+#[test]
+fn a_move_keeps_the_node_and_its_children() {
+    let process = Process::new(1);
+    let (to, from) = process.channel();
+    let (moved, _peer) = process.channel();
+    let before = process.table.info(moved).unwrap();
+    let child = process.duplicate(moved).unwrap();
+    process.send(to, b"m", &[moved]).unwrap();
+    let handle = process.receive(from).unwrap().unwrap().1[0];
+    let after = process.table.info(handle).unwrap();
+    assert_eq!(before, after);
+    let access = process.get(handle, AccessOp::Read);
+    assert_eq!(events(&access), ["take", "enqueue", "deliver", "install", "release"]);
+    process.table.revoke_descendants(handle).unwrap();
+    assert!(process.table.get_any(child).is_err(), "the new holder may revoke what the old one derived");
+}
+
+#[test]
+fn a_revoked_handle_can_be_neither_used_nor_derived_from() {
+    let process = Process::new(1);
+    let (root, _peer) = process.channel();
+    let child = process.duplicate(root).unwrap();
+    let access = process.get(child, AccessOp::Read);
+    process.table.revoke_descendants(root).unwrap();
+    assert_eq!(access.check(), Err(Errno::EBADF));
+    let derived = crate::Capability::derive(
+        &process.caller,
+        access.node(),
+        Rights::READ,
+        crate::capability::OwnerClass::Handle,
+    );
+    assert!(matches!(derived.map(drop), Err(Errno::EACCES | Errno::ENOENT)));
+}

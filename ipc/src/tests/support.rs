@@ -1,0 +1,177 @@
+//! Callers, tables, and messages for the tests.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+
+use base::caller::{Caller, Credentials, Limits};
+use base::charge::Account;
+use base::memory::{BoxFuture, KernelBytes};
+use base::{Errno, Result};
+
+use executor::{Config, Executor};
+use std::sync::OnceLock;
+
+use crate::channel::{Endpoint, Incoming, Options, Outcome, Outgoing, Sizes};
+use crate::port::{Packet, PacketSink};
+use crate::{Access, AccessOp, HandleTable};
+
+/// A process: who it is, and its handles.
+pub(super) struct Process {
+    pub(super) caller: Caller,
+    pub(super) table: Arc<HandleTable>,
+}
+
+impl Process {
+    pub(super) fn new(pid: u32) -> Process {
+        base::host::install();
+        // Deadlines need a CPU to be armed on; nobody runs it.
+        static TIMERS: OnceLock<&'static Executor> = OnceLock::new();
+        TIMERS.get_or_init(|| Executor::new(1, Config::default()));
+        let caller = Caller {
+            key: pid.into(),
+            pid,
+            tid: pid,
+            credentials: Arc::new(Credentials::root()),
+            limits: Arc::new(Limits::initial(100)),
+            account: Account::new(),
+            memory: Arc::new(KernelBytes::new(Vec::new())),
+        };
+        Process { caller, table: HandleTable::new() }
+    }
+
+    /// A new process with a copy of the handles.
+    pub(super) fn fork(&self, pid: u32) -> Process {
+        let child = Process::new(pid);
+        let table = self.table.duplicate(&child.caller).expect("fork");
+        Process { table, ..child }
+    }
+
+    pub(super) fn exit(self) {
+        now(self.table.leave());
+    }
+
+    pub(super) fn channel(&self) -> (i32, i32) {
+        let (first, second) = Endpoint::create(&self.caller).expect("a channel");
+        let first = self.table.insert(&self.caller, first, false).expect("a number");
+        (first, self.table.insert(&self.caller, second, false).expect("a number"))
+    }
+
+    pub(super) fn get(&self, handle: i32, op: AccessOp) -> Access {
+        self.table.get(handle, op).expect("a handle")
+    }
+
+    pub(super) fn end(&self, handle: i32) -> Arc<Endpoint> {
+        self.table.get_any(handle).expect("a handle").object().channel().expect("a channel").clone()
+    }
+
+    pub(super) fn duplicate(&self, handle: i32) -> Result<i32> {
+        self.table.duplicate_handle(&self.caller, handle, crate::Rights::empty(), false)
+    }
+
+    /// Sends now.
+    pub(super) fn send(&self, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<()> {
+        let access = self.table.get(channel, AccessOp::Write)?;
+        let reserved = self.table.reserve(&self.caller, handles)?;
+        let mut outgoing = Outgoing::with_handles(bytes, reserved);
+        let end = access.object().channel().ok_or(Errno::ENOTSUP)?;
+        end.try_send(&self.caller, &mut outgoing, Options::NONBLOCK)
+    }
+
+    /// Receives now: payload and handles. `None` at the end.
+    pub(super) fn receive(&self, channel: i32) -> Result<Option<(Vec<u8>, Vec<i32>)>> {
+        let access = self.table.get(channel, AccessOp::Read)?;
+        let mut letter = Letter::new();
+        let end = access.object().channel().ok_or(Errno::ENOTSUP)?;
+        match end.try_receive(&self.caller, &self.table, false, &mut letter)? {
+            Outcome::Message(_) => Ok(Some((letter.bytes, letter.handles))),
+            Outcome::TooSmall(_) => Err(Errno::EMSGSIZE),
+            Outcome::End => Ok(None),
+        }
+    }
+}
+
+/// Room for a message.
+pub(super) struct Letter {
+    pub(super) room: Sizes,
+    pub(super) bytes: Vec<u8>,
+    pub(super) handles: Vec<i32>,
+    /// How often a page is missing.
+    pub(super) faults: usize,
+    /// The program has no business there.
+    pub(super) bad: bool,
+}
+
+impl Letter {
+    pub(super) fn new() -> Letter {
+        Letter::with_room(1024, 8)
+    }
+
+    pub(super) fn with_room(bytes: usize, handles: usize) -> Letter {
+        let room = Sizes { bytes, handles };
+        Letter { room, bytes: Vec::new(), handles: Vec::new(), faults: 0, bad: false }
+    }
+}
+
+impl Incoming for Letter {
+    fn room(&self) -> Sizes {
+        self.room
+    }
+
+    fn deliver(&mut self, payload: &[u8], handles: &[i32]) -> Result<()> {
+        if self.bad || self.faults > 0 {
+            return Err(Errno::EFAULT);
+        }
+        (self.bytes, self.handles) = (payload.to_vec(), handles.to_vec());
+        Ok(())
+    }
+
+    fn fault_in(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.faults = self.faults.saturating_sub(1);
+        Box::pin(core::future::ready(if self.bad { Err(Errno::EFAULT) } else { Ok(()) }))
+    }
+}
+
+/// Room for a packet.
+#[derive(Default)]
+pub(super) struct Postcard {
+    pub(super) packet: Option<Packet>,
+    pub(super) bad: bool,
+}
+
+impl PacketSink for Postcard {
+    fn deliver(&mut self, packet: Packet) -> Result<()> {
+        if self.bad {
+            return Err(Errno::EFAULT);
+        }
+        self.packet = Some(packet);
+        Ok(())
+    }
+
+    fn fault_in(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(core::future::ready(Err(Errno::EFAULT)))
+    }
+}
+
+/// Polls a future that need not wait.
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
+    match poll(pin!(future)) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the future waits"),
+    }
+}
+
+/// Polls a future once.
+pub(super) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The events in the history of what a handle names.
+pub(super) fn events(access: &Access) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    access.object().base().transfers(|transfer| names.push(transfer.event.name()));
+    names
+}
