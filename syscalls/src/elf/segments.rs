@@ -34,7 +34,9 @@ impl Headers {
     /// `ENOEXEC` as [`Header::decode`], or when the table lies past the end of the file; `EIO`, `ENOMEM`.
     pub async fn read(file: &dyn ProgramFile, start: &[u8]) -> Result<Headers> {
         let header = Header::decode(start.get(..HEADER_BYTES).unwrap_or(start))?;
-        let mut table = alloc::vec![0; header.table_bytes()];
+        let mut table = Vec::new();
+        table.try_reserve_exact(header.table_bytes()).map_err(|_| Errno::ENOMEM)?;
+        table.resize(header.table_bytes(), 0);
         if !read_exact(file, header.table_offset, &mut table).await? {
             return Err(Errno::ENOEXEC);
         }

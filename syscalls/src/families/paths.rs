@@ -365,7 +365,7 @@ async fn mount(
     let space = thread.space();
     let optional = async |at: Pointer| match at.is_null() {
         true => Ok(None),
-        false => read_string(&*space, at.0, crate::user::PATH_MAX, Errno::EINVAL).await.map(Some),
+        false => read_string(&*space, at.0, PATH_MAX, Errno::EINVAL).await.map(Some),
     };
     let kind = optional(kind).await?;
     let source = optional(source).await?.unwrap_or_default();
