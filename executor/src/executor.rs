@@ -16,6 +16,7 @@ use base::sync::{CachePadded, MAX_CPUS, Once};
 use crate::config::Config;
 use crate::cpu::{self, Cpu};
 use crate::cpu_set::CpuSet;
+use crate::idleness::Idleness;
 use crate::registry::Registry;
 use crate::task::{Meta, Runnable, Task, TaskOptions, TaskRef, TaskState};
 use crate::timer::WheelLock;
@@ -35,14 +36,9 @@ pub struct Executor {
     pub(crate) poll_budget: u64,
     pub(crate) registry: Registry,
     next_id: AtomicU64,
-    /// CPUs that have entered their loop.
-    pub(crate) online: AtomicU64,
-    /// CPUs that have nothing to do.
-    pub(crate) idle: AtomicU64,
+    pub(crate) idleness: Idleness,
     /// Unfinished tasks that are not daemons.
     pub(crate) live: AtomicUsize,
-    /// Outside sources that can still bring work.
-    pub(crate) outside: AtomicUsize,
     pub(crate) deadlock_told: AtomicBool,
     stopping: AtomicBool,
 }
@@ -59,10 +55,8 @@ impl Executor {
             config,
             registry: Registry::new(),
             next_id: AtomicU64::new(1),
-            online: AtomicU64::new(0),
-            idle: AtomicU64::new(0),
+            idleness: Idleness::new(),
             live: AtomicUsize::new(0),
-            outside: AtomicUsize::new(0),
             deadlock_told: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }));
@@ -113,7 +107,7 @@ impl Executor {
     /// The CPUs that have entered their loop.
     #[must_use]
     pub fn online(&self) -> CpuSet {
-        CpuSet::from_bits(self.online.load(Ordering::Acquire))
+        self.idleness.online()
     }
 
     /// Number of CPUs it was made for.
@@ -172,14 +166,14 @@ impl Executor {
     /// True when `cpu` has nothing to do.
     #[must_use]
     pub fn is_idle(&self, cpu: usize) -> bool {
-        CpuSet::from_bits(self.idle.load(Ordering::Acquire)).contains(cpu)
+        self.idleness.idle().contains(cpu)
     }
 
     /// Makes [`run`](Self::run) return on every CPU; unfinished tasks stay as they are.
     pub fn stop(&self) {
         // Sequentially consistent against `run`: either this sees the CPU online, or the CPU sees this.
         self.stopping.store(true, Ordering::SeqCst);
-        for cpu in CpuSet::from_bits(self.online.load(Ordering::SeqCst)).iter() {
+        for cpu in self.idleness.online().iter() {
             machine().kick(cpu);
         }
     }
@@ -223,7 +217,7 @@ impl Executor {
     /// True when a CPU other than `cpu` is idle.
     #[inline]
     pub(crate) fn idle_cpus_beside(&self, cpu: usize) -> bool {
-        self.idle.load(Ordering::Relaxed) & !(1 << cpu) != 0
+        !self.idleness.idle().without(CpuSet::only(cpu)).is_empty()
     }
 
     /// The CPUs on which `task` may run now; all that are online when its affinity names none.
@@ -251,7 +245,7 @@ impl Executor {
         {
             return Some(here);
         }
-        let idle = CpuSet::from_bits(self.idle.load(Ordering::Relaxed)).intersection(allowed);
+        let idle = self.idleness.idle().intersection(allowed);
         let last = self.cpu(last).filter(|_| allowed.contains(last));
         match (last, idle.first()) {
             (Some(last), None) => Some(last),
@@ -264,7 +258,7 @@ impl Executor {
     /// Where a new task goes: as asked, or to an idle CPU, or to its maker's.
     fn place_new(&self, task: &Task, wanted: Option<usize>, here: Option<&'static Cpu>) -> &'static Cpu {
         let allowed = self.allowed(task);
-        let idle = CpuSet::from_bits(self.idle.load(Ordering::Relaxed)).intersection(allowed);
+        let idle = self.idleness.idle().intersection(allowed);
         let here = here.map(|cpu| cpu.index);
         let index = wanted
             .filter(|&cpu| allowed.contains(cpu))

@@ -21,6 +21,8 @@ extern crate alloc;
 
 // The model checker builds the parts that have models: `inbox`, `pollwait` without its futures, and
 // `timer` without its one-shot.
+mod cpu_set;
+mod idleness;
 mod inbox;
 mod list;
 pub mod pollwait;
@@ -30,8 +32,6 @@ mod timer;
 mod config;
 #[cfg(not(loom))]
 mod cpu;
-#[cfg(not(loom))]
-mod cpu_set;
 #[cfg(not(loom))]
 mod deadlock;
 #[cfg(not(loom))]

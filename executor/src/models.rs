@@ -14,6 +14,7 @@ use base::time::Instant;
 use loom::sync::Notify;
 use loom::thread;
 
+use crate::idleness::Idleness;
 use crate::inbox::{Chained, Inbox};
 use crate::pollwait::node::{Node, Phase};
 use crate::pollwait::{Events, Reason, Seq, WaitKind, WaitSource, Watch, Watcher};
@@ -320,5 +321,63 @@ fn watch_leaves_while_it_is_told() {
         assert!(told[1].0.load(Ordering::Acquire) <= 1);
         drop(stays);
         assert!(!source.has_waiters());
+    });
+}
+
+/// CPU 1, idle, answers a request of CPU 0, looks for work and is idle again, and takes its look for a deadlock
+/// while CPU 0 runs the task that was waiting, which asks it something else.
+#[test]
+fn idle_is_not_final_while_an_answer_is_under_way() {
+    loom::model(|| {
+        let idleness = Arc::new(Idleness::new());
+        let (inbox, bell) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        idleness.arrive(0);
+        idleness.arrive(1);
+        idleness.attach();
+        idleness.enter(1);
+        idleness.enter(0);
+        let asker = {
+            let (idleness, inbox, bell) = (Arc::clone(&idleness), Arc::clone(&inbox), Arc::clone(&bell));
+            thread::spawn(move || {
+                bell.wait();
+                idleness.leave(0);
+                assert!(inbox.swap(false, Ordering::AcqRel));
+                idleness.attach();
+                if idleness.enter(0) {
+                    assert!(!idleness.is_final(|| inbox.load(Ordering::Acquire)));
+                }
+            })
+        };
+        inbox.store(true, Ordering::Release);
+        bell.notify();
+        idleness.detach();
+        idleness.leave(1);
+        if idleness.enter(1) {
+            assert!(!idleness.is_final(|| inbox.load(Ordering::Acquire)));
+        }
+        asker.join().unwrap();
+    });
+}
+
+/// When nothing is under way, whichever of two CPUs is idle last finds it out.
+#[test]
+fn idle_for_good_is_found() {
+    loom::model(|| {
+        let idleness = Arc::new(Idleness::new());
+        let found = Arc::new(AtomicUsize::new(0));
+        idleness.arrive(0);
+        idleness.arrive(1);
+        let look = |idleness: &Idleness, found: &AtomicUsize, cpu| {
+            if idleness.enter(cpu) && idleness.is_final(|| false) {
+                found.fetch_add(1, Ordering::AcqRel);
+            }
+        };
+        let other = {
+            let (idleness, found) = (Arc::clone(&idleness), Arc::clone(&found));
+            thread::spawn(move || look(&idleness, &found, 1))
+        };
+        look(&idleness, &found, 0);
+        other.join().unwrap();
+        assert!(found.load(Ordering::Acquire) > 0);
     });
 }

@@ -2,7 +2,6 @@
 
 use base::machine;
 use base::sync::assert_none_held;
-use base::sync::atomic::Ordering;
 
 use crate::cpu::{self, Cpu};
 use crate::cpu_set::CpuSet;
@@ -21,7 +20,7 @@ impl Executor {
     pub fn run(&'static self, cpu: usize) {
         let Some(cpu) = self.cpu(cpu) else { return };
         let _entered = cpu::enter(cpu);
-        self.online.fetch_or(1 << cpu.index, Ordering::SeqCst);
+        self.idleness.arrive(cpu.index);
         cpu.look_at_clock();
         while !self.is_stopping() {
             // Between two polls interrupts are taken; no lock is held.
@@ -35,7 +34,7 @@ impl Executor {
                 None => self.go_idle(cpu),
             }
         }
-        self.online.fetch_and(!(1 << cpu.index), Ordering::AcqRel);
+        self.idleness.depart(cpu.index);
     }
 
     /// Polls one task (edge 2 of its life).
@@ -75,7 +74,7 @@ impl Executor {
 
     /// Gives a task that waits behind `cpu` to each idle CPU.
     pub(crate) fn share(&self, cpu: &'static Cpu) {
-        let idle = CpuSet::from_bits(self.idle.load(Ordering::Relaxed));
+        let idle = self.idleness.idle();
         for target in idle.without(CpuSet::only(cpu.index)).iter() {
             let Some(target) = self.cpu(target) else { continue };
             if target.has_work() {
@@ -89,14 +88,13 @@ impl Executor {
 
     /// Halts the CPU until there is something to do.
     fn go_idle(&'static self, cpu: &'static Cpu) {
-        let idle = self.idle.fetch_or(1 << cpu.index, Ordering::AcqRel) | 1 << cpu.index;
-        if idle == self.online.load(Ordering::Acquire) {
+        if self.idleness.enter(cpu.index) {
             self.check_deadlock();
         }
         cpu.halts();
         cpu.rearm();
         machine().wait_for_interrupt(&|| cpu.has_work() || self.is_stopping());
-        self.idle.fetch_and(!(1 << cpu.index), Ordering::AcqRel);
+        self.idleness.leave(cpu.index);
         cpu.woke_up();
     }
 }

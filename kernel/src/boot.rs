@@ -54,9 +54,15 @@ pub fn start(info: &'static BootInfo) -> ! {
     fs::sysfs::init();
     syscalls::proc::init(executor);
     proc::publish(command_line);
-    console::start(executor, command_line.value("console") == Some("raw"));
+    let raw = command_line.value("console") == Some("raw");
+    console::start(executor, raw, !ends_at_deadlock(command_line));
     first_process::start(executor, memory::Initrd::take(info), command_line);
     run_cpu()
+}
+
+/// True when the run is to end when nothing can happen any more; then nobody types either.
+fn ends_at_deadlock(command_line: CommandLine<'_>) -> bool {
+    command_line.value("deadlock") == Some("end")
 }
 
 fn configuration(command_line: CommandLine<'_>) -> Config {
@@ -64,7 +70,7 @@ fn configuration(command_line: CommandLine<'_>) -> Config {
     if let Some(seed) = command_line.value("sched_seed").and_then(|seed| seed.parse().ok()) {
         config.order = Some(Box::new(SeededOrder::new(seed)));
     }
-    if command_line.value("deadlock") == Some("end") {
+    if ends_at_deadlock(command_line) {
         config.on_deadlock = Some(Box::new(|_| {
             dump::tasks();
             base::machine().power_off(Outcome::Deadlock(

@@ -35,11 +35,8 @@ struct SerialLine;
 impl Driver for SerialLine {
     fn write(&self, bytes: &[u8]) -> usize {
         let taken = serial::write(bytes);
-        if taken < bytes.len() && !BLOCKED.swap(true, Ordering::AcqRel) {
-            // Whoever reads the other end may bring the machine to life again.
-            if let Some(executor) = boot::executor() {
-                executor.outside_source_attach();
-            }
+        if taken < bytes.len() {
+            block();
         }
         taken
     }
@@ -49,9 +46,29 @@ impl Driver for SerialLine {
     }
 }
 
+/// Notes that the port does not take output: whoever reads the other end may bring the machine to life again.
+fn block() {
+    if !BLOCKED.swap(true, Ordering::AcqRel)
+        && let Some(executor) = boot::executor()
+    {
+        executor.outside_source_attach();
+    }
+}
+
+fn unblock() {
+    if BLOCKED.swap(false, Ordering::AcqRel)
+        && let Some(executor) = boot::executor()
+    {
+        executor.outside_source_detach();
+    }
+}
+
 /// Makes the serial port the console and starts its task. With `raw`, bytes pass as they are: nothing is echoed and
-/// no carriage return is added or removed.
-pub fn start(executor: &'static Executor, raw: bool) {
+/// no carriage return is added or removed. With `listens`, somebody may type, so an idle machine is never stuck.
+pub fn start(executor: &'static Executor, raw: bool, listens: bool) {
+    if listens {
+        executor.outside_source_attach();
+    }
     let mut termios = Termios::default();
     if raw {
         termios.input -= Input::ICRNL | Input::IXON;
@@ -80,12 +97,13 @@ async fn serve(tty: &'static Arc<Tty>) {
     loop {
         let seen = CHANGES.observe();
         if OUTPUT_READY.swap(false, Ordering::AcqRel) {
-            if BLOCKED.swap(false, Ordering::AcqRel)
-                && let Some(executor) = boot::executor()
-            {
-                executor.outside_source_detach();
-            }
+            unblock();
             tty.output_ready();
+            // A writer whose mark came after the interrupt that it is about: everything went out just now.
+            unblock();
+            if tty.pending_output() > 0 {
+                block();
+            }
         }
         let mut typed = [0; STEP];
         let room = tty.input_room().min(STEP);

@@ -30,6 +30,7 @@ mod procfs;
 mod remap;
 mod rename;
 mod session;
+mod shoot_down;
 mod signal;
 mod signal_frame;
 mod system;
@@ -54,6 +55,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     memory::CASES,
     mapping::CASES,
     remap::CASES,
+    shoot_down::CASES,
     mapped_file::CASES,
     descriptor::CASES,
     file::CASES,
