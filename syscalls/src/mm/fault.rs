@@ -1,7 +1,7 @@
 //! A page that is touched and is not there, or does not allow what was done to it.
 //!
 //! ```text
-//!   no region, and no stack above that may grow   -> SIGSEGV, SEGV_MAPERR
+//!   no region, and no stack above that may grow   -> SIGSEGV, SEGV_MAPERR, unless mmap or mremap is about to make one
 //!   region does not allow the access              -> SIGSEGV, SEGV_ACCERR
 //!   past the end of the file or shared object     -> SIGBUS, BUS_ADRERR
 //!   not mapped   anonymous, read                  -> the zero frame, read-only
@@ -62,6 +62,8 @@ enum Step {
     Read(Arc<FileMapping>, u64),
     /// No frame is free.
     NoMemory,
+    /// What was there is being replaced.
+    Wait,
     /// The program has no business there.
     Signal(FaultSignal),
 }
@@ -129,6 +131,7 @@ impl AddressSpace {
                     Err(_) => return Err(FaultSignal { signo: SIGBUS, code: BUS_ADRERR, address }),
                 },
                 Step::NoMemory => relieve(address).await?,
+                Step::Wait => drop(self.layout.lock().await),
             }
             step = self.fault_step(address, access);
         }
@@ -141,6 +144,9 @@ impl AddressSpace {
         let mut stale = Stale::new();
         let mut state = self.lock();
         if state.regions.find(page).is_none() && !self.grow_stack(&mut state, page) {
+            if state.replaced.contains(&page) {
+                return Step::Wait;
+            }
             return segv(SEGV_MAPERR);
         }
         let Some(region) = state.regions.find(page) else { return segv(SEGV_MAPERR) };

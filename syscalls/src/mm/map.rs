@@ -94,9 +94,7 @@ impl AddressSpace {
         let layout = self.layout.lock().await;
         let (region, occupied) = self.admit(&request)?;
         let range = region.range();
-        if occupied {
-            self.vacate(range.clone()).await;
-        }
+        let replacement = if occupied { Some(self.vacate_for_another(range.clone()).await) } else { None };
         let resident =
             region.flags & (RegionFlags::LOCKED | RegionFlags::LOCK_ON_FAULT) == RegionFlags::LOCKED;
         let populate = request.populate || resident;
@@ -108,7 +106,7 @@ impl AddressSpace {
             state.regions.insert(region);
             removed
         };
-        drop((removed, request));
+        drop((removed, request, replacement));
         self.flush(stale).await;
         drop(layout);
         let start = range.start;

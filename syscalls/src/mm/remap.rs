@@ -89,9 +89,12 @@ impl AddressSpace {
         let mut request = request.aligned()?;
         let layout = self.layout.lock().await;
         self.check_target(&request)?;
-        if let Target::At(to) | Target::BesideAt(to) = request.target {
-            self.vacate(to..to + request.new_length).await;
-        }
+        let replacement = match request.target {
+            Target::At(to) | Target::BesideAt(to) => {
+                Some(self.vacate_for_another(to..to + request.new_length).await)
+            }
+            _ => None,
+        };
         let RemapRequest { address, old_length, new_length, .. } = request;
         if old_length > new_length {
             let end = address.checked_add(old_length).filter(|end| *end <= USER_END).ok_or(Errno::EINVAL)?;
@@ -103,7 +106,7 @@ impl AddressSpace {
         }
         let mut after = Aftermath::default();
         let result = self.resize_or_move(&request, &mut after);
-        drop(after.removed);
+        drop((after.removed, replacement));
         self.flush(after.stale).await;
         drop(layout);
         if let Some(range) = after.populate {

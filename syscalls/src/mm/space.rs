@@ -74,6 +74,8 @@ pub struct State {
     pub heap: Range<u64>,
     /// Where the program's parts lie.
     pub image: Image,
+    /// What is being replaced by a new mapping, and has no region meanwhile. Written under `layout`.
+    pub(super) replaced: Range<u64>,
     /// Flags that every new region gets: `mlockall(MCL_FUTURE)`.
     pub future: RegionFlags,
     /// The program that was loaded; while it is here, its file cannot be written.
@@ -105,6 +107,7 @@ impl AddressSpace {
                     placement,
                     heap: 0..0,
                     image: Image::default(),
+                    replaced: 0..0,
                     future: RegionFlags::empty(),
                     program: None,
                     barriers: false,

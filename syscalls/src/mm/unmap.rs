@@ -62,6 +62,17 @@ impl AddressSpace {
         }
     }
 
+    /// As [`vacate`](Self::vacate), for what is mapped anew at once: until the answer is dropped, a thread that touches the range waits
+    /// for `layout`, since for the program the old mapping becomes the new one without anything between.
+    ///
+    /// Dropping the future leaves what that of `vacate` leaves.
+    pub(super) async fn vacate_for_another(&self, range: Range<u64>) -> Replacement<'_> {
+        self.lock().replaced = range.clone();
+        let replacement = Replacement(self);
+        self.vacate(range).await;
+        replacement
+    }
+
     /// Takes the pages of a range out, in bounded steps. The caller holds `layout` or has good reason not to.
     ///
     /// Dropping the future leaves the rest of them mapped.
@@ -102,5 +113,15 @@ impl AddressSpace {
             self.page_table().unmap(region.range(), stale);
         }
         removed
+    }
+}
+
+/// While it lives, a range of the space is being replaced.
+#[must_use]
+pub(super) struct Replacement<'a>(&'a AddressSpace);
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        self.0.lock().replaced = 0..0;
     }
 }
