@@ -29,7 +29,7 @@ use core::fmt;
 use base::{Errno, Result};
 use stackfuture::StackFuture;
 
-use crate::machine::UserContext;
+use crate::machine::{Registers, UserContext};
 use crate::thread::Thread;
 
 /// Bytes of the slot in which a waiting syscall's future lives. A larger future is boxed.
@@ -66,7 +66,7 @@ pub struct Parameter {
 /// A handler, by what it may do.
 pub enum Entry {
     /// Answers at once.
-    Sync(fn(&Thread, &Arguments) -> Result<u64>),
+    Sync(fn(&Thread, &Registers) -> Result<u64>),
     /// May wait.
     Async(for<'a> fn(&'a Thread, Arguments) -> SyscallFuture<'a>),
     /// May wait, and reaches the registers.
@@ -164,9 +164,9 @@ macro_rules! declare {
     (@interrupted nohand) => { ::base::Errno::ERESTARTNOHAND };
     (@entry sync $name:ident ( $($argument:ident : $type:ty),* )) => {{
         #[allow(unused_variables, reason = "a call may have no arguments")]
-        fn entry(thread: &$crate::thread::Thread, arguments: &$crate::declare::Arguments) -> ::base::Result<u64> {
-            let [$($argument,)* ..] = arguments;
-            $name(thread, $(<$type as $crate::declare::Argument>::decode(*$argument)),*)
+        fn entry(thread: &$crate::thread::Thread, registers: &$crate::machine::Registers) -> ::base::Result<u64> {
+            let [$($argument,)* ..] = registers.arguments();
+            $name(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*)
         }
         $crate::declare::Entry::Sync(entry)
     }};

@@ -45,6 +45,15 @@ pub struct Registers {
     pub gs_base: u64,
 }
 
+impl Registers {
+    /// A syscall's six arguments.
+    #[inline]
+    #[must_use]
+    pub fn arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+}
+
 /// Why a thread came back from ring 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {

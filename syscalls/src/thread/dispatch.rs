@@ -5,8 +5,8 @@ use core::pin::pin;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::{Errno, Result};
 
-use crate::declare::{Arguments, Entry};
-use crate::machine::{UserContext, user_machine};
+use crate::declare::{Arguments, Entry, Syscall};
+use crate::machine::{Registers, UserContext, user_machine};
 use crate::table;
 use crate::thread::drive::Drive;
 use crate::thread::{Thread, counts};
@@ -75,30 +75,45 @@ impl Published {
     }
 }
 
-/// How a syscall ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// With a value or an error for `rax`; the error may be one of the restart codes.
+/// What a trapped `syscall` instruction asks for.
+pub(super) enum Call {
+    /// This was it; the error may be one of the restart codes.
     Done(Result<u64>),
-    /// The thread was killed while it waited; the call was dropped.
-    Killed,
+    /// To be awaited: [`dispatch`].
+    Await(&'static Syscall),
 }
 
-/// Runs the syscall in the thread's registers.
+/// Looks up the syscall in the registers, and makes it if it is of the kind that answers at once.
+#[inline]
+pub(super) fn answer(thread: &Thread, registers: &Registers) -> Call {
+    counts::count(registers.rax);
+    match table::lookup(registers.rax) {
+        Some(syscall @ &Syscall { entry: Entry::Sync(handler), .. }) => {
+            Call::Done(handler(thread, registers).map_err(|error| syscall.settle(error)))
+        }
+        Some(syscall) => Call::Await(syscall),
+        None => Call::Done(Err(Errno::ENOSYS)),
+    }
+}
+
+/// Makes a call that may wait. `None` when the thread was killed meanwhile; the call was dropped then.
 ///
 /// Dropping the future drops the call in flight, with what that leaves behind.
-pub async fn dispatch(thread: &Thread, context: &mut UserContext) -> Outcome {
+pub(super) async fn dispatch(
+    thread: &Thread,
+    context: &mut UserContext,
+    syscall: &'static Syscall,
+) -> Option<Result<u64>> {
     let registers = &context.registers;
-    let number = registers.rax;
-    let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
-    counts::count(number);
-    let Some(syscall) = table::lookup(number) else {
-        return Outcome::Done(Err(Errno::ENOSYS));
+    let arguments = registers.arguments();
+    let call = BlockedCall {
+        number: registers.rax,
+        arguments,
+        stack_pointer: registers.rsp,
+        instruction_pointer: registers.rip,
     };
-    let call =
-        BlockedCall { number, arguments, stack_pointer: registers.rsp, instruction_pointer: registers.rip };
     let result = match syscall.entry {
-        Entry::Sync(handler) => Some(handler(thread, &arguments)),
+        Entry::Sync(handler) => Some(handler(thread, registers)),
         Entry::Async(handler) => {
             let future = pin!(handler(thread, arguments));
             Drive::new(thread, future).publishing(call).saving(context).await
@@ -111,8 +126,5 @@ pub async fn dispatch(thread: &Thread, context: &mut UserContext) -> Outcome {
             Drive::new(thread, future).publishing(call).await
         }
     };
-    match result {
-        None => Outcome::Killed,
-        Some(result) => Outcome::Done(result.map_err(|error| syscall.settle(error))),
-    }
+    result.map(|result| result.map_err(|error| syscall.settle(error)))
 }

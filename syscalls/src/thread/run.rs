@@ -3,8 +3,8 @@
 //! ```text
 //!            +---------------------------------------------------+
 //!            v                                                   |
-//!   run_user: ring 3 until it traps                              |
-//!      | syscall      -> dispatch(...).await -> rax              |
+//!   run_user: ring 3, and the calls that answer at once          |
+//!      | other calls  -> dispatch(...).await -> rax              |
 //!      | page fault   -> resolve, or queue SIGSEGV / SIGBUS      |
 //!      | exception    -> queue the signal                        |
 //!      | interrupt    -> give way when the slice is over         |
@@ -19,6 +19,7 @@ use core::pin::pin;
 
 use base::{Errno, Result};
 
+use crate::declare::Syscall;
 use crate::machine::{FaultAccess, PageTable, Trap, UserContext, user_machine};
 use crate::process::ending::ExitStatus;
 use crate::process::exit;
@@ -27,7 +28,7 @@ use crate::signal::{Interrupted, SigInfo, Signal, deliver, force};
 use crate::thread::Thread;
 use crate::thread::attention::Reasons;
 use crate::thread::clock::Share;
-use crate::thread::dispatch::{Outcome, dispatch};
+use crate::thread::dispatch::{Call, answer, dispatch};
 use crate::thread::drive::Drive;
 use crate::thread::exception;
 use crate::user::write_u32;
@@ -57,26 +58,16 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
         if !thread.attention().get().is_empty() && !attend(&thread, &mut context, &mut table, None).await {
             break;
         }
-        let sampled = thread.clock().count_call();
-        if sampled {
-            thread.clock().sample_begins();
-        }
-        let trap = user_machine().run_user(&mut context, &table);
-        if sampled {
-            thread.clock().account(Share::User);
-        }
-        let interrupted = match trap {
-            Trap::Syscall => syscall(&thread, &mut context).await,
-            Trap::PageFault { address, access, .. } => {
+        let (event, sampled) = run_user(&thread, &mut context, &table);
+        let interrupted = match event {
+            Event::Answered(interrupted) => interrupted,
+            Event::Call(syscall) => call(&thread, &mut context, syscall).await,
+            Event::PageFault { address, access } => {
                 page_fault(&thread, &mut context, address, access).await;
                 None
             }
-            Trap::Interrupt => {
+            Event::Interrupt => {
                 interrupt(&thread, &mut context).await;
-                None
-            }
-            Trap::Exception { vector, error } => {
-                force(&thread, exception::signal_for(vector, error, context.registers.rip));
                 None
             }
         };
@@ -92,21 +83,81 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
     exit::leave(thread).await;
 }
 
-/// One syscall: the answer goes to `rax`, unless it is a restart code, which goes to the signals.
+/// What brought a thread back to its loop.
+enum Event {
+    /// A call that may wait.
+    Call(&'static Syscall),
+    /// A call or an exception after which something wants the thread's attention.
+    Answered(Option<Interrupted>),
+    /// A missing page.
+    PageFault { address: u64, access: FaultAccess },
+    /// An interrupt of the machine.
+    Interrupt,
+}
+
+/// Ring 3 and the calls that answer at once, again and again, until there is something to await. The second
+/// value says whether the clock measures what comes now.
+///
+/// It is no future, so that what it goes round with stays in the processor's registers.
+fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTable>) -> (Event, bool) {
+    let machine = user_machine();
+    let clock = thread.clock();
+    loop {
+        let sampled = clock.count_call();
+        if sampled {
+            clock.sample_begins();
+        }
+        let trap = machine.run_user(context, table);
+        if sampled {
+            clock.account(Share::User);
+        }
+        let interrupted = match trap {
+            Trap::Syscall => match answer(thread, &context.registers) {
+                Call::Done(result) => give(context, result),
+                Call::Await(syscall) => return (Event::Call(syscall), sampled),
+            },
+            Trap::PageFault { address, access, .. } => {
+                return (Event::PageFault { address, access }, sampled);
+            }
+            Trap::Interrupt => return (Event::Interrupt, sampled),
+            Trap::Exception { vector, error } => {
+                force(thread, exception::signal_for(vector, error, context.registers.rip));
+                None
+            }
+        };
+        if interrupted.is_some() || !thread.attention().get().is_empty() {
+            return (Event::Answered(interrupted), sampled);
+        }
+        if sampled {
+            clock.sample_ends();
+        }
+    }
+}
+
+/// Makes a call that may wait.
+async fn call(
+    thread: &Thread,
+    context: &mut UserContext,
+    syscall: &'static Syscall,
+) -> Option<Interrupted> {
+    // Killed: the attention word says so too.
+    let result = dispatch(thread, context, syscall).await?;
+    give(context, result)
+}
+
+/// The answer goes to `rax`, unless it is a restart code, which goes to the signals.
 #[inline]
-async fn syscall(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interrupted> {
+fn give(context: &mut UserContext, result: Result<u64>) -> Option<Interrupted> {
     let number = context.registers.rax;
-    match dispatch(thread, context).await {
-        Outcome::Done(Ok(value)) => {
+    match result {
+        Ok(value) => {
             context.registers.rax = value;
             None
         }
-        Outcome::Done(Err(error)) => {
+        Err(error) => {
             context.registers.rax = error.as_return_value();
             (error.number() >= FIRST_RESTART_CODE).then_some(Interrupted { number, error })
         }
-        // The attention word says so too.
-        Outcome::Killed => None,
     }
 }
 
