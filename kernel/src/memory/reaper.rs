@@ -64,22 +64,24 @@ pub fn waiting() -> usize {
 /// Frees a bounded part of a dead space. False when there was nothing to do.
 pub fn step() -> bool {
     let Some(tree) = pop() else { return false };
+    let mut from = 0;
     for _ in 0..TABLES_PER_STEP {
-        let Some((base, table)) = tree.next_lowest(0, u64::MAX) else {
+        let Some((base, table)) = tree.next_lowest(from, u64::MAX) else {
             // SAFETY: a buried tree is loaded nowhere, and its lower half is empty now.
             drop(unsafe { tree.into_frame() });
             return true;
         };
-        free_pages(table);
+        free_pages(base, table);
         tree.prune(base, drop);
+        from = base;
     }
     push(tree);
     true
 }
 
-fn free_pages(table: Table) {
-    for entry in table.entries() {
-        let bits = entry.swap(0, Ordering::Relaxed);
+fn free_pages(base: u64, table: Table) {
+    for address in table.used(base..base + SPAN) {
+        let bits = table.entry(address, 1).swap(0, Ordering::Relaxed);
         if bits & OWNED != 0 {
             // SAFETY: an owned entry holds one count of its frame, which is taken back once: the entry is 0 now.
             drop(unsafe { Frame::from_number(frame_of(bits)) });

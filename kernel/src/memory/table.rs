@@ -8,6 +8,8 @@
 //!
 //! The processor writes the accessed and dirty bits of entries at any time, so entries are atomics.
 
+use core::ops::Range;
+
 use base::sync::atomic::{AtomicU64, Ordering};
 use x86_64::structures::paging::PageTableFlags as Bits;
 
@@ -101,6 +103,39 @@ impl Table {
         let entry = self.entry(address, level).load(Ordering::Relaxed);
         // SAFETY: T2.
         (entry & (PRESENT | LARGE) == PRESENT).then(|| unsafe { Table::new(frame_of(entry)) })
+    }
+
+    /// The first address from `from` on and below `end` whose entry in this table of `level` is not empty. The
+    /// table covers all of `from..end`.
+    pub(super) fn next_used(self, from: u64, end: u64, level: u32) -> Option<u64> {
+        /// Empty entries mostly lie side by side, and are passed in groups.
+        const GROUP: usize = 8;
+        let entries = self.entries();
+        let size = coverage(level);
+        let mut address = from;
+        while address < end {
+            let at = index(address, level);
+            let group = &entries[at..(at + GROUP).min(entries.len())];
+            let used = |entry: &AtomicU64| entry.load(Ordering::Relaxed) != 0;
+            if group.iter().fold(0, |bits, entry| bits | entry.load(Ordering::Relaxed)) != 0
+                && let Some(first) = group.iter().position(used)
+            {
+                let found = (address & !(size - 1)) + first as u64 * size;
+                return Some(found.max(from)).filter(|found| *found < end);
+            }
+            address = (address & !(size - 1)) + group.len() as u64 * size;
+        }
+        None
+    }
+
+    /// The addresses in `range` whose entries in this lowest table, which covers all of it, are not empty.
+    pub(super) fn used(self, range: Range<u64>) -> impl Iterator<Item = u64> {
+        let mut from = range.start;
+        core::iter::from_fn(move || {
+            let address = self.next_used(from, range.end, 1)?;
+            from = address + PAGE;
+            Some(address)
+        })
     }
 
     /// Entries in use, counted by whoever owns the tree.

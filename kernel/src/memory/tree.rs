@@ -95,14 +95,15 @@ impl Tree {
         'search: while address < end {
             let mut table = self.0;
             for level in [4, 3, 2] {
-                match table.child(address, level) {
-                    Some(child) => table = child,
-                    None => {
-                        let size = coverage(level);
-                        address = (address & !(size - 1)) + size;
-                        continue 'search;
-                    }
-                }
+                let size = coverage(level + 1);
+                let covered = (address & !(size - 1)) + size;
+                let Some(used) = table.next_used(address, covered.min(end), level) else {
+                    address = covered;
+                    continue 'search;
+                };
+                address = used;
+                // What is not empty in these tables is a table.
+                table = table.child(address, level)?;
             }
             return Some((address & !(SPAN - 1), table));
         }

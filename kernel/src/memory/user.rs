@@ -94,7 +94,7 @@ impl UserSpace {
         let mut from = range.start;
         while let Some((base, table)) = self.core.tree.next_lowest(from, range.end) {
             let end = (base + SPAN).min(range.end);
-            for address in (base.max(from)..end).step_by(PAGE_SIZE) {
+            for address in table.used(base.max(from)..end) {
                 let bits = table.entry(address, 1).load(Ordering::Relaxed);
                 if bits & OWNED == 0 {
                     continue;
@@ -113,7 +113,7 @@ impl UserSpace {
         let mut from = range.start;
         while let Some((base, table)) = self.core.tree.next_lowest(from, range.end) {
             let (start, end) = (base.max(from), (base + SPAN).min(range.end));
-            for address in (start..end).step_by(PAGE_SIZE) {
+            for address in table.used(start..end) {
                 let entry = table.entry(address, 1);
                 if entry.load(Ordering::Relaxed) & OWNED != 0 {
                     update(entry, |bits| change(address, bits));
@@ -253,7 +253,7 @@ impl PageTable for UserSpace {
         while let Some((base, table)) = self.core.tree.next_lowest(from, range.end) {
             let (start, end) = (base.max(from), (base + SPAN).min(range.end));
             let mut removed = 0;
-            for address in (start..end).step_by(PAGE_SIZE) {
+            for address in table.used(start..end) {
                 let entry = table.entry(address, 1);
                 if entry.load(Ordering::Relaxed) & OWNED == 0 {
                     continue;
