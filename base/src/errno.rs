@@ -9,8 +9,8 @@ pub type Result<T> = core::result::Result<T, Errno>;
 
 /// An error number of the Linux ABI.
 ///
-/// A syscall returns it negated. The three numbers from 512 on never reach a
-/// program: they tell the syscall's exit path how a signal restarts the call.
+/// A syscall returns it negated. The numbers from 512 on never reach a
+/// program: they tell the thread's loop how to make the call again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(u16);
 
@@ -167,6 +167,7 @@ errnos! {
     ERESTARTNOINTR = 513, "Interrupted: restart always.";
     ERESTARTNOHAND = 514, "Interrupted: restart only when no handler runs.";
     ERESTART_RESTARTBLOCK = 516, "Interrupted: resume through restart_syscall(2) with the time that is left.";
+    ENOPAGE = 600, "User memory is not resident: fault it in and make the call again.";
 }
 
 impl Errno {

@@ -3,7 +3,7 @@
 //! ```ignore
 //! declare! {
 //!     sync   39 => getpid();
-//!     async   0 => read(fd: Fd, buffer: Pointer, count: usize) [restart];
+//!     async   0 => read(fd: Fd, buffer: Pointer, count: usize) [restart] after try_read;
 //!     context 15 => rt_sigreturn();
 //! }
 //!
@@ -19,6 +19,10 @@
 //! - `async` may wait; its future lives in one slot of the thread's task;
 //! - `context` also reads or replaces the thread's registers (fork, execve, sigreturn); its value still
 //!   goes to `rax`, so sigreturn answers the `rax` that it restored.
+//!
+//! A `sync` handler that writes to user memory does so last, with [`Thread::put`]: when the page is not there,
+//! it is called again. An `async` one may name, with `after`, a handler that tries first, without a future: it
+//! answers `None` when it did nothing and the call has to wait, or is not worth an exception.
 //!
 //! The word in brackets says what a signal does to a handler that answers `EINTR`: `[restart]` as
 //! `SA_RESTART` says, `[nohand]` restarts only when no handler runs, none lets `EINTR` stand
@@ -68,7 +72,12 @@ pub enum Entry {
     /// Answers at once.
     Sync(fn(&Thread, &Registers) -> Result<u64>),
     /// May wait.
-    Async(for<'a> fn(&'a Thread, Arguments) -> SyscallFuture<'a>),
+    Async {
+        /// The try before the future; `None` when it did nothing.
+        attempt: Option<fn(&Thread, &Registers) -> Option<Result<u64>>>,
+        /// Makes the future.
+        start: for<'a> fn(&'a Thread, Arguments) -> SyscallFuture<'a>,
+    },
     /// May wait, and reaches the registers.
     Context(for<'a> fn(&'a Thread, &'a mut UserContext, Arguments) -> SyscallFuture<'a>),
 }
@@ -144,7 +153,7 @@ impl Argument for Pointer {
 /// Declares the syscalls of one family; see the module's documentation.
 #[macro_export]
 macro_rules! declare {
-    ($($kind:ident $number:literal => $name:ident ( $($argument:ident : $type:ty),* $(,)? ) $([$restart:ident])? ;)*) => {
+    ($($kind:ident $number:literal => $name:ident ( $($argument:ident : $type:ty),* $(,)? ) $([$restart:ident])? $(after $attempt:ident)? ;)*) => {
         /// The syscalls of this family.
         pub const FAMILY: &[$crate::declare::Syscall] = &[$(
             $crate::declare::Syscall {
@@ -155,7 +164,7 @@ macro_rules! declare {
                     render: <$type as $crate::declare::Argument>::render,
                 }),*],
                 interrupted: $crate::declare!(@interrupted $($restart)?),
-                entry: $crate::declare!(@entry $kind $name ( $($argument : $type),* )),
+                entry: $crate::declare!(@entry $kind $name ( $($argument : $type),* ) $($attempt)?),
             },
         )*];
     };
@@ -170,7 +179,18 @@ macro_rules! declare {
         }
         $crate::declare::Entry::Sync(entry)
     }};
-    (@entry async $name:ident ( $($argument:ident : $type:ty),* )) => {{
+    (@attempt ( $($argument:ident : $type:ty),* )) => { None };
+    (@attempt ( $($argument:ident : $type:ty),* ) $attempt:ident) => {{
+        fn attempt(
+            thread: &$crate::thread::Thread,
+            registers: &$crate::machine::Registers,
+        ) -> Option<::base::Result<u64>> {
+            let [$($argument,)* ..] = registers.arguments();
+            $attempt(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*)
+        }
+        Some(attempt)
+    }};
+    (@entry async $name:ident ( $($argument:ident : $type:ty),* ) $($attempt:ident)?) => {{
         #[allow(unused_variables, reason = "a call may have no arguments")]
         fn entry(
             thread: &$crate::thread::Thread,
@@ -181,7 +201,10 @@ macro_rules! declare {
                 $name(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*)
             )
         }
-        $crate::declare::Entry::Async(entry)
+        $crate::declare::Entry::Async {
+            attempt: $crate::declare!(@attempt ( $($argument : $type),* ) $($attempt)?),
+            start: entry,
+        }
     }};
     (@entry context $name:ident ( $($argument:ident : $type:ty),* )) => {{
         #[allow(unused_variables, reason = "a call may have no arguments")]

@@ -60,14 +60,9 @@ pub async fn copy_out(memory: &dyn UserMemory, to: u64, bytes: &[u8]) -> Result<
 ///
 /// `EFAULT`.
 pub async fn read_words<const N: usize>(memory: &dyn UserMemory, from: u64) -> Result<[u64; N]> {
-    let mut words = [0; N];
-    let mut bytes = [0; 8];
-    for (index, word) in words.iter_mut().enumerate() {
-        let at = from.wrapping_add(8 * index as u64);
-        copy_in(memory, at, &mut bytes).await?;
-        *word = u64::from_le_bytes(bytes);
-    }
-    Ok(words)
+    let mut words = [[0; 8]; N];
+    copy_in(memory, from, words.as_flattened_mut()).await?;
+    Ok(words.map(u64::from_le_bytes))
 }
 
 /// Writes 64-bit words one after the other.
@@ -76,12 +71,7 @@ pub async fn read_words<const N: usize>(memory: &dyn UserMemory, from: u64) -> R
 ///
 /// `EFAULT`; words before the fault may have been written, as on Linux.
 pub async fn write_words<const N: usize>(memory: &dyn UserMemory, to: u64, words: &[u64; N]) -> Result<()> {
-    check_user_range(to, 8 * N as u64, Access::Write)?;
-    for (index, word) in words.iter().enumerate() {
-        let at = to.wrapping_add(8 * index as u64);
-        copy_out(memory, at, &word.to_le_bytes()).await?;
-    }
-    Ok(())
+    copy_out(memory, to, words.map(u64::to_le_bytes).as_flattened()).await
 }
 
 /// Reads a 32-bit word.

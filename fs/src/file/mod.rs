@@ -10,6 +10,7 @@
 //! | [`mapping`] | files in memory |
 //! | [`flags`] | flag words |
 
+mod attempt;
 mod control;
 mod flags;
 mod mapping;

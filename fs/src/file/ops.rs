@@ -132,6 +132,12 @@ pub trait FileOps: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// True when a write of at most `PIPE_BUF` bytes takes all of them or none, so that it may be tried first
+    /// and made again.
+    fn writes_whole(&self) -> bool {
+        false
+    }
+
     /// What the file is ready for now.
     fn poll(&self, _file: &OpenFile) -> Events {
         ALWAYS_READY

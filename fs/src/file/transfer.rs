@@ -31,7 +31,7 @@ use crate::vfs::FileType;
 pub const MAX_TRANSFER: usize = 0x7fff_f000;
 
 /// Last byte that a file may have.
-const MAX_POSITION: u64 = i64::MAX as u64;
+pub(super) const MAX_POSITION: u64 = i64::MAX as u64;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Way {
         }
     }
 
-    fn file_access(self) -> AccessMode {
+    pub(super) fn file_access(self) -> AccessMode {
         match self {
             Way::Read => AccessMode::READ,
             Way::Write => AccessMode::WRITE,

@@ -175,6 +175,10 @@ impl FileOps for PipeEnd {
         end
     }
 
+    fn writes_whole(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &OpenFile) -> Events {
         let inner = self.pipe.inner.lock();
         let mut events = Events::empty();

@@ -13,7 +13,7 @@ use crate::user::{copy_out, read_words};
 
 declare! {
     async 4 => stat(path: Pointer, buffer: Pointer);
-    async 5 => fstat(fd: Fd, buffer: Pointer);
+    sync 5 => fstat(fd: Fd, buffer: Pointer);
     async 6 => lstat(path: Pointer, buffer: Pointer);
     async 21 => access(path: Pointer, mode: u32);
     async 74 => fsync(fd: Fd);
@@ -75,9 +75,9 @@ async fn lstat(thread: &Thread, path: Pointer, buffer: Pointer) -> Result<u64> {
     newfstatat(thread, CWD, path, buffer, AT_SYMLINK_NOFOLLOW).await
 }
 
-async fn fstat(thread: &Thread, fd: Fd, buffer: Pointer) -> Result<u64> {
+fn fstat(thread: &Thread, fd: Fd, buffer: Pointer) -> Result<u64> {
     let metadata = thread.files().get_any(fd.0)?.inode().metadata();
-    copy_out(&*thread.space(), buffer.0, &encode_stat(&metadata)).await.map(|()| 0)
+    thread.put(buffer, &encode_stat(&metadata)).map(|()| 0)
 }
 
 async fn newfstatat(thread: &Thread, dir: Fd, path: Pointer, buffer: Pointer, flags: u32) -> Result<u64> {

@@ -12,33 +12,32 @@ use crate::declare::Pointer;
 use crate::restart::RestartBlock;
 use crate::thread::Thread;
 use crate::time::clock::{self, Clock};
-use crate::time::timespec::{read_timespec, read_timeval, write_timespec, write_timeval};
-use crate::user::{copy_out, write_words};
+use crate::time::timespec::{read_timespec, read_timeval, write_timespec};
 
 declare! {
     async 35 => nanosleep(request: Pointer, remaining: Pointer);
-    async 96 => gettimeofday(time: Pointer, zone: Pointer);
+    sync 96 => gettimeofday(time: Pointer, zone: Pointer);
     async 164 => settimeofday(time: Pointer, zone: Pointer);
-    async 201 => time(seconds: Pointer);
+    sync 201 => time(seconds: Pointer);
     async 219 => restart_syscall();
     async 227 => clock_settime(id: i32, time: Pointer);
-    async 228 => clock_gettime(id: i32, time: Pointer);
-    async 229 => clock_getres(id: i32, resolution: Pointer);
+    sync 228 => clock_gettime(id: i32, time: Pointer);
+    sync 229 => clock_getres(id: i32, resolution: Pointer);
     async 230 => clock_nanosleep(id: i32, flags: i32, request: Pointer, remaining: Pointer);
 }
 
 const TIMER_ABSTIME: i32 = 1;
 
-async fn clock_gettime(thread: &Thread, id: i32, time: Pointer) -> Result<u64> {
+fn clock_gettime(thread: &Thread, id: i32, time: Pointer) -> Result<u64> {
     let now = Clock::from_id(id)?.read(thread)?;
-    write_timespec(&*thread.space(), time, now).await?;
+    thread.put_words(time, [now.as_secs(), now.subsec_nanos().into()])?;
     Ok(0)
 }
 
-async fn clock_getres(thread: &Thread, id: i32, resolution: Pointer) -> Result<u64> {
+fn clock_getres(thread: &Thread, id: i32, resolution: Pointer) -> Result<u64> {
     Clock::from_id(id)?;
     if !resolution.is_null() {
-        write_words(&*thread.space(), resolution.0, &[0, clock::resolution(id)]).await?;
+        thread.put_words(resolution, [0, clock::resolution(id)])?;
     }
     Ok(0)
 }
@@ -61,14 +60,14 @@ fn set_clock(thread: &Thread, time: Duration) -> Result<u64> {
     Ok(0)
 }
 
-async fn gettimeofday(thread: &Thread, time: Pointer, zone: Pointer) -> Result<u64> {
-    let space = thread.space();
+fn gettimeofday(thread: &Thread, time: Pointer, zone: Pointer) -> Result<u64> {
     if !time.is_null() {
-        write_timeval(&*space, time, clock::realtime()).await?;
+        let now = clock::realtime();
+        thread.put_words(time, [now.as_secs(), now.subsec_micros().into()])?;
     }
     if !zone.is_null() {
         // The time zone belongs to programs; the kernel's is UTC.
-        copy_out(&*space, zone.0, &[0; 8]).await?;
+        thread.put_words(zone, [0])?;
     }
     Ok(0)
 }
@@ -85,10 +84,10 @@ async fn settimeofday(thread: &Thread, time: Pointer, zone: Pointer) -> Result<u
     }
 }
 
-async fn time(thread: &Thread, seconds: Pointer) -> Result<u64> {
+fn time(thread: &Thread, seconds: Pointer) -> Result<u64> {
     let now = clock::realtime().as_secs();
     if !seconds.is_null() {
-        write_words(&*thread.space(), seconds.0, &[now]).await?;
+        thread.put_words(seconds, [now])?;
     }
     Ok(now)
 }

@@ -15,7 +15,7 @@ use crate::time::clock;
 use crate::time::timespec::read_timespec;
 
 declare! {
-    async 202 => futex(word: Pointer, operation: i32, value: u32, timeout: Pointer, second: Pointer, third: u32) [restart];
+    async 202 => futex(word: Pointer, operation: i32, value: u32, timeout: Pointer, second: Pointer, third: u32) [restart] after try_wake;
 }
 
 const FUTEX_WAIT: i32 = 0;
@@ -26,7 +26,29 @@ const FUTEX_WAKE_OP: i32 = 5;
 const FUTEX_WAIT_BITSET: i32 = 9;
 const FUTEX_WAKE_BITSET: i32 = 10;
 const FUTEX_PRIVATE_FLAG: i32 = 128;
+const FUTEX_WAKE_PRIVATE: i32 = FUTEX_WAKE | FUTEX_PRIVATE_FLAG;
 const FUTEX_CLOCK_REALTIME: i32 = 256;
+
+/// A wake, the commonest of the operations that never wait.
+fn try_wake(
+    thread: &Thread,
+    word: Pointer,
+    operation: i32,
+    value: u32,
+    _timeout: Pointer,
+    _second: Pointer,
+    _third: u32,
+) -> Option<Result<u64>> {
+    let sharing = match operation {
+        FUTEX_WAKE => FutexSharing::Shared,
+        FUTEX_WAKE_PRIVATE => FutexSharing::Private,
+        _ => return None,
+    };
+    let space = thread.space();
+    let woken = Word::new(&space, word.0, sharing)
+        .and_then(|word| operations::wake(&word, count_at_least_one(value), MATCH_ANY));
+    Some(woken.map(|woken| woken as u64))
+}
 
 async fn futex(
     thread: &Thread,
@@ -52,31 +74,27 @@ async fn futex(
         }
         _ => None,
     };
-    let first = async || Word::new(&space, word.0, sharing).await;
+    let first = || Word::new(&space, word.0, sharing);
     // The second count travels in the place of the timeout.
     let second_count = timeout.0 & 0xffff_ffff;
     match command {
         FUTEX_WAIT => wait(thread, word, sharing, value, MATCH_ANY, deadline).await,
         FUTEX_WAIT_BITSET if third == 0 => Err(Errno::EINVAL),
         FUTEX_WAIT_BITSET => wait(thread, word, sharing, value, third, deadline).await,
-        FUTEX_WAKE => {
-            operations::wake(&first().await?, count_at_least_one(value), MATCH_ANY).map(|n| n as u64)
-        }
+        FUTEX_WAKE => operations::wake(&first()?, count_at_least_one(value), MATCH_ANY).map(|n| n as u64),
         FUTEX_WAKE_BITSET if third == 0 => Err(Errno::EINVAL),
-        FUTEX_WAKE_BITSET => {
-            operations::wake(&first().await?, count_at_least_one(value), third).map(|n| n as u64)
-        }
+        FUTEX_WAKE_BITSET => operations::wake(&first()?, count_at_least_one(value), third).map(|n| n as u64),
         FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
             let (wake, requeue) = (count(value)?, count(second_count as u32)?);
-            let first = first().await?;
-            let target = Word::new(&space, second.0, sharing).await?;
+            let first = first()?;
+            let target = Word::new(&space, second.0, sharing)?;
             let expected = (command == FUTEX_CMP_REQUEUE).then_some(third);
             let (woken, moved) = operations::requeue(&first, wake, requeue, &target, expected).await?;
             Ok((woken + moved) as u64)
         }
         FUTEX_WAKE_OP => {
-            let first = first().await?;
-            let target = Word::new(&space, second.0, sharing).await?;
+            let first = first()?;
+            let target = Word::new(&space, second.0, sharing)?;
             let (wake_first, wake_second) =
                 (count_at_least_one(value), count_at_least_one(second_count as u32));
             let woken = operations::wake_op(&first, &target, wake_first, wake_second, third).await?;
@@ -127,7 +145,7 @@ async fn wait_until(
     deadline: Option<Instant>,
 ) -> Result<u64> {
     let space = thread.space();
-    let word = Word::new(&space, address.0, sharing).await?;
+    let word = Word::new(&space, address.0, sharing)?;
     operations::wait(&word, expected, bits, deadline).await.map(|()| 0)
 }
 

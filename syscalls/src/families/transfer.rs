@@ -14,10 +14,10 @@ use crate::thread::Thread;
 use crate::user::copy_in;
 
 declare! {
-    async 0 => read(fd: Fd, buffer: Pointer, count: usize) [restart];
-    async 1 => write(fd: Fd, buffer: Pointer, count: usize) [restart];
+    async 0 => read(fd: Fd, buffer: Pointer, count: usize) [restart] after try_read;
+    async 1 => write(fd: Fd, buffer: Pointer, count: usize) [restart] after try_write;
     async 8 => lseek(fd: Fd, offset: i64, whence: u32);
-    async 17 => pread64(fd: Fd, buffer: Pointer, count: usize, offset: i64) [restart];
+    async 17 => pread64(fd: Fd, buffer: Pointer, count: usize, offset: i64) [restart] after try_pread64;
     async 18 => pwrite64(fd: Fd, buffer: Pointer, count: usize, offset: i64) [restart];
     async 19 => readv(fd: Fd, vector: Pointer, count: i32) [restart];
     async 20 => writev(fd: Fd, vector: Pointer, count: i32) [restart];
@@ -30,6 +30,8 @@ declare! {
 
 /// Most pieces of a vector: `IOV_MAX`.
 const IOV_MAX: i32 = 1024;
+/// Bytes in a page of user memory.
+const PAGE: usize = 4096;
 /// Bytes that sendfile carries at once.
 const SENDFILE_STEP: usize = 65_536;
 
@@ -112,6 +114,37 @@ fn file_for(thread: &Thread, fd: Fd, way: Way) -> Result<Arc<OpenFile>> {
             Way::Write => FdRights::WRITE,
         },
     )
+}
+
+fn try_read(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Option<Result<u64>> {
+    attempt(thread, fd, Way::Read, buffer, count, Place::Current)
+}
+
+fn try_write(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Option<Result<u64>> {
+    attempt(thread, fd, Way::Write, buffer, count, Place::Current)
+}
+
+fn try_pread64(thread: &Thread, fd: Fd, buffer: Pointer, count: usize, offset: i64) -> Option<Result<u64>> {
+    attempt(thread, fd, Way::Read, buffer, count, Place::At(offset))
+}
+
+/// Tries a transfer that lies within one page, without a future.
+fn attempt(
+    thread: &Thread,
+    fd: Fd,
+    way: Way,
+    buffer: Pointer,
+    count: usize,
+    place: Place,
+) -> Option<Result<u64>> {
+    if count > PAGE - buffer.0 as usize % PAGE {
+        return None;
+    }
+    let file = file_for(thread, fd, way).ok()?;
+    check_range(buffer, count).ok()?;
+    let call = thread.caller();
+    let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
+    file.attempt(&call, way, place, &mut buffer).map(|moved| Ok(moved as u64))
 }
 
 async fn plain(

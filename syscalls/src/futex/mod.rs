@@ -17,7 +17,7 @@ use crate::mm::futex_key::FutexSharing;
 
 /// Wakes one waiter of a word that the kernel has changed: `CLONE_CHILD_CLEARTID`.
 pub async fn wake_at(space: &Arc<AddressSpace>, address: u64) {
-    if let Ok(word) = operations::Word::new(space, address, FutexSharing::Shared).await {
+    if let Ok(word) = operations::Word::new(space, address, FutexSharing::Shared) {
         operations::wake_either(&word, 1);
     }
 }

@@ -27,7 +27,7 @@ impl<'a> Word<'a> {
     /// # Errors
     ///
     /// `EINVAL` when it is not aligned, `EFAULT` when a shared word lies in no mapping.
-    pub async fn new(space: &'a Arc<AddressSpace>, address: u64, sharing: FutexSharing) -> Result<Word<'a>> {
+    pub fn new(space: &'a Arc<AddressSpace>, address: u64, sharing: FutexSharing) -> Result<Word<'a>> {
         if !address.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }

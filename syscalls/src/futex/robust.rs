@@ -51,7 +51,7 @@ fn untagged(entry: u64) -> u64 {
 
 /// Marks one word if the thread owns it, and wakes one waiter.
 async fn mark(space: &Arc<AddressSpace>, tid: u32, address: u64) -> Result<()> {
-    let word = Word::new(space, address, FutexSharing::Shared).await?;
+    let word = Word::new(space, address, FutexSharing::Shared)?;
     let mut old = crate::user::read_u32(&**space, address).await?;
     loop {
         if old & FUTEX_TID_MASK != tid {

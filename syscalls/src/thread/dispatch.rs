@@ -83,15 +83,22 @@ pub(super) enum Call {
     Await(&'static Syscall),
 }
 
-/// Looks up the syscall in the registers, and makes it if it is of the kind that answers at once.
+/// Looks up the syscall in the registers, and makes it if it can answer at once.
 #[inline]
 pub(super) fn answer(thread: &Thread, registers: &Registers) -> Call {
     counts::count(registers.rax);
     match table::lookup(registers.rax) {
-        Some(syscall @ &Syscall { entry: Entry::Sync(handler), .. }) => {
-            Call::Done(handler(thread, registers).map_err(|error| syscall.settle(error)))
+        Some(syscall) => {
+            let tried = match syscall.entry {
+                Entry::Sync(handler) => Some(handler(thread, registers)),
+                Entry::Async { attempt: Some(attempt), .. } => attempt(thread, registers),
+                _ => None,
+            };
+            match tried {
+                None | Some(Err(Errno::ENOPAGE)) => Call::Await(syscall),
+                Some(result) => Call::Done(result.map_err(|error| syscall.settle(error))),
+            }
         }
-        Some(syscall) => Call::Await(syscall),
         None => Call::Done(Err(Errno::ENOSYS)),
     }
 }
@@ -113,9 +120,13 @@ pub(super) async fn dispatch(
         instruction_pointer: registers.rip,
     };
     let result = match syscall.entry {
-        Entry::Sync(handler) => Some(handler(thread, registers)),
-        Entry::Async(handler) => {
-            let future = pin!(handler(thread, arguments));
+        Entry::Sync(handler) => {
+            let registers = *registers;
+            let future = pin!(call_again(thread, registers, handler));
+            Drive::new(thread, future).publishing(call).saving(context).await
+        }
+        Entry::Async { start, .. } => {
+            let future = pin!(start(thread, arguments));
             Drive::new(thread, future).publishing(call).saving(context).await
         }
         Entry::Context(handler) => {
@@ -127,4 +138,19 @@ pub(super) async fn dispatch(
         }
     };
     result.map(|result| result.map_err(|error| syscall.settle(error)))
+}
+
+/// Makes a call that answers at once, and found that it has to fault user memory in first.
+async fn call_again(
+    thread: &Thread,
+    registers: Registers,
+    handler: fn(&Thread, &Registers) -> Result<u64>,
+) -> Result<u64> {
+    loop {
+        thread.fault_missing_in().await?;
+        match handler(thread, &registers) {
+            Err(Errno::ENOPAGE) => {}
+            result => return result,
+        }
+    }
 }

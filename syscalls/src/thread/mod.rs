@@ -7,6 +7,7 @@ pub mod counts;
 pub mod dispatch;
 pub mod drive;
 pub mod exception;
+pub mod missing;
 pub mod name;
 pub mod resources;
 pub mod run;
@@ -67,6 +68,7 @@ pub struct Thread {
     costs: SpinLock<Costs>,
     signals: ThreadSignals,
     restart: Restart,
+    missing: missing::Missing,
 }
 
 /// What a thread costs.
@@ -126,6 +128,7 @@ impl Thread {
             costs: SpinLock::new(LockClass::Process, birth.costs),
             signals: ThreadSignals::default(),
             restart: Restart::default(),
+            missing: missing::Missing::default(),
         })
     }
 

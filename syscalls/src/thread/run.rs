@@ -135,11 +135,7 @@ fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTabl
 }
 
 /// Makes a call that may wait.
-async fn call(
-    thread: &Thread,
-    context: &mut UserContext,
-    syscall: &'static Syscall,
-) -> Option<Interrupted> {
+async fn call(thread: &Thread, context: &mut UserContext, syscall: &'static Syscall) -> Option<Interrupted> {
     // Killed: the attention word says so too.
     let result = dispatch(thread, context, syscall).await?;
     give(context, result)

@@ -1,0 +1,72 @@
+//! The user memory that a call which answers at once found missing.
+//!
+//! Such a call has no future that could wait for a page. It notes here what it needs and answers
+//! [`Errno::ENOPAGE`]; the thread's loop faults the range in and makes the call again, from its start. So it must
+//! not have done anything yet that would show twice.
+
+use base::memory::{Access, UserMemory};
+use base::sync::atomic::{AtomicU64, Ordering};
+use base::{Errno, Result};
+
+use crate::declare::Pointer;
+use crate::machine::check_user_range;
+use crate::thread::Thread;
+
+/// A range of user memory, written and read by its thread alone.
+#[derive(Debug, Default)]
+pub struct Missing {
+    address: AtomicU64,
+    /// Bytes, and in the highest bit whether they are to be written.
+    length: AtomicU64,
+}
+
+const WRITE: u64 = 1 << 63;
+
+impl Thread {
+    /// Writes `bytes` at `to`, for a call that answers at once and has done nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the range is outside of user space; `ENOPAGE` when not all of it is resident.
+    pub fn put(&self, to: Pointer, bytes: &[u8]) -> Result<()> {
+        check_user_range(to.0, bytes.len() as u64, Access::Write)?;
+        if self.space().copy_out_nofault(to.0, bytes) == bytes.len() {
+            return Ok(());
+        }
+        self.missing.address.store(to.0, Ordering::Relaxed);
+        self.missing.length.store(bytes.len() as u64 | WRITE, Ordering::Relaxed);
+        Err(Errno::ENOPAGE)
+    }
+
+    /// Writes 64-bit words. As [`Thread::put`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Thread::put`].
+    pub fn put_words<const N: usize>(&self, to: Pointer, words: [u64; N]) -> Result<()> {
+        self.put(to, words.map(u64::to_ne_bytes).as_flattened())
+    }
+
+    /// Makes what a call found missing resident.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the program has no business there; `ENOMEM`.
+    pub(super) async fn fault_missing_in(&self) -> Result<()> {
+        let length = self.missing.length.load(Ordering::Relaxed);
+        let access = if length & WRITE == 0 { Access::Read } else { Access::Write };
+        let (mut at, space) = (self.missing.address.load(Ordering::Relaxed), self.space());
+        let end = at.saturating_add(length & !WRITE);
+        while at < end {
+            // One page is promised by each step; the page behind it may have no region.
+            space.fault_in(at, 1, access).await?;
+            at = (at / PAGE + 1) * PAGE;
+        }
+        // A page may be taken away again and again: a kill gets in here.
+        executor::yield_point().await;
+        Ok(())
+    }
+}
+
+/// Bytes in a page.
+const PAGE: u64 = 4096;
