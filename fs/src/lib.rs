@@ -8,6 +8,7 @@
 //! | `tmpfs` | files in memory: the root, `/tmp`, memfds |
 //! | `initramfs` | the archive that fills the root |
 //! | [`pipe`] | pipes and FIFOs |
+//! | [`splice`] | bytes from file to file inside the kernel |
 //! | [`eventfd`] | event counters |
 //! | `poll` | waiting for several files at once |
 //! | [`lock`] | flock, POSIX and open-file-description locks |
@@ -30,6 +31,7 @@ pub mod poll;
 pub mod procfs;
 pub mod pseudo;
 pub mod signal;
+pub mod splice;
 pub mod sysfs;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,7 @@ use core::any::Any;
 use base::memory::UserBuffer;
 use base::{Errno, Result, machine};
 
-use crate::file::{FileOps, Io, OpenFile, Whence};
+use crate::file::{FileOps, Io, OpenFile, Way, Whence};
 use crate::vfs::device::{Device, register_character};
 use crate::vfs::{DeviceNumber, OpenRequest};
 
@@ -72,6 +72,14 @@ impl FileOps for MemoryFile {
 
     fn positioned(&self) -> bool {
         true
+    }
+
+    fn splices(&self, way: Way) -> bool {
+        match self.0 {
+            Kind::Null => way == Way::Write,
+            Kind::Full => way == Way::Read,
+            Kind::Zero | Kind::Random => true,
+        }
     }
 
     fn seek(&self, _file: &OpenFile, _current: u64, _offset: i64, _whence: Whence) -> Result<u64> {

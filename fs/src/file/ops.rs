@@ -14,6 +14,7 @@ use executor::pollwait::{Events, WaitSource};
 use super::flags::{IoFlags, OpenFlags};
 use super::mapping::Mappable;
 use super::open_file::OpenFile;
+use super::transfer::Way;
 use crate::vfs::DirSink;
 
 /// The circumstances of one operation on an open file.
@@ -201,6 +202,11 @@ pub trait FileOps: Send + Sync + Any {
     /// The pages, when the file can be mapped.
     fn mappable(&self) -> Option<Arc<dyn Mappable>> {
         None
+    }
+
+    /// Whether `splice(2)` and `sendfile(2)` work in this direction.
+    fn splices(&self, _way: Way) -> bool {
+        self.positioned()
     }
 
     /// Refuses or takes note of new status flags (`F_SETFL`); the open file stores them afterwards.

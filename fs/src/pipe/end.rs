@@ -48,6 +48,9 @@ impl PipeEnd {
     /// Moves one hold's worth to the program. `None` when the pipe is empty and somebody may still write.
     fn read_some(&self, buffer: &mut UserBuffer<'_>, progress: &mut Progress) -> Result<Step> {
         let mut inner = self.pipe.inner.lock();
+        if inner.front_taken {
+            return Err(Errno::EAGAIN);
+        }
         if inner.ring.is_empty() {
             return if inner.writers == 0 { Ok(Step::Done) } else { Err(Errno::EAGAIN) };
         }
@@ -183,7 +186,7 @@ impl FileOps for PipeEnd {
         let inner = self.pipe.inner.lock();
         let mut events = Events::empty();
         if self.access.contains(AccessMode::READ) {
-            if !inner.ring.is_empty() {
+            if !inner.ring.is_empty() && !inner.front_taken {
                 events |= IN;
             }
             if inner.writers == 0 && self.hang_up_after != Some(inner.write_opens) {

@@ -7,6 +7,7 @@
 mod end;
 mod fifo;
 mod ring;
+mod splice;
 
 use alloc::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::vfs::{AnonymousInode, FileType, Inode, anonymous_place};
 use end::PipeEnd;
 pub(crate) use fifo::open_fifo;
 use ring::{PIPE_BUF, Ring};
+pub use splice::{Front, Keep, Room, between};
 
 /// Capacity of a new pipe, bytes.
 pub const DEFAULT_CAPACITY: usize = 65_536;
@@ -48,6 +50,8 @@ struct Inner {
     /// How often it was opened for reading and for writing.
     read_opens: u64,
     write_opens: u64,
+    /// A splice is at the front: nobody else reads meanwhile.
+    front_taken: bool,
 }
 
 const IN: Events = Events::IN.union(Events::RDNORM);
@@ -61,6 +65,7 @@ impl Pipe {
             writers: 0,
             read_opens: 0,
             write_opens: 0,
+            front_taken: false,
         };
         Arc::new(Pipe {
             inner: SpinLock::new(LockClass::Pipe, inner),

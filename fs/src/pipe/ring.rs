@@ -29,11 +29,33 @@ pub(super) struct Ring {
     read_at: u64,
     written_to: u64,
     packets: VecDeque<Packet>,
+    /// Room that splices have been promised.
+    promised: usize,
 }
 
 impl Ring {
     pub(super) fn new(limit: usize) -> Ring {
-        Ring { bytes: Vec::new(), charge: None, limit, read_at: 0, written_to: 0, packets: VecDeque::new() }
+        Ring {
+            bytes: Vec::new(),
+            charge: None,
+            limit,
+            read_at: 0,
+            written_to: 0,
+            packets: VecDeque::new(),
+            promised: 0,
+        }
+    }
+
+    /// Sets up to `wanted` bytes of room aside; returns how many.
+    pub(super) fn promise(&mut self, wanted: usize) -> usize {
+        let promised = wanted.min(self.free());
+        self.promised += promised;
+        promised
+    }
+
+    /// Takes a promise back.
+    pub(super) fn release(&mut self, promised: usize) {
+        self.promised -= promised;
     }
 
     /// Bytes to read.
@@ -52,7 +74,7 @@ impl Ring {
 
     /// Bytes that fit.
     pub(super) fn free(&self) -> usize {
-        if self.packets.len() >= self.limit / PIPE_BUF { 0 } else { self.limit - self.len() }
+        if self.packets.len() >= self.limit / PIPE_BUF { 0 } else { self.limit - self.len() - self.promised }
     }
 
     /// True when a write of up to `PIPE_BUF` bytes finds room: what poll(2) calls writable.
@@ -62,16 +84,72 @@ impl Ring {
 
     /// Bytes that one read may take: up to the end of a packet, or to the start of the next.
     pub(super) fn readable(&self) -> usize {
-        match self.packets.front() {
-            Some(packet) if packet.start <= self.read_at => (packet.end - self.read_at) as usize,
-            Some(packet) => (packet.start - self.read_at) as usize,
-            None => self.len(),
-        }
+        self.run(0).0
     }
 
     /// True when a packet comes next.
     pub(super) fn at_packet(&self) -> bool {
-        self.packets.front().is_some_and(|packet| packet.start <= self.read_at)
+        self.run(0).1
+    }
+
+    /// Length of what comes `offset` bytes from here, and whether it is (the rest of) a packet.
+    pub(super) fn run(&self, offset: usize) -> (usize, bool) {
+        let at = self.read_at + offset as u64;
+        match self.packets.iter().find(|packet| packet.end > at) {
+            Some(packet) if packet.start <= at => ((packet.end - at) as usize, true),
+            Some(packet) => ((packet.start - at) as usize, false),
+            None => (self.len().saturating_sub(offset), false),
+        }
+    }
+
+    /// Copies up to `length` bytes of one run, `offset` bytes from here, behind what `target` holds. They fit there.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn copy_run(
+        &self,
+        offset: usize,
+        length: usize,
+        target: &mut Ring,
+        account: &Arc<Account>,
+    ) -> Result<usize> {
+        let (available, packet) = self.run(offset);
+        let length = length.min(available);
+        target.reserve(account, length)?;
+        let (first, second) = self.pieces(self.read_at + offset as u64, length);
+        let mut at = target.written_to;
+        for &byte in first.iter().chain(second) {
+            let index = target.index(at);
+            if let Some(place) = target.bytes.get_mut(index) {
+                *place = byte;
+            }
+            at += 1;
+        }
+        target.publish(length, packet);
+        Ok(length)
+    }
+
+    /// Takes `length` bytes out; what is left of a packet stays one.
+    pub(super) fn advance(&mut self, length: usize) {
+        self.read_at += (length as u64).min(self.written_to - self.read_at);
+        while self.packets.front().is_some_and(|packet| packet.end <= self.read_at) {
+            self.packets.pop_front();
+        }
+    }
+
+    /// The first `length` bytes, or as many as there are.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn front(&self, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let (first, second) = self.pieces(self.read_at, length.min(self.len()));
+        bytes.try_reserve_exact(first.len() + second.len()).map_err(|_| Errno::ENOMEM)?;
+        bytes.extend_from_slice(first);
+        bytes.extend_from_slice(second);
+        Ok(bytes)
     }
 
     /// Changes the limit.
@@ -80,7 +158,7 @@ impl Ring {
     ///
     /// `EBUSY` when more is in it.
     pub(super) fn set_limit(&mut self, limit: usize) -> Result<()> {
-        if self.len() > limit || self.packets.len() > limit / PIPE_BUF {
+        if self.len() + self.promised > limit || self.packets.len() > limit / PIPE_BUF {
             return Err(Errno::EBUSY);
         }
         self.limit = limit;

@@ -16,7 +16,7 @@ use super::job_control::{ControllingTerminal, job_control};
 use super::line::{LineDiscipline, TypedSignal};
 use super::pty::Pty;
 use super::termios::{Control, Local, Termios};
-use crate::file::{FileOps, Io, OpenFile, Patience, Sources};
+use crate::file::{FileOps, Io, OpenFile, Patience, Sources, Way};
 use crate::signal;
 use crate::vfs::DeviceNumber;
 
@@ -441,6 +441,10 @@ impl FileOps for TtyFile {
             events |= Events::HUP | Events::ERR;
         }
         events
+    }
+
+    fn splices(&self, _way: Way) -> bool {
+        true
     }
 
     fn patience(&self, _file: &OpenFile, moved: usize) -> Patience {

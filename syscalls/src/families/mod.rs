@@ -26,6 +26,7 @@ pub mod priority;
 pub mod process;
 pub mod sched;
 pub mod signals;
+pub mod splice;
 pub mod system;
 pub mod timers;
 pub mod transfer;
@@ -57,6 +58,7 @@ pub const ALL: &[&[Syscall]] = &[
     process::FAMILY,
     sched::FAMILY,
     signals::FAMILY,
+    splice::FAMILY,
     system::FAMILY,
     timers::FAMILY,
     transfer::FAMILY,

@@ -25,15 +25,12 @@ declare! {
     async 296 => pwritev(fd: Fd, vector: Pointer, count: i32, offset: i64) [restart];
     async 327 => preadv2(fd: Fd, vector: Pointer, count: i32, offset: i64, high: u64, flags: u32) [restart];
     async 328 => pwritev2(fd: Fd, vector: Pointer, count: i32, offset: i64, high: u64, flags: u32) [restart];
-    async 40 => sendfile(out: Fd, from: Fd, offset: Pointer, count: usize) [restart];
 }
 
 /// Most pieces of a vector: `IOV_MAX`.
 const IOV_MAX: i32 = 1024;
 /// Bytes in a page of user memory.
 const PAGE: usize = 4096;
-/// Bytes that sendfile carries at once.
-const SENDFILE_STEP: usize = 65_536;
 
 async fn read(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Result<u64> {
     plain(thread, fd, Way::Read, buffer, count, Place::Current).await
@@ -210,66 +207,4 @@ pub async fn read_iovec(space: &AddressSpace, vector: Pointer, count: i32) -> Re
 /// A range that does not lie in user space at all is refused before anything is moved.
 fn check_range(buffer: Pointer, count: usize) -> Result<()> {
     crate::machine::check_user_range(buffer.0, count as u64, Access::Read)
-}
-
-async fn sendfile(thread: &Thread, out: Fd, from: Fd, offset: Pointer, count: usize) -> Result<u64> {
-    let call = thread.caller();
-    let files = thread.files();
-    let source = files.get_required(from.0, FdRights::READ)?;
-    let sink = files.get_required(out.0, FdRights::WRITE)?;
-    if sink.status().contains(fs::file::OpenFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
-    if !source.ops().positioned() {
-        return Err(if offset.is_null() { Errno::EINVAL } else { Errno::ESPIPE });
-    }
-    let space = thread.space();
-    let mut position = match offset.is_null() {
-        true => i64::try_from(source.seek(0, Whence::Current).await?).unwrap_or(i64::MAX),
-        false => crate::user::read_words::<1>(&*space, offset.0).await?[0].cast_signed(),
-    };
-    if position < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let sent = carry(&call, &source, &sink, &mut position, count.min(MAX_TRANSFER)).await;
-    if offset.is_null() {
-        source.seek(position, Whence::Set).await?;
-    } else {
-        crate::user::write_words(&*space, offset.0, &[position.cast_unsigned()]).await?;
-    }
-    sent
-}
-
-/// Moves bytes from one file to another through the kernel, until the source ends or the sink takes no more.
-async fn carry(
-    call: &base::caller::Caller,
-    source: &OpenFile,
-    sink: &OpenFile,
-    position: &mut i64,
-    count: usize,
-) -> Result<u64> {
-    let mut sent = 0;
-    while sent < count {
-        let want = SENDFILE_STEP.min(count - sent);
-        let bytes = source.read_kernel(call, position.unsigned_abs(), want).await?;
-        if bytes.is_empty() {
-            break;
-        }
-        let length = bytes.len();
-        let memory = base::memory::KernelBytes::new(bytes);
-        let mut buffer = UserBuffer::new(&memory, 0, length, Access::Read);
-        match sink.write(call, &mut buffer).await {
-            Ok(written) => {
-                sent += written;
-                *position += i64::try_from(written).unwrap_or(0);
-                if written < length {
-                    break;
-                }
-            }
-            Err(error) if sent == 0 => return Err(error),
-            Err(_) => break,
-        }
-        executor::yield_point().await;
-    }
-    Ok(sent as u64)
 }

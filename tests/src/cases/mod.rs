@@ -33,6 +33,7 @@ mod session;
 mod shoot_down;
 mod signal;
 mod signal_frame;
+mod splice;
 mod system;
 mod terminal;
 mod thread;
@@ -60,6 +61,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     descriptor::CASES,
     file::CASES,
     transfer::CASES,
+    splice::CASES,
     directory::CASES,
     attribute::CASES,
     rename::CASES,
