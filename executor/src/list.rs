@@ -140,6 +140,16 @@ impl<T: Linked> List<T> {
     pub(crate) unsafe fn after(&self, node: NonNull<T>) -> Option<NonNull<T>> {
         next_of(node)
     }
+
+    /// The node in front of `node`.
+    ///
+    /// # Safety
+    ///
+    /// `node` is on this list.
+    pub(crate) unsafe fn before(&self, node: NonNull<T>) -> Option<NonNull<T>> {
+        // SAFETY: L3, the caller holds the list, so nobody writes the links now.
+        cell(node).with(|links| unsafe { (*links).previous })
+    }
 }
 
 fn cell<'a, T: Linked + 'a>(node: NonNull<T>) -> &'a UnsafeCell<Links<T>> {

@@ -9,6 +9,7 @@
 //! | `initramfs` | the archive that fills the root |
 //! | [`pipe`] | pipes and FIFOs |
 //! | [`splice`] | bytes from file to file inside the kernel |
+//! | [`epoll`] | waiting for many files |
 //! | [`eventfd`] | event counters |
 //! | `poll` | waiting for several files at once |
 //! | [`lock`] | flock, POSIX and open-file-description locks |
@@ -22,6 +23,7 @@
 extern crate alloc;
 
 pub mod dev;
+pub mod epoll;
 pub mod eventfd;
 pub mod file;
 pub mod initramfs;

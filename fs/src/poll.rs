@@ -12,7 +12,7 @@ use base::time::Instant;
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource, Watch, Watcher};
 
-use crate::file::OpenFile;
+use crate::file::{FdTable, OpenFile};
 
 /// Kernel memory that a watch takes.
 const WATCH_BYTES: usize = 128;
@@ -21,6 +21,8 @@ const WATCH_BYTES: usize = 128;
 pub struct PollEntry {
     /// The file; `None` is never ready (a negative descriptor).
     pub file: Option<Arc<OpenFile>>,
+    /// The descriptor, which is looked up again after each wake.
+    pub fd: i32,
     /// What is waited for: nothing else makes it ready.
     pub interest: Events,
     /// What it is ready for.
@@ -30,19 +32,31 @@ pub struct PollEntry {
 impl PollEntry {
     /// An entry as `poll(2)` has it: errors and hang-ups are waited for whether asked for or not.
     #[must_use]
-    pub fn new(file: Option<Arc<OpenFile>>, interest: Events) -> PollEntry {
-        Self::exact(file, interest | Events::ALWAYS)
+    pub fn new(file: Option<Arc<OpenFile>>, fd: i32, interest: Events) -> PollEntry {
+        Self::exact(file, fd, interest | Events::ALWAYS)
     }
 
     /// An entry as `select(2)` has it: a hang-up is not what a writer waits for.
     #[must_use]
-    pub fn exact(file: Option<Arc<OpenFile>>, interest: Events) -> PollEntry {
-        PollEntry { file, interest, ready: Events::empty() }
+    pub fn exact(file: Option<Arc<OpenFile>>, fd: i32, interest: Events) -> PollEntry {
+        PollEntry { file, fd, interest, ready: Events::empty() }
     }
 
     fn look(&mut self) -> bool {
         if let Some(file) = &self.file {
             self.ready = file.poll() & self.interest;
+        }
+        !self.ready.is_empty()
+    }
+
+    /// As [`look`](Self::look), at whatever the descriptor is now. As on Linux, the files of the first look
+    /// are the ones whose wakes count.
+    fn look_again(&mut self, files: &FdTable) -> bool {
+        if self.file.is_some() {
+            self.ready = match files.get(self.fd) {
+                Ok(file) => file.poll() & self.interest,
+                Err(_) => Events::NVAL,
+            };
         }
         !self.ready.is_empty()
     }
@@ -81,6 +95,7 @@ fn scan(entries: &mut [PollEntry]) -> usize {
 /// `EINTR`; `ENOMEM`.
 pub async fn poll_files(
     caller: &Caller,
+    files: &FdTable,
     entries: &mut [PollEntry],
     deadline: Option<Instant>,
 ) -> Result<usize> {
@@ -93,7 +108,7 @@ pub async fn poll_files(
     let mut over = None;
     loop {
         let seen = poller.woken.observe();
-        let ready = scan(entries);
+        let ready = entries.iter_mut().map(|entry| entry.look_again(files)).filter(|ready| *ready).count();
         match over {
             _ if ready > 0 => return Ok(ready),
             Some(Reason::Signal) => return Err(Errno::EINTR),
@@ -139,8 +154,17 @@ mod tests {
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
 
-    fn entries(files: &[&Arc<OpenFile>], interest: Events) -> Vec<PollEntry> {
-        files.iter().map(|file| PollEntry::new(Some(Arc::clone(file)), interest)).collect()
+    fn entries(table: &FdTable, fds: &[i32], interest: Events) -> Vec<PollEntry> {
+        fds.iter().map(|fd| PollEntry::new(table.get(*fd).ok(), *fd, interest)).collect()
+    }
+
+    /// A table with the two ends of a pipe as 0 and 1.
+    fn piped(caller: &Caller) -> Arc<FdTable> {
+        let (read, written) = pipe(caller, OpenFlags::empty()).unwrap();
+        let table = FdTable::new();
+        assert_eq!(table.insert(caller, read, false), Ok(0));
+        assert_eq!(table.insert(caller, written, false), Ok(1));
+        table
     }
 
     fn write(caller: &Caller, file: &OpenFile, bytes: &[u8]) -> Result<usize> {
@@ -150,30 +174,46 @@ mod tests {
     #[test]
     fn a_poll_wakes_when_a_pipe_is_written_and_when_it_is_closed() {
         let caller = testing::root();
-        let (read, written) = pipe(&caller, OpenFlags::empty()).unwrap();
-        let mut list = entries(&[&read], Events::IN);
+        let table = piped(&caller);
+        let mut list = entries(&table, &[0], Events::IN);
         {
-            let mut waiting = pin!(poll_files(&caller, &mut list, None));
+            let mut waiting = pin!(poll_files(&caller, &table, &mut list, None));
             let mut context = Context::from_waker(Waker::noop());
             assert!(waiting.as_mut().poll(&mut context).is_pending());
-            write(&caller, &written, b"x").unwrap();
+            write(&caller, &table.get(1).unwrap(), b"x").unwrap();
             assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
         }
         assert_eq!(list[0].ready, Events::IN);
-        drop(written);
-        let mut list = entries(&[&read], Events::IN | Events::RDNORM);
-        assert_eq!(testing::now(poll_files(&caller, &mut list, None)), Ok(1));
+        drop(table.close(1));
+        let mut list = entries(&table, &[0], Events::IN | Events::RDNORM);
+        assert_eq!(testing::now(poll_files(&caller, &table, &mut list, None)), Ok(1));
         assert_eq!(list[0].ready, Events::IN | Events::RDNORM | Events::HUP);
+    }
+
+    #[test]
+    fn a_descriptor_that_was_closed_meanwhile_is_no_descriptor() {
+        let caller = testing::root();
+        let table = piped(&caller);
+        let mut list = entries(&table, &[0], Events::IN);
+        {
+            let mut waiting = pin!(poll_files(&caller, &table, &mut list, None));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            drop(table.close(0));
+            write(&caller, &table.get(1).unwrap(), b"x").unwrap();
+            assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
+        }
+        assert_eq!(list[0].ready, Events::NVAL);
     }
 
     #[test]
     fn a_deadline_in_the_past_only_looks() {
         let caller = testing::root();
-        let (read, written) = pipe(&caller, OpenFlags::empty()).unwrap();
-        let mut list = entries(&[&read], Events::IN);
-        assert_eq!(testing::now(poll_files(&caller, &mut list, Some(Instant::BOOT))), Ok(0));
-        let mut list = entries(&[&written, &read], Events::IN | Events::OUT);
-        assert_eq!(testing::now(poll_files(&caller, &mut list, None)), Ok(1));
+        let table = piped(&caller);
+        let mut list = entries(&table, &[0], Events::IN);
+        assert_eq!(testing::now(poll_files(&caller, &table, &mut list, Some(Instant::BOOT))), Ok(0));
+        let mut list = entries(&table, &[1, 0], Events::IN | Events::OUT);
+        assert_eq!(testing::now(poll_files(&caller, &table, &mut list, None)), Ok(1));
         assert_eq!(list[0].ready, Events::OUT);
     }
 }

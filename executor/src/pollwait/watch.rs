@@ -28,6 +28,13 @@ pub trait Watcher: Send + Sync {
     /// Called without any lock, in the waker's context: it only records and wakes. It may come once
     /// more while its [`Watch`] is being dropped on another CPU.
     fn notify(&self, events: Events, reason: Reason);
+
+    /// As [`notify`](Self::notify), to an exclusive watcher; false when it has nobody to wake, so that the
+    /// next exclusive one is told as well.
+    fn notify_exclusive(&self, events: Events, reason: Reason) -> bool {
+        self.notify(events, reason);
+        true
+    }
 }
 
 /// A watcher on a source's list; no watcher: a cursor.
@@ -82,14 +89,17 @@ impl Watch {
     }
 
     /// Like [`new`](Self::new), but of the exclusive watchers on a source only the first that is
-    /// concerned is told of a wake. Source: `EPOLLEXCLUSIVE` in `epoll_ctl(2)`.
+    /// concerned, and has somebody to wake, is told of a wake. It goes to the end of the line then, so
+    /// that they are served in turn. Source: `EPOLLEXCLUSIVE` in `epoll_ctl(2)`.
     #[must_use]
     pub fn exclusive(source: &Arc<WaitSource>, watcher: Arc<dyn Watcher>, interest: Events) -> Watch {
         Self::place(source, watcher, interest, true)
     }
 
-    /// Changes what the watcher is told of.
+    /// Changes what the watcher is told of. A wake that comes later knows it; of one that came before, the
+    /// caller sees the effect when it looks at the object after this call.
     pub fn set_interest(&self, interest: Events) {
+        let _lists = self.source.lists.lock();
         self.node.interest.store(interest.bits(), Ordering::Release);
     }
 
@@ -136,34 +146,72 @@ struct Walk<'a> {
     exclusive_told: bool,
 }
 
+/// How a batch of watchers ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// There are no more.
+    Last,
+    /// It is full.
+    Full,
+    /// Its last one is exclusive: whether the next exclusive one is told depends on its answer.
+    Exclusive,
+}
+
 impl Walk<'_> {
-    /// Fills `batch` with watchers that `events` concern; false when the end was reached.
-    fn collect(&mut self, events: Events, batch: &mut [Option<Arc<dyn Watcher>>; BATCH]) -> bool {
+    /// Fills `batch` with watchers that `events` concern.
+    fn collect(&mut self, events: Events, batch: &mut [Option<Arc<dyn Watcher>>; BATCH]) -> Batch {
         let mut lists = self.source.lists.lock();
         let mut place = self.resume(&mut lists);
         let mut taken = 0;
         while let Some(node) = place {
             // SAFETY: L2, a node on the list is alive while the lock is held.
             let watch = unsafe { node.as_ref() };
+            let mut exclusive = false;
             if let Some(watcher) = &watch.watcher
                 && events.concern(Events::from_bits_retain(watch.interest.load(Ordering::Acquire)))
                 && !(watch.exclusive && self.exclusive_told)
             {
-                self.exclusive_told |= watch.exclusive;
+                exclusive = watch.exclusive;
                 batch[taken] = Some(Arc::clone(watcher));
                 taken += 1;
             }
-            if taken == BATCH {
+            if exclusive || taken == BATCH {
                 // SAFETY: L1, L2: the cursor is on no list, pinned, and taken out by `resume` or
                 // `drop`; `node` is on this list.
                 unsafe { lists.watchers.insert_after(node, NonNull::from(&*self.cursor)) };
                 self.linked = true;
-                return true;
+                return if exclusive { Batch::Exclusive } else { Batch::Full };
             }
             // SAFETY: the node was found on this list.
             place = unsafe { lists.watchers.after(node) };
         }
-        false
+        Batch::Last
+    }
+
+    /// The exclusive watcher before the cursor has taken the wake: no other is told, and it goes to the end
+    /// of the line unless it has left.
+    fn served(&mut self, watcher: &Arc<dyn Watcher>) {
+        self.exclusive_told = true;
+        let mut lists = self.source.lists.lock();
+        // SAFETY: the cursor is on this list since `collect` put it there.
+        let mut place = unsafe { lists.watchers.before(NonNull::from(&*self.cursor)) };
+        while let Some(node) = place {
+            // SAFETY: L2, a node on the list is alive while the lock is held.
+            match &unsafe { node.as_ref() }.watcher {
+                // The cursor of another walk.
+                // SAFETY: the node was found on this list.
+                None => place = unsafe { lists.watchers.before(node) },
+                Some(found) if Arc::ptr_eq(found, watcher) => {
+                    // SAFETY: the node was found on this list, and is on none when it is put back.
+                    unsafe {
+                        lists.watchers.remove(node);
+                        lists.watchers.push_back(node);
+                    }
+                    return;
+                }
+                Some(_) => return,
+            }
+        }
     }
 
     /// The node at which the walk goes on; the cursor is off the list afterwards.
@@ -199,13 +247,16 @@ impl WaitSource {
         let mut walk = Walk { source: self, cursor: cursor.as_ref(), linked: false, exclusive_told: false };
         let mut batch = [const { None::<Arc<dyn Watcher>> }; BATCH];
         loop {
-            let more = walk.collect(events, &mut batch);
-            for watcher in &mut batch {
-                if let Some(watcher) = watcher.take() {
+            let end = walk.collect(events, &mut batch);
+            let mut told = batch.iter_mut().map_while(Option::take).peekable();
+            while let Some(watcher) = told.next() {
+                if end != Batch::Exclusive || told.peek().is_some() {
                     watcher.notify(events, reason);
+                } else if watcher.notify_exclusive(events, reason) {
+                    walk.served(&watcher);
                 }
             }
-            if !more {
+            if end == Batch::Last {
                 return;
             }
         }

@@ -246,6 +246,40 @@ fn of_the_exclusive_watchers_one_is_told() {
         .collect();
     source.wake_one(Events::IN, Reason::Data);
     assert_eq!(recorders.iter().map(|recorder| recorder.count()).sum::<usize>(), 1);
+    for _ in 0..5 {
+        source.wake_one(Events::IN, Reason::Data);
+    }
+    assert!(recorders.iter().all(|recorder| recorder.count() == 2), "they are served in turn");
+}
+
+/// An exclusive watcher that nobody waits behind.
+#[derive(Default)]
+struct Idle(Recorder);
+
+impl Watcher for Idle {
+    fn notify(&self, events: Events, reason: Reason) {
+        self.0.notify(events, reason);
+    }
+
+    fn notify_exclusive(&self, events: Events, reason: Reason) -> bool {
+        self.notify(events, reason);
+        false
+    }
+}
+
+#[test]
+fn an_exclusive_watcher_with_nobody_to_wake_leaves_it_to_the_next() {
+    let source = source();
+    let idle: Vec<Arc<Idle>> = (0..10).map(|_| Arc::default()).collect();
+    let (busy, shared): (Arc<Recorder>, Arc<Recorder>) = (Arc::default(), Arc::default());
+    let exclusive = |watcher: Arc<dyn Watcher>| Watch::exclusive(&source, watcher, Events::IN);
+    let _first: Vec<_> = idle[..9].iter().map(|idle| exclusive(idle.clone())).collect();
+    let _busy = exclusive(busy.clone());
+    let _last = exclusive(idle[9].clone());
+    let _shared = Watch::new(&source, shared.clone(), Events::IN);
+    source.wake_one(Events::IN, Reason::Data);
+    assert!(idle[..9].iter().all(|idle| idle.0.count() == 1));
+    assert_eq!((busy.count(), idle[9].0.count(), shared.count()), (1, 0, 1));
 }
 
 /// A counter that consumers take from, as a pipe or a channel would do it.

@@ -7,12 +7,14 @@
 //! | [`transfer`] | the one loop that waits, faults in and tries again |
 //! | [`table`] | a process's descriptors |
 //! | [`rights`] | what a descriptor allows |
+//! | [`followers`] | who wants to know when an open file goes |
 //! | [`mapping`] | files in memory |
 //! | [`flags`] | flag words |
 
 mod attempt;
 mod control;
 mod flags;
+mod followers;
 mod mapping;
 mod open_file;
 mod ops;
@@ -24,6 +26,7 @@ mod user;
 
 pub(crate) use control::set_length;
 pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
+pub use followers::Follower;
 pub use mapping::{Mappable, Mapping, MappingObserver};
 pub use open_file::{FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within};
 pub use ops::{ALWAYS_READY, FileOps, Io, Patience, Sources, Whence};

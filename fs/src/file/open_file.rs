@@ -1,6 +1,6 @@
 //! The open file description: what `open(2)` makes and descriptors refer to.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 
 use base::caller::Caller;
 use base::charge::Charge;
@@ -10,6 +10,7 @@ use base::{Errno, Result};
 use executor::lock::Mutex;
 
 use super::flags::{AccessMode, IoFlags, OpenFlags};
+use super::followers::{Follower, Followers};
 use super::ops::{FileOps, Io, Whence};
 use crate::vfs::{Inode, Path};
 
@@ -63,6 +64,7 @@ pub struct OpenFile {
     status: AtomicU32,
     pub(super) position: Mutex<u64>,
     owner: SpinLock<FileOwner>,
+    followers: Followers,
     /// Counted among the inode's writers.
     counts_as_writer: bool,
     _charge: Charge,
@@ -111,6 +113,7 @@ impl OpenFile {
             status: AtomicU32::new((flags & OpenFlags::STATUS).bits()),
             position: Mutex::new(0),
             owner: SpinLock::new(LockClass::File, FileOwner::default()),
+            followers: Followers::new(),
             counts_as_writer,
             _charge: charge,
         }))
@@ -251,6 +254,11 @@ impl OpenFile {
         *self.owner.lock() = owner;
     }
 
+    /// Tells `follower`, which has this id, when the file goes. Asking again changes nothing.
+    pub fn follow(&self, id: u64, follower: &Weak<dyn Follower>) {
+        self.followers.add(id, follower);
+    }
+
     /// Moves the position: `lseek(2)`. A drop leaves it where it was.
     ///
     /// # Errors
@@ -275,6 +283,7 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         OPEN_FILES.fetch_sub(1, Ordering::Relaxed);
+        self.followers.tell(self.id);
         self.ops.released(self);
         let state = self.path.inode().state();
         if self.counts_as_writer {

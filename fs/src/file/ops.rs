@@ -149,6 +149,11 @@ pub trait FileOps: Send + Sync + Any {
         Sources::default()
     }
 
+    /// True when epoll may watch it: a file that tells when it becomes ready. Regular files do not.
+    fn watchable(&self, file: &OpenFile) -> bool {
+        self.sources(file).iter().next().is_some()
+    }
+
     /// True when reads and writes have a position, so that `pread(2)` works.
     fn positioned(&self) -> bool {
         false

@@ -9,6 +9,7 @@ pub mod clocks;
 pub mod credentials;
 pub mod descriptors;
 pub mod directories;
+pub mod epoll;
 pub mod events;
 pub mod exec;
 pub mod file_ranges;
@@ -41,6 +42,7 @@ pub const ALL: &[&[Syscall]] = &[
     credentials::FAMILY,
     descriptors::FAMILY,
     directories::FAMILY,
+    epoll::FAMILY,
     events::FAMILY,
     exec::FAMILY,
     file_ranges::FAMILY,

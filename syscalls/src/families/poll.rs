@@ -16,7 +16,7 @@ use crate::declare;
 use crate::declare::Pointer;
 use crate::restart::RestartBlock;
 use crate::signal::state::check_mask_size;
-use crate::signal::{SignalSet, borrow_mask};
+use crate::signal::{SignalSet, borrow_mask, return_mask_unless_interrupted};
 use crate::thread::Thread;
 use crate::time::timespec::{from_parts, read_timespec, read_timeval, write_timespec, write_timeval};
 use crate::user::{copy_in, copy_out, read_words};
@@ -65,11 +65,12 @@ async fn poll_until(thread: &Thread, fds: Pointer, count: u32, deadline: Option<
     copy_in(&*space, fds.0, &mut bytes).await?;
     let files = thread.files();
     let mut entries: Vec<PollEntry> = bytes.chunks_exact(POLLFD).map(|fd| entry(&files, fd)).collect();
-    let ready = poll_files(&caller, &mut entries, deadline).await?;
-    for (entry, at) in entries.iter().zip((fds.0..).step_by(POLLFD)) {
+    let ready = poll_files(&caller, &files, &mut entries, deadline).await?;
+    for (index, entry) in entries.iter().enumerate() {
+        let at = fds.0.wrapping_add((index * POLLFD) as u64);
         // Only the answer is written: the rest may lie in memory that is shared.
         #[allow(clippy::cast_possible_truncation, reason = "poll's bits fit")]
-        copy_out(&*space, at + 6, &(entry.ready.bits() as u16).to_le_bytes()).await?;
+        copy_out(&*space, at.wrapping_add(6), &(entry.ready.bits() as u16).to_le_bytes()).await?;
     }
     Ok(ready as u64)
 }
@@ -79,7 +80,7 @@ fn entry(files: &FdTable, pollfd: &[u8]) -> PollEntry {
     let wanted = u16::from_le_bytes([pollfd[4], pollfd[5]]);
     let file = files.get(fd).ok();
     let bad = fd >= 0 && file.is_none();
-    let mut entry = PollEntry::new(file, Events::from_bits_truncate(wanted.into()));
+    let mut entry = PollEntry::new(file, fd, Events::from_bits_truncate(wanted.into()));
     if bad {
         entry.ready = Events::NVAL;
     }
@@ -103,6 +104,7 @@ async fn ppoll(
         borrow_mask(thread, SignalSet(bits));
     }
     let result = poll_until(thread, fds, count, deadline).await;
+    return_mask_unless_interrupted(thread, &result);
     if let Some(deadline) = deadline {
         // What is left of the time, as far as it can be written.
         let _ = write_timespec(&*space, timeout, deadline - machine().now()).await;
@@ -168,17 +170,24 @@ async fn pselect6(
         }
     }
     let result = select_until(thread, count, [read, write, except], deadline).await;
+    return_mask_unless_interrupted(thread, &result);
     if let Some(deadline) = deadline {
         let _ = write_timespec(&*space, timeout, deadline - machine().now()).await;
     }
     result
 }
 
-/// What each of the three sets waits for; a hang-up alone is nothing that a writer waits for.
+/// What each of the three sets waits for; a hang-up alone is nothing that a writer waits for. A descriptor
+/// that is closed meanwhile is ready for everything.
 const ANSWERS: [Events; 3] = [
-    Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
-    Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR),
-    Events::PRI,
+    Events::IN
+        .union(Events::RDNORM)
+        .union(Events::RDBAND)
+        .union(Events::HUP)
+        .union(Events::ERR)
+        .union(Events::NVAL),
+    Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR).union(Events::NVAL),
+    Events::PRI.union(Events::NVAL),
 ];
 
 async fn select_until(
@@ -201,7 +210,7 @@ async fn select_until(
         }
     }
     let (numbers, mut entries) = select_entries(&files, count, &wanted)?;
-    poll_files(&caller, &mut entries, deadline).await?;
+    poll_files(&caller, &files, &mut entries, deadline).await?;
     let mut answer = [vec![0u8; words * 8], vec![0; words * 8], vec![0; words * 8]];
     let mut total = 0;
     for (&fd, entry) in numbers.iter().zip(&entries) {
@@ -243,7 +252,7 @@ fn select_entries(
             let number = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
             let file: Arc<OpenFile> = files.get(number)?;
             numbers.push(fd);
-            entries.push(PollEntry::exact(Some(file), interest));
+            entries.push(PollEntry::exact(Some(file), number, interest));
         }
     }
     Ok((numbers, entries))

@@ -33,6 +33,8 @@ pub mod stop;
 pub use action::{Action, Actions};
 pub use deliver::{Interrupted, deliver};
 pub use info::SigInfo;
-pub use send::{borrow_mask, force, recompute, send_to_process, send_to_thread, set_mask};
+pub use send::{
+    borrow_mask, force, recompute, return_mask_unless_interrupted, send_to_process, send_to_thread, set_mask,
+};
 pub use set::{Signal, SignalSet};
 pub use state::{SharedSignals, ThreadSignals};

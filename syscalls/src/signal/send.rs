@@ -165,6 +165,16 @@ pub fn borrow_mask(thread: &Thread, mask: SignalSet) {
     thread.attention().raise(Reasons::WORK);
 }
 
+/// Puts a borrowed mask back now, unless the call was interrupted: a call that succeeds leaves signals that
+/// only its mask let in where they are.
+pub fn return_mask_unless_interrupted<T>(thread: &Thread, result: &Result<T>) {
+    if !matches!(result, Err(Errno::EINTR))
+        && let Some(mask) = thread.signals().take_borrowed()
+    {
+        let _ = set_mask(thread, mask);
+    }
+}
+
 /// Ends a process: decides its status unless that is decided, and has every thread leave.
 pub fn end_process(process: &Arc<Process>, status: ExitStatus) {
     let _ = process.ending().begin(status);

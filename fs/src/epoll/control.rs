@@ -1,0 +1,170 @@
+//! Adding, changing and removing items. Source: `epoll_ctl(2)`.
+
+use alloc::collections::btree_map::Entry;
+use alloc::sync::{Arc, Weak};
+
+use base::caller::Caller;
+use base::charge::Charge;
+use base::{Errno, Result};
+use executor::pollwait::{Watch, Watcher};
+
+use super::instance::{Epoll, Key, Registration, Table};
+use super::interest::Interest;
+use super::list::Handle;
+use super::nesting;
+use super::ready::Item;
+use crate::file::{Follower, OpenFile};
+
+/// Kernel memory that an item takes: its slot, its entry in the table, what stands on two sources.
+const ITEM_BYTES: usize = 448;
+
+/// What `epoll_ctl(2)` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `EPOLL_CTL_ADD`.
+    Add,
+    /// `EPOLL_CTL_DEL`.
+    Delete,
+    /// `EPOLL_CTL_MOD`.
+    Modify,
+}
+
+impl Operation {
+    /// The operation with Linux's number; `None` for any other.
+    #[must_use]
+    pub fn from_raw(raw: i32) -> Option<Operation> {
+        match raw {
+            1 => Some(Operation::Add),
+            2 => Some(Operation::Delete),
+            3 => Some(Operation::Modify),
+            _ => None,
+        }
+    }
+}
+
+impl Epoll {
+    /// `epoll_ctl(2)` on the instance behind `instance`, about `file` under the number `fd`. `operation` is
+    /// `None` for a number that Linux does not know, which it notices last.
+    ///
+    /// # Errors
+    ///
+    /// In Linux's order: `EPERM` for a file that cannot tell when it is ready; `EINVAL` for an instance in
+    /// itself, a file that is no instance, exclusive where that is not allowed; `ELOOP`; then `EEXIST`,
+    /// `ENOENT`, `ENOMEM`.
+    pub fn control(
+        caller: &Caller,
+        instance: &OpenFile,
+        operation: Option<Operation>,
+        file: &Arc<OpenFile>,
+        fd: i32,
+        interest: Interest,
+        data: u64,
+    ) -> Result<()> {
+        if !file.ops().watchable(file) {
+            return Err(Errno::EPERM);
+        }
+        if core::ptr::eq(instance, &raw const **file) {
+            return Err(Errno::EINVAL);
+        }
+        let epoll = Epoll::of(instance)?;
+        if operation != Some(Operation::Delete) && interest.is_exclusive() {
+            let adds_file = operation == Some(Operation::Add) && Epoll::of(file).is_err();
+            if !adds_file || !interest.may_be_exclusive() {
+                return Err(Errno::EINVAL);
+            }
+        }
+        let key = (file.id(), fd);
+        match operation {
+            Some(Operation::Add) => epoll.add(caller, file, key, interest.with_always(), data),
+            Some(Operation::Delete) => epoll.remove(file, key),
+            Some(Operation::Modify) => epoll.modify(file, key, interest.with_always(), data),
+            None => Err(Errno::EINVAL),
+        }
+    }
+
+    fn add(
+        &self,
+        caller: &Caller,
+        file: &Arc<OpenFile>,
+        key: Key,
+        interest: Interest,
+        data: u64,
+    ) -> Result<()> {
+        let charge = Charge::new(&caller.account, ITEM_BYTES)?;
+        let handle = match Epoll::of(file) {
+            Err(_) => self.insert(file, key, interest, data, charge)?,
+            Ok(inner) => {
+                let _frozen = nesting::freeze();
+                nesting::check(self, inner)?;
+                let handle = self.insert(file, key, interest, data, charge)?;
+                inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
+                handle
+            }
+        };
+        let follower: Weak<dyn Follower> = self.this.clone();
+        file.follow(self.id, &follower);
+        self.look_now(file, handle, interest);
+        Ok(())
+    }
+
+    fn insert(
+        &self,
+        file: &Arc<OpenFile>,
+        key: Key,
+        interest: Interest,
+        data: u64,
+        charge: Charge,
+    ) -> Result<Handle> {
+        let sources = file.ops().sources(file);
+        let mut table = self.table.lock();
+        let Table { items, inner, .. } = &mut *table;
+        let Entry::Vacant(place) = items.entry(key) else { return Err(Errno::EEXIST) };
+        let handle = self.ready.list.lock().insert(interest, data, Arc::downgrade(file))?;
+        let item: Arc<dyn Watcher> = Arc::new(Item { ready: self.ready.clone(), handle });
+        let watch = |source| match interest.is_exclusive() {
+            true => Watch::exclusive(source, item.clone(), interest.events()),
+            false => Watch::new(source, item.clone(), interest.events()),
+        };
+        let mut watches = sources.iter().map(watch);
+        let watches = [watches.next(), watches.next()];
+        place.insert(Registration { handle, file: Arc::downgrade(file), watches, _charge: charge });
+        if let Ok(nested) = Epoll::of(file) {
+            inner.insert(key, nested.this.clone());
+        }
+        Ok(handle)
+    }
+
+    fn modify(&self, file: &Arc<OpenFile>, key: Key, interest: Interest, data: u64) -> Result<()> {
+        let handle = {
+            let table = self.table.lock();
+            let item = table.items.get(&key).ok_or(Errno::ENOENT)?;
+            let mut list = self.ready.list.lock();
+            let (old, _) = list.asked(item.handle).ok_or(Errno::ENOENT)?;
+            if old.is_exclusive() {
+                return Err(Errno::EINVAL);
+            }
+            list.modify(item.handle, interest, data);
+            drop(list);
+            for watch in item.watches.iter().flatten() {
+                watch.set_interest(interest.events());
+            }
+            item.handle
+        };
+        self.look_now(file, handle, interest);
+        Ok(())
+    }
+
+    fn remove(&self, file: &OpenFile, key: Key) -> Result<()> {
+        let _frozen = Epoll::of(file).is_ok().then(nesting::freeze);
+        let gone = self.table.lock().items.remove_entry(&key).ok_or(Errno::ENOENT)?;
+        self.discard([gone]);
+        Ok(())
+    }
+
+    /// What was ready before the item asked is reported as well.
+    fn look_now(&self, file: &OpenFile, handle: Handle, interest: Interest) {
+        if file.poll().intersects(interest.events()) {
+            self.ready.notify(handle);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Waiting for items. Source: `epoll_wait(2)`.
+
+use base::memory::UserBuffer;
+use base::time::Instant;
+use base::{Errno, Result, machine};
+use executor::pollwait::{Reason, Wait};
+
+use super::instance::Epoll;
+use super::interest::{Interest, RECORD_BYTES, record};
+use super::list::After;
+
+/// Items that are looked at between two chances for other tasks.
+const STEP: usize = 64;
+
+/// How one pass over the ready items ended.
+enum Pass {
+    /// It saw them all, or the buffer is full.
+    Complete,
+    /// There may be more.
+    More,
+    /// A page of the buffer is missing.
+    Fault,
+    /// Another waiter has an item in hand that may be ready.
+    Busy,
+}
+
+impl Epoll {
+    /// Waits until an item is ready, at the latest until `deadline`, and puts a record into `out` for each
+    /// that is, as many as fit. Returns how many; 0 when the time is over.
+    ///
+    /// A drop midway may lose edges whose records are in `out` already: they were delivered.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`; `EFAULT`, with nothing lost.
+    pub async fn wait(&self, out: &mut UserBuffer<'_>, deadline: Option<Instant>) -> Result<usize> {
+        let mut over = None;
+        loop {
+            let seen = self.ready.waiters.observe();
+            let count = self.report(out).await?;
+            match over {
+                _ if count > 0 => return Ok(count),
+                Some(Reason::Signal) => return Err(Errno::EINTR),
+                Some(_) => return Ok(0),
+                None if deadline.is_some_and(|deadline| deadline <= machine().now()) => return Ok(0),
+                None => {}
+            }
+            let reason = self.ready.waiters.wait(seen, Wait::interruptible().until(deadline)).await;
+            // What came together with a signal or the deadline is reported all the same.
+            over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
+        }
+    }
+
+    /// Reports what is ready now. An error only when nothing was reported.
+    async fn report(&self, out: &mut UserBuffer<'_>) -> Result<usize> {
+        let mut budget = self.ready.list.lock().linked();
+        let count = |out: &UserBuffer<'_>| out.moved() / RECORD_BYTES;
+        loop {
+            match self.pass(out, &mut budget) {
+                Pass::Complete => break,
+                Pass::More => executor::yield_point().await,
+                Pass::Busy if count(out) > 0 => break,
+                Pass::Busy => {
+                    executor::yield_now().await;
+                    budget = self.ready.list.lock().linked();
+                }
+                Pass::Fault if count(out) > 0 => break,
+                Pass::Fault => {
+                    if let Err(error) = out.fault_in().await {
+                        self.ready.pass_on();
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        // What stays on the list is for the next waiter; so is what is ready as long as it lasts.
+        self.ready.pass_on();
+        Ok(count(out))
+    }
+
+    /// Looks at up to [`STEP`] of the `budget` items that were on the list: those that come behind them were
+    /// reported already, or wait for the next call.
+    fn pass(&self, out: &mut UserBuffer<'_>, budget: &mut usize) -> Pass {
+        let steps = STEP.min(*budget);
+        for _ in 0..steps {
+            if out.remaining() < RECORD_BYTES {
+                return Pass::Complete;
+            }
+            let Some(item) = self.ready.take() else { break };
+            *budget -= 1;
+            let file = item.file.upgrade();
+            let ready = file.as_ref().map(|file| file.poll() & item.interest.events());
+            let after = match ready.filter(|events| !events.is_empty()) {
+                None => After::Quiet,
+                Some(events) => {
+                    let mark = out.mark();
+                    if out.put(&record(events, item.data)) == Ok(RECORD_BYTES) {
+                        after_report(item.interest)
+                    } else {
+                        out.rewind(mark);
+                        After::Retry
+                    }
+                }
+            };
+            self.ready.finish(item.handle, after);
+            if after == After::Retry {
+                *budget += 1;
+                return Pass::Fault;
+            }
+        }
+        let list = self.ready.list.lock();
+        match () {
+            () if *budget > 0 && list.linked() > 0 => Pass::More,
+            () if list.is_busy() => Pass::Busy,
+            () => Pass::Complete,
+        }
+    }
+}
+
+/// What becomes of an item that has been reported.
+fn after_report(interest: Interest) -> After {
+    match interest {
+        _ if interest.is_oneshot() => After::Disarm,
+        _ if interest.is_edge() => After::Quiet,
+        _ => After::Again,
+    }
+}
