@@ -44,6 +44,9 @@ pub fn lookup(number: u64) -> Option<&'static Syscall> {
 }
 
 #[cfg(test)]
+mod documentation;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
