@@ -166,6 +166,7 @@ errnos! {
     ERESTARTSYS = 512, "Interrupted: restart if the handler says SA_RESTART, or when there is no handler.";
     ERESTARTNOINTR = 513, "Interrupted: restart always.";
     ERESTARTNOHAND = 514, "Interrupted: restart only when no handler runs.";
+    EINTR_NO_RESTART = 515, "Interrupted: EINTR, whatever the call usually makes of it (socket timeouts).";
     ERESTART_RESTARTBLOCK = 516, "Interrupted: resume through restart_syscall(2) with the time that is left.";
     ENOPAGE = 600, "User memory is not resident: fault it in and make the call again.";
 }

@@ -226,6 +226,10 @@ impl Syscall {
     /// What a handler's error becomes on the way out: `EINTR` as the declaration says.
     #[must_use]
     pub fn settle(&self, error: Errno) -> Errno {
-        if error == Errno::EINTR { self.interrupted } else { error }
+        match error {
+            Errno::EINTR => self.interrupted,
+            Errno::EINTR_NO_RESTART => Errno::EINTR,
+            error => error,
+        }
     }
 }

@@ -29,7 +29,7 @@ pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
 pub use followers::Follower;
 pub use mapping::{Mappable, Mapping, MappingObserver};
 pub use open_file::{FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within};
-pub use ops::{ALWAYS_READY, FileOps, Io, Patience, Sources, Whence};
+pub use ops::{ALWAYS_READY, Expiry, FileOps, Io, Patience, Sources, Whence};
 pub use rights::FdRights;
 pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
 pub use transfer::{MAX_TRANSFER, Place, Way};

@@ -62,18 +62,29 @@ impl Whence {
     }
 }
 
-/// How a blocking read waits.
+/// How a blocking read or write waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Bytes with which it is content, 1 or more.
+    /// Bytes with which a read is content, 1 or more.
     pub least: usize,
-    /// How long it waits for each of them; then it answers with what it has, which may be nothing.
+    /// How long it waits for each of them; then it answers with what it has.
     pub limit: Option<Duration>,
+    /// What it answers then if it has nothing.
+    pub expiry: Expiry,
+}
+
+/// What a call answers that has waited as long as it may, for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// That it got nothing; interrupted, it starts again (terminals).
+    Nothing,
+    /// `EAGAIN`; interrupted, it does not start again (sockets).
+    Error,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Patience { least: 1, limit: None }
+        Patience { least: 1, limit: None, expiry: Expiry::Nothing }
     }
 }
 
@@ -165,9 +176,14 @@ pub trait FileOps: Send + Sync + Any {
         true
     }
 
-    /// How a blocking read of a stream that has moved `moved` bytes waits for more.
-    fn patience(&self, _file: &OpenFile, _moved: usize) -> Patience {
+    /// How a blocking read or write that has moved `moved` bytes waits for more.
+    fn patience(&self, _file: &OpenFile, _way: Way, _moved: usize) -> Patience {
         Patience::default()
+    }
+
+    /// True when `EPIPE`, after `moved` bytes of the same call, comes with SIGPIPE.
+    fn signals_broken_pipe(&self, _moved: usize) -> bool {
+        true
     }
 
     /// Waits for what a read or write of a slow device missed when it answered `EAGAIN` on a file that has

@@ -23,7 +23,7 @@ use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
 
 use super::flags::{AccessMode, IoFlags};
 use super::open_file::OpenFile;
-use super::ops::Io;
+use super::ops::{Expiry, Io};
 use crate::signal::{SIGPIPE, SIGXFSZ, signal_caller};
 use crate::vfs::FileType;
 
@@ -246,12 +246,17 @@ impl OpenFile {
                 Err(error) => error,
             };
             let Err(error) = self.after(io, buffer, error, awaited, &mut progress).await else { continue };
-            if way == Way::Write && error == Errno::EPIPE && !io.flags.contains(IoFlags::NOSIGNAL) {
+            let quiet = io.flags.contains(IoFlags::NOSIGNAL) || !ops.signals_broken_pipe(moved);
+            if way == Way::Write && error == Errno::EPIPE && !quiet {
                 signal_caller(io.caller, SIGPIPE);
             }
             return match progress.over {
                 _ if moved > 0 => Ok(moved),
-                Some(Reason::Timeout) if error == Errno::EAGAIN => Ok(0),
+                Some(Reason::Timeout)
+                    if error == Errno::EAGAIN && ops.patience(self, way, moved).expiry == Expiry::Nothing =>
+                {
+                    Ok(0)
+                }
                 _ => Err(error),
             };
         }
@@ -262,7 +267,7 @@ impl OpenFile {
         let ops = self.ops();
         match way {
             // A positioned file may hand out long reads piece by piece; a stream says all it has at once.
-            Way::Read => ops.positioned() || moved < ops.patience(self, moved).least,
+            Way::Read => ops.positioned() || moved < ops.patience(self, way, moved).least,
             Way::Write => ops.writes_all(),
         }
     }
@@ -289,10 +294,13 @@ impl OpenFile {
             }
             (Errno::EAGAIN, _) if io.flags.contains(IoFlags::NONBLOCK) => Err(error),
             (Errno::EAGAIN, Some((source, seen))) => {
-                let patience = self.ops().patience(self, moved);
+                let patience = self.ops().patience(self, progress.way, moved);
                 match progress.over {
                     // A reader is content with what it got; a writer wants to get rid of all.
                     _ if progress.way == Way::Read && moved >= patience.least => return Err(error),
+                    Some(Reason::Signal) if progress.deadline.is_some() && patience.expiry == Expiry::Error => {
+                        return Err(Errno::EINTR_NO_RESTART);
+                    }
                     Some(Reason::Signal) => return Err(Errno::EINTR),
                     Some(_) => return Err(error),
                     None => {}

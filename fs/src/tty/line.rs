@@ -169,7 +169,7 @@ impl LineDiscipline {
         // With a minimum the time runs between bytes, without one from the start.
         let timed = self.tenths() > 0 && (moved > 0 || self.minimum() == 0);
         let limit = timed.then(|| Duration::from_millis(u64::from(self.tenths()) * 100));
-        Patience { least: self.minimum().max(1), limit }
+        Patience { least: self.minimum().max(1), limit, ..Patience::default() }
     }
 
     /// Bytes that can be typed before a reader has to come. A line being edited takes any number: what does
@@ -588,7 +588,7 @@ mod tests {
         raw.local.remove(Local::ICANON | Local::ECHO);
         raw.characters[Control::Minimum as usize] = 3;
         line.set_termios(raw);
-        assert_eq!(line.patience(0), Patience { least: 3, limit: None });
+        assert_eq!(line.patience(0), Patience { least: 3, ..Patience::default() });
         type_in(&mut line, b"ab");
         assert!(line.has_input());
         assert!(!line.is_readable());
@@ -605,11 +605,11 @@ mod tests {
         raw.characters[Control::Time as usize] = 2;
         line.set_termios(raw);
         let limit = Some(Duration::from_millis(200));
-        assert_eq!(line.patience(0), Patience { least: 5, limit: None });
-        assert_eq!(line.patience(1), Patience { least: 5, limit });
+        assert_eq!(line.patience(0), Patience { least: 5, ..Patience::default() });
+        assert_eq!(line.patience(1), Patience { least: 5, limit, ..Patience::default() });
         raw.characters[Control::Minimum as usize] = 0;
         line.set_termios(raw);
-        assert_eq!(line.patience(0), Patience { least: 1, limit });
+        assert_eq!(line.patience(0), Patience { least: 1, limit, ..Patience::default() });
     }
 
     #[test]

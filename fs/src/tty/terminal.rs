@@ -447,8 +447,11 @@ impl FileOps for TtyFile {
         true
     }
 
-    fn patience(&self, _file: &OpenFile, moved: usize) -> Patience {
-        self.tty.state.lock().line.patience(moved)
+    fn patience(&self, _file: &OpenFile, way: Way, moved: usize) -> Patience {
+        match way {
+            Way::Read => self.tty.state.lock().line.patience(moved),
+            Way::Write => Patience::default(),
+        }
     }
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
