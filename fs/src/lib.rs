@@ -14,6 +14,7 @@
 //! | `poll` | waiting for several files at once |
 //! | [`lock`] | flock, POSIX and open-file-description locks |
 //! | [`tty`] | terminals |
+//! | [`unix`] | AF_UNIX sockets |
 //! | `pseudo` | the frame of devfs, procfs and sysfs |
 //! | [`procfs`], [`sysfs`] | `/proc`, `/sys` |
 //! | [`signal`] | signals that files send |
@@ -39,4 +40,5 @@ pub mod sysfs;
 mod testing;
 pub mod tmpfs;
 pub mod tty;
+pub mod unix;
 pub mod vfs;

@@ -147,16 +147,16 @@ pub fn mknod(subject: Subject<'_>, start: Start<'_>, path: &[u8], mode: u32, dev
     Ok(())
 }
 
-/// Makes the name of a bound socket: `bind(2)` of `AF_UNIX`. Returns its place.
+/// Makes the name of a bound socket, with the permission bits `mode`: `bind(2)` of `AF_UNIX`. Returns its place.
 ///
 /// # Errors
 ///
 /// `EADDRINUSE` when the name is there; else as [`mkdir`].
-pub fn make_socket(subject: Subject<'_>, path: &[u8]) -> Result<Path> {
+pub fn make_socket(subject: Subject<'_>, path: &[u8], mode: u32) -> Result<Path> {
     let in_use = |error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error };
     let parent = resolve_parent(subject, Start::Cwd, path)?;
     let name = new_name(&parent).map_err(in_use)?;
-    make_in(subject, &parent.dir, name, NewKind::Socket, 0o777, parent.trailing_slash).map_err(in_use)
+    make_in(subject, &parent.dir, name, NewKind::Socket, mode, parent.trailing_slash).map_err(in_use)
 }
 
 /// `symlinkat(2)`: makes `path` a symbolic link to `target`.
