@@ -27,6 +27,10 @@ pub mod priority;
 pub mod process;
 pub mod sched;
 pub mod signals;
+pub mod socket;
+mod socket_control;
+pub mod socket_messages;
+pub mod socket_options;
 pub mod splice;
 pub mod system;
 pub mod timers;
@@ -60,6 +64,9 @@ pub const ALL: &[&[Syscall]] = &[
     process::FAMILY,
     sched::FAMILY,
     signals::FAMILY,
+    socket::FAMILY,
+    socket_messages::FAMILY,
+    socket_options::FAMILY,
     splice::FAMILY,
     system::FAMILY,
     timers::FAMILY,

@@ -172,6 +172,10 @@ async fn vectored(
     let call = thread.caller();
     let mut buffer = UserBuffer::vectored(&*call.memory, segments, way.buffer_access());
     let flags: IoFlags = decode_rwf(flags, file.io_flags())?;
+    if way == Way::Write && buffer.is_empty() {
+        // Unlike write(2), which sends an empty message to a socket.
+        return Ok(0);
+    }
     Ok(file.transfer(&call, way, place, &mut buffer, flags).await? as u64)
 }
 
