@@ -25,7 +25,7 @@ impl OpenFile {
         let positioned = ops.positioned();
         let suits = match way {
             // A terminal may want several bytes, or time.
-            Way::Read => positioned || ops.patience(self, 0).least <= 1,
+            Way::Read => positioned || ops.fails_again() && ops.patience(self, way, 0).least <= 1,
             Way::Write => ops.writes_whole(),
         };
         if !suits || buffer.is_empty() || !self.access().contains(way.file_access()) {

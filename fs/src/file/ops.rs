@@ -144,6 +144,12 @@ pub trait FileOps: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// True when a read that fails does nothing else, so that it may be tried first and made again. Sockets
+    /// report some errors once.
+    fn fails_again(&self) -> bool {
+        true
+    }
+
     /// True when a write of at most `PIPE_BUF` bytes takes all of them or none, so that it may be tried first
     /// and made again.
     fn writes_whole(&self) -> bool {

@@ -101,6 +101,14 @@ impl FileOps for Socket {
         self.kind == Kind::Stream
     }
 
+    fn fails_again(&self) -> bool {
+        false
+    }
+
+    fn splices(&self, _way: Way) -> bool {
+        true
+    }
+
     fn patience(&self, _file: &OpenFile, way: Way, _moved: usize) -> Patience {
         let limit = match way {
             Way::Read => self.options().receive_timeout(),

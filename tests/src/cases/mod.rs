@@ -33,6 +33,7 @@ mod session;
 mod shoot_down;
 mod signal;
 mod signal_frame;
+mod socket_stream;
 mod splice;
 mod system;
 mod terminal;
@@ -71,6 +72,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     eventfd::CASES,
     epoll::CASES,
     timerfd::CASES,
+    socket_stream::CASES,
     time::CASES,
     terminal::CASES,
     job_control::CASES,

@@ -17,6 +17,7 @@ mod path;
 mod process;
 mod random;
 mod signal;
+mod socket;
 mod time;
 mod waiting;
 
@@ -31,5 +32,6 @@ pub(crate) use process::*;
 pub(crate) use random::*;
 pub(crate) use raw::*;
 pub(crate) use signal::*;
+pub(crate) use socket::*;
 pub(crate) use time::*;
 pub(crate) use waiting::*;
