@@ -13,7 +13,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use base::machine;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 use executor::TaskOptions;
@@ -40,8 +42,11 @@ pub trait InFlightContainer: Send + Sync {
     fn collect(&self);
 }
 
-/// Looks that are tried before the collector gives up until it is asked again.
+/// Looks that are tried before the collector rests.
 const TRIES: usize = 8;
+
+/// How long it rests when things move too quickly.
+const REST: Duration = Duration::from_millis(10);
 
 static MOTION: AtomicU64 = AtomicU64::new(0);
 static WORK: WaitSource = WaitSource::new(WaitKind::Work, 0);
@@ -88,8 +93,8 @@ pub fn start() {
     executor::spawn(TaskOptions::new("ipc-collector").daemon(), async {
         loop {
             let seen = WORK.observe();
-            collect();
-            WORK.wait(seen, Wait::uninterruptible()).await;
+            let again_at = collect().is_none().then(|| machine().now() + REST);
+            WORK.wait(seen, Wait::uninterruptible().until(again_at)).await;
         }
     });
 }
@@ -105,13 +110,13 @@ struct Candidate {
 
 type Candidates = BTreeMap<u64, Candidate>;
 
-/// Closes what is unreachable; how many that were.
-pub fn collect() -> usize {
+/// Closes what is unreachable; how many that were, or nothing when handles moved during every look.
+pub fn collect() -> Option<usize> {
     for _ in 0..TRIES {
         let before = MOTION.load(Ordering::Acquire);
         let mut candidates = candidates();
         if candidates.is_empty() {
-            return 0;
+            return Some(0);
         }
         mark_reachable(&mut candidates);
         if MOTION.load(Ordering::Acquire) != before {
@@ -124,9 +129,9 @@ pub fn collect() -> usize {
                 candidate.container.collect();
             })
             .count();
-        return count;
+        return Some(count);
     }
-    0
+    None
 }
 
 fn candidates() -> Candidates {

@@ -303,7 +303,10 @@ fn n6_endpoints_in_each_others_queues_are_collected() {
     process.send(c, b"", &[b]).unwrap();
     process.send(a, b"", &[d]).unwrap();
     // Reachable as long as somebody holds the message's way: nobody can receive from b or d any more.
-    assert!(crate::collector::collect() >= 2);
+    // Handles that other tests move make a look inconclusive.
+    while !ids.iter().all(|id| is_gone(*id)) {
+        crate::collector::collect();
+    }
     assert!(process.end(a).readiness().contains(Events::HUP));
     assert!(process.end(c).readiness().contains(Events::HUP));
     process.table.close(a).unwrap();
