@@ -6,6 +6,7 @@
 //! | [`file`] | open files, descriptors, and the loop that waits |
 //! | [`vfs`] | the tree of names |
 //! | `tmpfs` | files in memory: the root, `/tmp`, memfds |
+//! | [`handle`] | descriptors made from handles, and handles made from descriptors |
 //! | `initramfs` | the archive that fills the root |
 //! | [`pipe`] | pipes and FIFOs |
 //! | [`splice`] | bytes from file to file inside the kernel |
@@ -27,6 +28,7 @@ pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 pub mod file;
+pub mod handle;
 pub mod initramfs;
 pub mod lock;
 pub mod pipe;

@@ -13,6 +13,7 @@ use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource, Watch, Watcher};
 
 use crate::file::{FdTable, OpenFile};
+use crate::handle::REVOKED;
 
 /// Kernel memory that a watch takes.
 const WATCH_BYTES: usize = 128;
@@ -55,11 +56,18 @@ impl PollEntry {
         if self.file.is_some() {
             self.ready = match files.get(self.fd) {
                 Ok(file) => file.poll() & self.interest,
-                Err(_) => Events::NVAL,
+                Err(_) => unusable(files, self.fd),
             };
         }
         !self.ready.is_empty()
     }
+}
+
+/// What poll tells of a descriptor that names no file: it is not open, or was made from a handle that was
+/// revoked.
+#[must_use]
+pub fn unusable(files: &FdTable, fd: i32) -> Events {
+    if files.is_revoked(fd) { REVOKED } else { Events::NVAL }
 }
 
 impl OpenFile {

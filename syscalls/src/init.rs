@@ -11,6 +11,7 @@ use base::{Errno, Result, machine};
 use executor::{Executor, TaskOptions, child_key};
 use fs::file::{FdTable, OpenFlags};
 use fs::vfs::{FsContext, Namespace, OpenHow, Start, WalkFlags, open};
+use ipc::HandleTable;
 
 use crate::machine::{Registers, UserContext, user_machine};
 use crate::mm::AddressSpace;
@@ -61,6 +62,7 @@ pub fn start(executor: &'static Executor, init: Init) {
 /// Opens the console, loads the program, and runs it to its end.
 async fn become_init(thread: Arc<Thread>, init: Init) {
     thread.adopt_task();
+    ipc::collector::start();
     if let Err(error) = open_console(&thread).await {
         log::warn!("the first process starts without a console: {error}");
     }
@@ -104,6 +106,7 @@ fn first_thread(key: u64, init: &Init) -> Result<Arc<Thread>> {
         caller: Arc::new(caller),
         space: AddressSpace::new(limits, account)?,
         files: FdTable::new(),
+        handles: HandleTable::new(),
         place: FsContext::new(&init.namespace),
     })));
     let mut table = table::lock();

@@ -3,8 +3,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use base::{Errno, Result};
+
 use super::open_file::OpenFile;
 use super::rights::FdRights;
+use crate::handle::Origin;
 
 /// One descriptor.
 #[derive(Clone)]
@@ -15,6 +18,22 @@ pub struct FdEntry {
     pub rights: FdRights,
     /// Close on exec.
     pub cloexec: bool,
+    /// The handle it was made from, when it names that handle's open file.
+    pub origin: Option<Arc<Origin>>,
+}
+
+impl FdEntry {
+    /// Checks that it was not made from a handle that was revoked.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.origin {
+            Some(origin) if origin.is_revoked() => Err(Errno::EBADF),
+            _ => Ok(()),
+        }
+    }
 }
 
 const BITS: usize = u64::BITS as usize;

@@ -101,7 +101,7 @@ impl FdEntry {
     #[must_use]
     pub fn new(file: Arc<OpenFile>, cloexec: bool) -> FdEntry {
         let rights = FdRights::of(file.access());
-        FdEntry { file, rights, cloexec }
+        FdEntry { file, rights, cloexec, origin: None }
     }
 }
 
@@ -208,7 +208,28 @@ impl FdTable {
     /// `EBADF` when it is not open.
     pub fn entry(&self, fd: i32) -> Result<FdEntry> {
         let index = index(fd)?;
-        self.inner.lock().slots.get(index).cloned().ok_or(Errno::EBADF)
+        let entry = self.inner.lock().slots.get(index).cloned().ok_or(Errno::EBADF)?;
+        entry.check()?;
+        Ok(entry)
+    }
+
+    /// The entry of `fd` for an operation that needs `rights`: the one way to pin a file together with what its
+    /// descriptor allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`FdTable::get_required`].
+    pub fn entry_required(&self, fd: i32, rights: FdRights) -> Result<FdEntry> {
+        let entry = self.entry(fd)?;
+        entry.rights.require(rights)?;
+        if entry.file.is_path_only() { Err(Errno::EBADF) } else { Ok(entry) }
+    }
+
+    /// True when `fd` is open, but was made from a handle that was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, fd: i32) -> bool {
+        let entry = index(fd).ok().and_then(|index| self.inner.lock().slots.get(index).cloned());
+        entry.is_some_and(|entry| entry.check().is_err())
     }
 
     /// The file behind `fd`, places opened with `O_PATH` included: for fstat, fchdir, the *at calls, fcntl.
@@ -218,7 +239,10 @@ impl FdTable {
     /// `EBADF` when it is not open.
     pub fn get_any(&self, fd: i32) -> Result<Arc<OpenFile>> {
         let index = index(fd)?;
-        self.inner.lock().slots.get(index).map(|entry| entry.file.clone()).ok_or(Errno::EBADF)
+        let inner = self.inner.lock();
+        let entry = inner.slots.get(index).ok_or(Errno::EBADF)?;
+        entry.check()?;
+        Ok(entry.file.clone())
     }
 
     /// The file behind `fd`, for operations that need no right.
@@ -240,6 +264,7 @@ impl FdTable {
         let file = {
             let inner = self.inner.lock();
             let entry = inner.slots.get(index).ok_or(Errno::EBADF)?;
+            entry.check()?;
             entry.rights.require(rights)?;
             entry.file.clone()
         };
@@ -304,6 +329,7 @@ impl FdTable {
             let source = index(old)?;
             let mut inner = self.inner.lock();
             let entry = inner.slots.get(source).cloned().ok_or(Errno::EBADF)?;
+            entry.check()?;
             entry.rights.require(FdRights::DUP)?;
             if inner.slots.is_used(target) && inner.slots.get(target).is_none() {
                 return Err(Errno::EBUSY);

@@ -63,6 +63,15 @@ pub enum Outcome {
     End,
 }
 
+/// What becomes of the handles of a message.
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    /// They get these, when there are as many.
+    Landing(Option<&'a Landing<'a>>),
+    /// They are dropped.
+    Dropped,
+}
+
 /// What the channel's lock was held for.
 enum Look {
     /// The message was delivered; its handles are to be installed.
@@ -110,7 +119,7 @@ impl Endpoint {
     ) -> Result<Outcome> {
         let mut landing: Option<Landing<'_>> = None;
         loop {
-            match self.look(ticket, landing.as_ref(), incoming)? {
+            match self.look(ticket, Numbers::Landing(landing.as_ref()), incoming)? {
                 Look::Ended(outcome) => return Ok(outcome),
                 Look::Needs(count) => {
                     // The old numbers first, or a nearly full table would seem full.
@@ -127,8 +136,28 @@ impl Endpoint {
         }
     }
 
+    /// Receives the payload of a message now, and drops its handles: what a read of a descriptor does.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when there is none; `EFAULT` as the receiver says.
+    pub fn try_receive_bytes(&self, caller: &Caller, incoming: &mut dyn Incoming) -> Result<Outcome> {
+        match self.look(0, Numbers::Dropped, incoming)? {
+            Look::Ended(outcome) => Ok(outcome),
+            Look::Taken(sizes, handles, _) => {
+                let pid = caller.pid.cast_signed();
+                for flight in handles.into_iter().flatten() {
+                    flight.record(TransferEvent::Deliver, NO_PID, pid);
+                }
+                Ok(Outcome::Message(sizes))
+            }
+            // Nothing needs numbers here.
+            Look::Needs(_) => Err(Errno::EAGAIN),
+        }
+    }
+
     /// One hold of the channel's lock, and the wakes that follow from it.
-    fn look(&self, ticket: u32, landing: Option<&Landing<'_>>, incoming: &mut dyn Incoming) -> Result<Look> {
+    fn look(&self, ticket: u32, numbers: Numbers<'_>, incoming: &mut dyn Incoming) -> Result<Look> {
         let (look, remains, binding, spent) = {
             let mut state = self.pair.state.lock();
             let hang_up = state.sides.iter().any(|side| !side.open);
@@ -144,9 +173,16 @@ impl Endpoint {
             if !sizes.fit(incoming.room()) {
                 return Ok(Look::Ended(Outcome::TooSmall(sizes)));
             }
-            if sizes.handles > 0 && landing.is_none_or(|landing| landing.count() != sizes.handles) {
-                return Ok(Look::Needs(sizes.handles));
-            }
+            let landing = match numbers {
+                Numbers::Landing(landing)
+                    if sizes.handles > 0
+                        && landing.is_none_or(|landing| landing.count() != sizes.handles) =>
+                {
+                    return Ok(Look::Needs(sizes.handles));
+                }
+                Numbers::Landing(landing) => landing,
+                Numbers::Dropped => None,
+            };
             let numbers = core::array::from_fn(|index| match landing {
                 Some(landing) if !message.is_revoked(index) => landing.number(index),
                 _ => -1,

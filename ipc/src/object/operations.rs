@@ -11,7 +11,6 @@ use super::ObjectRef;
 use crate::capability::OwnerClass;
 use crate::channel::{HANDLES_PER_MESSAGE, Incoming, MESSAGE_BYTES, Options, Outcome, Outgoing, Sizes};
 use crate::port::{Packet, PacketSink, Signals};
-use crate::table::HandleTable;
 
 impl ObjectRef {
     /// One more owner of `class` keeps it open.
@@ -33,7 +32,7 @@ impl ObjectRef {
     }
 
     /// A capability to it was revoked: whoever waits in its name looks again.
-    pub(crate) fn interrupt(&self) {
+    pub fn interrupt(&self) {
         match (self.channel(), self.port(), self.file()) {
             (Some(endpoint), ..) => endpoint.interrupt(),
             (_, Some(port), _) => port.interrupt(),
@@ -73,9 +72,7 @@ impl ObjectRef {
     pub fn read(&self, caller: &Caller, into: &mut [u8]) -> Result<usize> {
         if let Some(endpoint) = self.channel() {
             let mut incoming = KernelIncoming { into, length: 0 };
-            // The handles land in a table of their own, which goes at once.
-            let outcome = endpoint.try_receive(caller, &HandleTable::new(), false, &mut incoming)?;
-            return match outcome {
+            return match endpoint.try_receive_bytes(caller, &mut incoming)? {
                 Outcome::Message(sizes) => Ok(sizes.bytes),
                 Outcome::TooSmall(_) => Err(Errno::EMSGSIZE),
                 Outcome::End => Ok(0),

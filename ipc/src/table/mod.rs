@@ -32,6 +32,7 @@ use crate::lineage::node::Holder;
 use crate::lineage::{CapNode, revoke};
 use crate::object::ObjectRef;
 use crate::rights::{AccessOp, Rights};
+use landing::Landing;
 use slots::{Held, Slots, State};
 
 pub use slots::HANDLES_MAX;
@@ -179,13 +180,30 @@ impl HandleTable {
         mask: Rights,
         cloexec: bool,
     ) -> Result<i32> {
-        let source = self.get(handle, AccessOp::Duplicate)?;
-        let rights = masked(source.rights, mask)?;
-        let mut landing = self.land(caller, 1, cloexec)?;
-        let copy = Capability::derive(caller, &source.node, rights, OwnerClass::Handle).map_err(gone)?;
+        let (mut landing, copy) = self.prepare_duplicate(caller, handle, mask, cloexec)?;
         let number = landing.number(0);
         landing.install(copy)?;
         Ok(number)
+    }
+
+    /// As [`duplicate_handle`](Self::duplicate_handle), up to the point where the program has to be told the
+    /// number: the number, and what is to be installed there.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn prepare_duplicate<'a>(
+        self: &'a Arc<Self>,
+        caller: &Caller,
+        handle: i32,
+        mask: Rights,
+        cloexec: bool,
+    ) -> Result<(Landing<'a>, Capability)> {
+        let source = self.get(handle, AccessOp::Duplicate)?;
+        let rights = masked(source.rights, mask)?;
+        let landing = self.land(caller, 1, cloexec)?;
+        let copy = Capability::derive(caller, &source.node, rights, OwnerClass::Handle).map_err(gone)?;
+        Ok((landing, copy))
     }
 
     /// `handle_narrow`: takes the rights away that `mask` does not name.

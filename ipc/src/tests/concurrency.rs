@@ -38,8 +38,7 @@ async fn receive(process: &Process, channel: i32, options: Options) -> Result<Op
     let access = process.table.get(channel, AccessOp::Read)?;
     let mut letter = Letter::new();
     let end = access.object().channel().unwrap();
-    let outcome =
-        end.receive(&process.caller, &access, &process.table, &mut letter, options, false).await?;
+    let outcome = end.receive(&process.caller, &access, &process.table, &mut letter, options, false).await?;
     Ok(matches!(outcome, Outcome::Message(_)).then_some(letter))
 }
 
@@ -87,7 +86,8 @@ fn a_close_ends_every_blocked_operation() {
         let (to, from) = process.channel();
         while process.send(to, b"x", &[]).is_ok() {}
         let (idle, idle_peer) = process.channel();
-        let port = process.table.insert(&process.caller, Port::create(&process.caller).unwrap(), false).unwrap();
+        let port =
+            process.table.insert(&process.caller, Port::create(&process.caller).unwrap(), false).unwrap();
         let (moved, moved_peer) = process.channel();
         run(2, seed, |executor| {
             let other = process.clone();
@@ -167,7 +167,8 @@ fn kairos_channel_port_stress_mpmc() {
     const MESSAGES: usize = 48;
     for seed in 0..3 {
         let process = Arc::new(Process::new(1));
-        let port = process.table.insert(&process.caller, Port::create(&process.caller).unwrap(), false).unwrap();
+        let port =
+            process.table.insert(&process.caller, Port::create(&process.caller).unwrap(), false).unwrap();
         let pairs: Vec<(i32, i32)> = (0..PAIRS).map(|_| process.channel()).collect();
         for (key, (_, from)) in pairs.iter().enumerate() {
             let access = process.get(port, AccessOp::Manage);
@@ -197,7 +198,8 @@ fn kairos_channel_port_stress_mpmc() {
                     loop {
                         let Ok(access) = process.table.get(port, AccessOp::Wait) else { return };
                         let mut card = Postcard::default();
-                        let waited = access.object().port().unwrap().take(&access, &mut card, None, false).await;
+                        let waited =
+                            access.object().port().unwrap().take(&access, &mut card, None, false).await;
                         if waited == Err(Errno::EBADF) {
                             return;
                         }

@@ -4,7 +4,9 @@ use crate::declare::Syscall;
 
 pub mod adjust;
 pub mod attributes;
+pub mod bridge;
 pub mod capabilities;
+pub mod channels;
 pub mod clocks;
 pub mod credentials;
 pub mod descriptors;
@@ -14,14 +16,17 @@ pub mod events;
 pub mod exec;
 pub mod file_ranges;
 pub mod futex;
+pub mod handles;
 pub mod identity;
 pub mod limits;
 pub mod locks;
 pub mod memory;
 pub mod memory_advice;
+pub mod object_wait;
 pub mod paths;
 pub mod pidfd;
 pub mod poll;
+pub mod ports;
 pub mod prctl;
 pub mod priority;
 pub mod process;
@@ -41,7 +46,9 @@ pub mod xattr;
 pub const ALL: &[&[Syscall]] = &[
     adjust::FAMILY,
     attributes::FAMILY,
+    bridge::FAMILY,
     capabilities::FAMILY,
+    channels::FAMILY,
     clocks::FAMILY,
     credentials::FAMILY,
     descriptors::FAMILY,
@@ -51,14 +58,17 @@ pub const ALL: &[&[Syscall]] = &[
     exec::FAMILY,
     file_ranges::FAMILY,
     futex::FAMILY,
+    handles::FAMILY,
     identity::FAMILY,
     limits::FAMILY,
     locks::FAMILY,
     memory::FAMILY,
     memory_advice::FAMILY,
+    object_wait::FAMILY,
     paths::FAMILY,
     pidfd::FAMILY,
     poll::FAMILY,
+    ports::FAMILY,
     prctl::FAMILY,
     priority::FAMILY,
     process::FAMILY,

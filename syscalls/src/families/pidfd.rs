@@ -1,7 +1,7 @@
 //! Process descriptors. Source: `pidfd_open(2)`, `pidfd_send_signal(2)`, `pidfd_getfd(2)`.
 
 use base::{Errno, Result};
-use fs::file::FdEntry;
+use fs::file::{FdEntry, FdRights};
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
@@ -49,7 +49,7 @@ async fn pidfd_send_signal(
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let process = PidFd::process_of(&*thread.files().get(pidfd.0)?)?;
+    let process = PidFd::process_of(&*thread.files().get_required(pidfd.0, FdRights::IOCTL)?)?;
     let own = thread.process();
     let mut raw = None;
     if !info.is_null() {
@@ -84,13 +84,14 @@ fn pidfd_getfd(thread: &Thread, pidfd: Fd, fd: Fd, flags: u32) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let files = thread.files();
-    let process = PidFd::process_of(&*files.get(pidfd.0)?)?;
+    let process = PidFd::process_of(&*files.get_required(pidfd.0, FdRights::IOCTL)?)?;
     let other = process.first_thread().ok_or(Errno::ESRCH)?;
     if !may_look_into(thread, &other) {
         return Err(Errno::EPERM);
     }
     let theirs = other.resources().ok_or(Errno::ESRCH)?;
-    let entry = theirs.files.entry(fd.0)?;
+    // A descriptor that may not be duplicated is not there for others.
+    let entry = theirs.files.entry_required(fd.0, FdRights::DUP).map_err(|_| Errno::EBADF)?;
     let copy = files.reserve(&thread.caller(), 0)?.install(FdEntry { cloexec: true, ..entry });
     Ok(u64::from(copy.unsigned_abs()))
 }

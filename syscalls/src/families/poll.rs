@@ -10,7 +10,7 @@ use base::{Errno, Result, machine};
 use core::time::Duration;
 use executor::pollwait::Events;
 use fs::file::{FdTable, OpenFile};
-use fs::poll::{PollEntry, poll_files};
+use fs::poll::{PollEntry, poll_files, unusable};
 
 use crate::declare;
 use crate::declare::Pointer;
@@ -82,7 +82,7 @@ fn entry(files: &FdTable, pollfd: &[u8]) -> PollEntry {
     let bad = fd >= 0 && file.is_none();
     let mut entry = PollEntry::new(file, fd, Events::from_bits_truncate(wanted.into()));
     if bad {
-        entry.ready = Events::NVAL;
+        entry.ready = unusable(files, fd);
     }
     entry
 }

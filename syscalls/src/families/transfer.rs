@@ -1,11 +1,14 @@
 //! read, write and their relatives.
 
-use alloc::sync::Arc;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use base::memory::{Access, Segment, UserBuffer};
 use base::{Errno, Result};
-use fs::file::{FdRights, IoFlags, MAX_TRANSFER, OpenFile, Place, Way, Whence, decode_rwf};
+use executor::pollwait::Wait;
+use fs::file::{FdEntry, FdRights, IoFlags, MAX_TRANSFER, Place, Way, Whence, decode_rwf};
+use fs::handle::Origin;
+use futures_util::future::{Either, select};
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
@@ -102,15 +105,26 @@ fn at_or_current(offset: i64) -> Result<Place> {
     if offset == -1 { Ok(Place::Current) } else { at(offset) }
 }
 
-/// The file, when its descriptor allows this.
-fn file_for(thread: &Thread, fd: Fd, way: Way) -> Result<Arc<OpenFile>> {
-    thread.files().get_required(
-        fd.0,
-        match way {
-            Way::Read => FdRights::READ,
-            Way::Write => FdRights::WRITE,
-        },
-    )
+/// The descriptor, when it allows this.
+fn entry_for(thread: &Thread, fd: Fd, way: Way) -> Result<FdEntry> {
+    let rights = match way {
+        Way::Read => FdRights::READ,
+        Way::Write => FdRights::WRITE,
+    };
+    thread.files().entry_required(fd.0, rights)
+}
+
+/// Runs `operation` until it ends, or until the handle that the descriptor was made from is revoked. What was
+/// moved by then is not told.
+async fn unless_revoked<T>(origin: &Origin, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    let ended = origin.ended();
+    let seen = ended.observe();
+    let operation = core::pin::pin!(operation);
+    let revoked = core::pin::pin!(ended.wait(seen, Wait::uninterruptible()));
+    match select(operation, revoked).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(Errno::EBADF),
+    }
 }
 
 fn try_read(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Option<Result<u64>> {
@@ -137,7 +151,7 @@ fn attempt(
     if count > PAGE - buffer.0 as usize % PAGE {
         return None;
     }
-    let file = file_for(thread, fd, way).ok()?;
+    let FdEntry { file, .. } = entry_for(thread, fd, way).ok()?;
     check_range(buffer, count).ok()?;
     let call = thread.caller();
     let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
@@ -152,10 +166,16 @@ async fn plain(
     count: usize,
     place: Place,
 ) -> Result<u64> {
-    let file = file_for(thread, fd, way)?;
+    let FdEntry { file, origin, .. } = entry_for(thread, fd, way)?;
     check_range(buffer, count)?;
     let call = thread.caller();
     let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
+    if let Some(origin) = origin {
+        let flags = file.io_flags();
+        // Rare, so that its future is not part of every read's.
+        let moved = Box::pin(unless_revoked(&origin, file.transfer(&call, way, place, &mut buffer, flags)));
+        return Ok(moved.await? as u64);
+    }
     Ok(file.transfer(&call, way, place, &mut buffer, file.io_flags()).await? as u64)
 }
 
@@ -167,7 +187,7 @@ async fn vectored(
     place: Place,
     flags: u32,
 ) -> Result<u64> {
-    let file = file_for(thread, fd, way)?;
+    let FdEntry { file, origin, .. } = entry_for(thread, fd, way)?;
     let segments = read_iovec(&thread.space(), vector, count).await?;
     let call = thread.caller();
     let mut buffer = UserBuffer::vectored(&*call.memory, segments, way.buffer_access());
@@ -175,6 +195,10 @@ async fn vectored(
     if way == Way::Write && buffer.is_empty() {
         // Unlike write(2), which sends an empty message to a socket.
         return Ok(0);
+    }
+    if let Some(origin) = origin {
+        let moved = Box::pin(unless_revoked(&origin, file.transfer(&call, way, place, &mut buffer, flags)));
+        return Ok(moved.await? as u64);
     }
     Ok(file.transfer(&call, way, place, &mut buffer, flags).await? as u64)
 }

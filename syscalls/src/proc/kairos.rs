@@ -13,6 +13,8 @@ use executor::{Executor, TaskState};
 use fs::file::open_files;
 use fs::procfs::ProcFs;
 use fs::pseudo::{Attributes, PseudoFile, Text};
+use ipc::lineage::live_nodes;
+use ipc::object::{ObjectKind, registry};
 
 use crate::machine::user_machine;
 use crate::process::table;
@@ -37,6 +39,7 @@ fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
     let frames = machine().frames().totals();
     let executor = EXECUTOR.get().copied();
     let processes = table::lock().counts().0;
+    let queued = queued();
     // A full text is noticed by the frame.
     let _ = writeln!(text, "schema=kairos_census_v1");
     for (name, value) in [
@@ -46,11 +49,10 @@ fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
         ("tasks", executor.map_or(0, Executor::task_count) as u64),
         ("processes", processes as u64),
         ("open_files", open_files()),
-        // There are no capabilities yet.
-        ("objects", 0),
-        ("lineage_nodes", 0),
-        ("queued_messages", 0),
-        ("queued_handles", 0),
+        ("objects", registry::count() as u64),
+        ("lineage_nodes", live_nodes() as u64),
+        ("queued_messages", queued.0),
+        ("queued_handles", queued.1),
         ("wait_nodes", linked_nodes()),
         ("timers", executor.map_or(0, Executor::timer_count) as u64),
         ("charges", live_charges()),
@@ -58,6 +60,20 @@ fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
         let _ = writeln!(text, "{name} {value}");
     }
     Ok(())
+}
+
+/// Messages in the queues of channels, and handles in those messages.
+fn queued() -> (u64, u64) {
+    let (mut messages, mut handles, mut id) = (0, 0, 0);
+    while let Some(object) = registry::next(id, Some(ObjectKind::Channel)) {
+        id = object.base().id();
+        if let Some(endpoint) = object.channel() {
+            let status = endpoint.status();
+            messages += status.queued as u64;
+            handles += status.queued_handles as u64;
+        }
+    }
+    (messages, handles)
 }
 
 /// Waits until the tasks of threads that have exited are gone and the kernel's own are at rest, and empties the

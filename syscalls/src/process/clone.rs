@@ -13,6 +13,7 @@ use executor::lock::Completion;
 use executor::{CpuSet, TaskOptions, child_key};
 use fs::file::{FdEntry, FdTable};
 use fs::vfs::FsContext;
+use ipc::HandleTable;
 
 use crate::machine::{USER_END, UserContext, user_machine};
 use crate::mm::AddressSpace;
@@ -122,6 +123,8 @@ struct Parts {
     place: Arc<FsContext>,
     /// Its own descriptor table; without one it shares its maker's, counted when nothing can fail any more.
     files: Option<Arc<FdTable>>,
+    /// Its own handles, as above.
+    handles: Option<Arc<HandleTable>>,
 }
 
 impl Parts {
@@ -152,7 +155,11 @@ impl Parts {
             true => None,
             false => Some(own.files.duplicate(&caller)?),
         };
-        Ok(Parts { limits, account, charge, caller, space, place, files })
+        let handles = match files {
+            Some(_) => Some(own.handles.duplicate(&caller)?),
+            None => None,
+        };
+        Ok(Parts { limits, account, charge, caller, space, place, files, handles })
     }
 }
 
@@ -180,7 +187,7 @@ fn publish(
         costs: Costs { counted: Some(counted), charge: Some(parts.charge) },
         vfork: completion,
     };
-    let own_files = thread.files();
+    let (own_files, own_handles) = (thread.files(), thread.handles());
     let mut table = table::lock();
     if thread.attention().is_dying() || has(CloneFlags::THREAD) && maker.ending().forbids_threads() {
         return Err(Errno::ERESTARTNOINTR);
@@ -212,7 +219,8 @@ fn publish(
     child.signals().inherit(thread.signals().mask(), alternate);
     let caller = Arc::new(Caller { key, pid: process.pid(), tid, ..Caller::clone(&parts.caller) });
     let files = parts.files.unwrap_or_else(|| own_files.share());
-    let resources = Resources { caller, space: parts.space, files, place: parts.place };
+    let handles = parts.handles.unwrap_or_else(|| own_handles.share());
+    let resources = Resources { caller, space: parts.space, files, handles, place: parts.place };
     child.set_resources(Some(Arc::new(resources)));
     if has(CloneFlags::THREAD) {
         table.insert_thread(maker.pid(), tid, child.clone());

@@ -70,6 +70,7 @@ pub async fn exec(thread: &Thread, context: &mut UserContext, request: ExecReque
         }
     };
     let files = exec_file::own_files(thread)?;
+    let handles = exec_file::own_handles(thread)?;
     become_only_thread(thread).await?;
 
     let (credentials, secure) = executor.credentials(loaded.program.as_ref());
@@ -87,16 +88,30 @@ pub async fn exec(thread: &Thread, context: &mut UserContext, request: ExecReque
     let place = old.place.clone();
     let old_files = files.is_some().then(|| old.files.clone());
     let files = files.unwrap_or_else(|| old.files.clone());
+    let old_handles = handles.is_some().then(|| old.handles.clone());
+    let handles = handles.unwrap_or_else(|| old.handles.clone());
     let space = loaded.space.clone();
     drop(old);
-    thread.set_resources(Some(Arc::new(Resources { caller, space, files: files.clone(), place })));
+    thread.set_resources(Some(Arc::new(Resources {
+        caller,
+        space,
+        files: files.clone(),
+        handles: handles.clone(),
+        place,
+    })));
     thread.attention().raise(Reasons::SPACE);
-    enter(thread, context, &loaded, secure || id_changed);
+    let gains_rights = secure || id_changed;
+    enter(thread, context, &loaded, gains_rights);
     process.ending().end_exec();
     if let Some(old_files) = old_files {
         old_files.leave().await;
     }
     files.close_on_exec().await;
+    if let Some(old_handles) = old_handles {
+        old_handles.leave().await;
+    }
+    // A program that may do more than the one before it does not inherit what that one could reach.
+    handles.close_on_exec(gains_rights).await;
     Ok(0)
 }
 

@@ -11,6 +11,7 @@ use base::sync::atomic::Ordering;
 use base::{Errno, Result};
 use fs::file::FdTable;
 use fs::vfs::{Executable, MountFlags, Path, Start, WalkFlags, open_executable};
+use ipc::HandleTable;
 
 use crate::elf::{ExecContext, ProgramFile, ProgramIdentity};
 use crate::mm::AddressSpace;
@@ -135,6 +136,19 @@ pub(super) fn own_files(thread: &Thread) -> Result<Option<Arc<FdTable>>> {
         return Ok(None);
     }
     resources.files.duplicate(&resources.caller).map(Some)
+}
+
+/// As [`own_files`], for the handles, which exec may close too.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn own_handles(thread: &Thread) -> Result<Option<Arc<HandleTable>>> {
+    let Some(resources) = thread.resources() else { return Ok(None) };
+    if !resources.handles.is_shared() {
+        return Ok(None);
+    }
+    resources.handles.duplicate(&resources.caller).map(Some)
 }
 
 /// The path by which a program that was opened through a descriptor can be found again.

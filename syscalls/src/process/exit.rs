@@ -42,6 +42,7 @@ pub async fn leave(thread: Arc<Thread>) {
         }
         thread.set_resources(None);
         resources.files.leave().await;
+        resources.handles.leave().await;
     }
     // Alone from here on there is no await, so that nobody on this CPU sees a step in between.
     thread.clock().pause(Share::System);

@@ -25,6 +25,7 @@ use executor::TaskRef;
 use executor::lock::Completion;
 use fs::file::FdTable;
 use fs::vfs::FsContext;
+use ipc::HandleTable;
 
 use attention::{Attention, Reasons};
 use clock::Clock;
@@ -218,6 +219,7 @@ impl Thread {
         let shared = files && resources.files.is_shared();
         if shared {
             new.files = resources.files.duplicate(&resources.caller)?;
+            new.handles = resources.handles.duplicate(&resources.caller)?;
         }
         if place {
             new.place = resources.place.duplicate();
@@ -225,6 +227,7 @@ impl Thread {
         self.set_resources(Some(Arc::new(new)));
         if shared {
             resources.files.leave().await;
+            resources.handles.leave().await;
         }
         Ok(())
     }
@@ -280,6 +283,12 @@ impl Thread {
     #[must_use]
     pub fn files(&self) -> Arc<FdTable> {
         self.own(|resources| resources.files.clone())
+    }
+
+    /// Its handles. Panics as [`Thread::caller`].
+    #[must_use]
+    pub fn handles(&self) -> Arc<HandleTable> {
+        self.own(|resources| resources.handles.clone())
     }
 
     /// Its root, working directory and umask. Panics as [`Thread::caller`].

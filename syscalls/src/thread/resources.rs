@@ -9,6 +9,7 @@ use base::caller::{Caller, Credentials};
 use base::sync::{LockClass, SpinLock};
 use fs::file::FdTable;
 use fs::vfs::FsContext;
+use ipc::HandleTable;
 
 use crate::mm::AddressSpace;
 
@@ -21,6 +22,8 @@ pub struct Resources {
     pub space: Arc<AddressSpace>,
     /// Its descriptors.
     pub files: Arc<FdTable>,
+    /// Its handles, shared and copied together with the descriptors.
+    pub handles: Arc<HandleTable>,
     /// Its root, working directory and umask.
     pub place: Arc<FsContext>,
 }

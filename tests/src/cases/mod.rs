@@ -4,6 +4,8 @@ use crate::harness::Case;
 
 mod attribute;
 mod basic;
+mod bridge;
+mod channel;
 mod clone;
 mod descriptor;
 mod directory;
@@ -73,6 +75,8 @@ pub(crate) const TABLES: &[&[Case]] = &[
     epoll::CASES,
     timerfd::CASES,
     socket_stream::CASES,
+    channel::CASES,
+    bridge::CASES,
     time::CASES,
     terminal::CASES,
     job_control::CASES,

@@ -8,7 +8,17 @@ const FILE: &str = "/proc/kairos/census";
 const SCHEMA: &str = "schema=kairos_census_v1";
 
 /// Lines that must not have grown after a case.
-const WATCHED: &[&str] = &["tasks", "processes", "open_files", "wait_nodes", "timers", "charges"];
+const WATCHED: &[&str] = &[
+    "tasks",
+    "processes",
+    "open_files",
+    "objects",
+    "lineage_nodes",
+    "queued_messages",
+    "wait_nodes",
+    "timers",
+    "charges",
+];
 
 /// The numbers of one reading; None where the kernel has no census.
 pub(super) struct Census(BTreeMap<String, i64>);

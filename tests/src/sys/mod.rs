@@ -12,6 +12,8 @@ mod credentials;
 mod descriptor;
 mod events;
 mod gate;
+#[allow(dead_code)] // Constants of the ABI, whether a case needs them or not.
+mod kairos;
 mod memory;
 mod path;
 mod process;
@@ -26,6 +28,7 @@ pub(crate) use descriptor::*;
 pub(crate) use errno::*;
 pub(crate) use events::*;
 pub(crate) use gate::*;
+pub(crate) use kairos::*;
 pub(crate) use memory::*;
 pub(crate) use path::*;
 pub(crate) use process::*;
