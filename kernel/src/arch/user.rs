@@ -135,6 +135,7 @@ fn write_bases(cpu: &CpuArea, registers: &mut Registers) {
 fn classify(registers: &Registers) -> Trap {
     const PRESENT: u64 = 1;
     const WRITE: u64 = 2;
+    const FROM_PROGRAM: u64 = 4;
     const EXECUTE: u64 = 16;
     let (vector, error) = (registers.vector as u8, registers.error);
     if vector >= trap::FIRST_INTERRUPT {
@@ -142,7 +143,9 @@ fn classify(registers: &Registers) -> Trap {
         // The thread asks its executor whether anything came of it; interrupts are rare.
         return Trap::Interrupt;
     }
-    if vector == trap::PAGE_FAULT {
+    // An access that the processor made with its own rights on the program's behalf (iretq under QEMU's TCG reads
+    // the stack so, against SMAP) would fault for ever, whatever is mapped: it deserves the signal of the instruction.
+    if vector == trap::PAGE_FAULT && error & FROM_PROGRAM != 0 {
         let access = match error {
             error if error & EXECUTE != 0 => FaultAccess::Execute,
             error if error & WRITE != 0 => FaultAccess::Write,

@@ -77,7 +77,9 @@ async fn list(thread: &Thread, fd: Fd, buffer: Pointer, size: u32, layout: Layou
     let caller = thread.caller();
     let mut held = file.lock_position().await;
     let mut position = *held;
-    let mut gather = Gather { layout, limit: CHUNK.min(size as usize), bytes: Vec::new(), full: false };
+    // Linux takes the size for a signed number: in a buffer of 2 GiB and more no entry has room.
+    let limit = i32::try_from(size).map_or(0, |size| CHUNK.min(size.unsigned_abs() as usize));
+    let mut gather = Gather { layout, limit, bytes: Vec::new(), full: false };
     file.list(&caller, &mut position, &mut gather)?;
     if gather.bytes.is_empty() && gather.full {
         return Err(Errno::EINVAL);

@@ -214,7 +214,8 @@ pub async fn read_iovec(space: &AddressSpace, vector: Pointer, count: i32) -> Re
     }
     let mut segments = Vec::with_capacity(count.unsigned_abs() as usize);
     let mut total: usize = 0;
-    for at in (vector.0..).step_by(16).take(count.unsigned_abs() as usize) {
+    for index in 0..u64::from(count.unsigned_abs()) {
+        let at = vector.0.wrapping_add(16 * index);
         let mut bytes = [0; 16];
         copy_in(space, at, &mut bytes).await?;
         let (address, length) = bytes.split_at(8);

@@ -6,7 +6,7 @@ use core::ops::Range;
 use base::machine;
 use base::sync::atomic::{AtomicBool, Ordering};
 
-use super::region_map::RegionMap;
+use super::region_map::{Crowded, RegionMap};
 use super::{LOWEST, PAGE, STACK_GUARD_PAGES, page_floor};
 use crate::machine::USER_END;
 use crate::thread::Thread;
@@ -112,24 +112,35 @@ impl Placement {
     }
 }
 
+/// A search that looked at more regions than this is worth remembering.
+const LONG_SEARCH: usize = 16;
+
 /// The highest gap of `length` bytes inside `window`.
 fn find_top_down(regions: &RegionMap, length: u64, window: Range<u64>) -> Option<u64> {
+    let crowded = regions.crowded_below(window.end, length);
     // The gap under consideration ends here.
-    let mut end = window.end;
-    if let Some(above) = regions.find_or_next(window.end) {
+    let mut end = crowded.start.max(window.start);
+    if let Some(above) = regions.find_or_next(end) {
         end = end.min(above.start_with_guard());
     }
-    loop {
+    let mut looked_at = 0;
+    let found = loop {
         let below = regions.starting_below(end);
         let start = below.map_or(window.start, |region| region.end).max(window.start);
         if end >= start && end - start >= length {
-            return Some(end - length);
+            break Some(end - length);
         }
+        looked_at += 1;
         match below {
             Some(region) if region.start > window.start => end = end.min(region.start_with_guard()),
-            _ => return None,
+            _ => break None,
         }
+    };
+    // What is known of larger gaps is given up only for what took long to find out.
+    if !crowded.is_empty() || looked_at > LONG_SEARCH {
+        regions.note_crowded(Crowded { start: end, end: window.end, gap: length });
     }
+    found
 }
 
 #[cfg(test)]
@@ -153,6 +164,36 @@ mod tests {
         assert_eq!(find_top_down(&regions, 0x2000, window.clone()), Some(0x5e000));
         assert_eq!(find_top_down(&regions, 0x50000, window.clone()), Some(0x10000));
         assert_eq!(find_top_down(&regions, 0x51000, window), None);
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_search_never_changes_its_result() {
+        let mut state = 1u64;
+        let mut next = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let window = 0x1_0000..0x40_0000;
+        let mut regions = RegionMap::default();
+        for step in 0..3_000 {
+            let length = (1 + next(3)) * PAGE;
+            let mut fresh = RegionMap::default();
+            regions.iter().for_each(|region| fresh.insert(region.clone()));
+            let found = find_top_down(&regions, length, window.clone());
+            assert_eq!(found, find_top_down(&fresh, length, window.clone()), "step {step}");
+            match found {
+                Some(start) if next(5) < 3 => {
+                    // Neighbours differ, so that they are not joined.
+                    let access = if start / PAGE % 2 == 0 { PageFlags::READ } else { PageFlags::empty() };
+                    regions.insert(Region { access, ..region(start, start + length, RegionFlags::empty()) });
+                }
+                _ => {
+                    let start = window.start + next((window.end - window.start) / PAGE) * PAGE;
+                    let _ = regions.remove(start..start + (1 + next(8)) * PAGE, usize::MAX);
+                }
+            }
+        }
+        assert!(regions.len() > 50);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ops::Range;
 
 use super::region::{Region, RegionFlags};
@@ -53,6 +54,19 @@ pub struct RegionMap {
     sums: PageSums,
     /// Most pages that were ever mapped at once.
     peak: u64,
+    /// What the last search for a gap found out.
+    crowded: Cell<Crowded>,
+}
+
+/// A stretch of addresses with no gap of `gap` bytes, so that a search need not look at every region in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crowded {
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// Every gap is smaller than this.
+    pub gap: u64,
 }
 
 impl RegionMap {
@@ -139,6 +153,29 @@ impl RegionMap {
         self.join_at(start);
     }
 
+    /// A stretch that ends at `end` and has no gap of `length` bytes; an empty one when none is known.
+    #[must_use]
+    pub fn crowded_below(&self, end: u64, length: u64) -> Range<u64> {
+        let known = self.crowded.get();
+        if known.end == end && known.gap <= length { known.start..end } else { end..end }
+    }
+
+    /// Remembers such a stretch, in place of the last one.
+    pub fn note_crowded(&self, stretch: Crowded) {
+        self.crowded.set(stretch);
+    }
+
+    /// There is nothing in `at` any more.
+    fn gap_grew(&self, at: &Range<u64>) {
+        let below = self.by_start.range(..at.start).next_back().map_or(0, |(_, region)| region.end);
+        let above = self.by_start.range(at.end..).next().map_or(u64::MAX, |(start, _)| *start);
+        let known = self.crowded.get();
+        if known.start < above && below < known.end {
+            let gap = known.gap.max((above - below).saturating_add(super::PAGE));
+            self.crowded.set(Crowded { gap, ..known });
+        }
+    }
+
     /// The first region with a page in `range`, and the part of the range that it holds.
     #[must_use]
     pub fn first_piece(&self, range: Range<u64>) -> Option<(&Region, Range<u64>)> {
@@ -160,6 +197,12 @@ impl RegionMap {
         let removed: Vec<Region> = starts.iter().filter_map(|start| self.by_start.remove(start)).collect();
         for region in &removed {
             self.sums.subtract(PageSums::of(region));
+        }
+        if removed.iter().any(|region| region.flags.contains(RegionFlags::GROWS_DOWN)) {
+            // Its guard kept several gaps closed.
+            self.crowded.set(Crowded::default());
+        } else if let (Some(first), Some(last)) = (removed.first(), removed.last()) {
+            self.gap_grew(&(first.start..last.end));
         }
         removed
     }
