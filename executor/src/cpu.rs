@@ -14,7 +14,7 @@ use base::time::Instant;
 use crate::executor::Executor;
 use crate::inbox::Inbox;
 use crate::queue::{Popped, ReadyQueue};
-use crate::task::{Runnable, Task, TaskFlags, TaskRef};
+use crate::task::{Runnable, Task, TaskRef};
 use crate::timer::WheelLock;
 use crate::timer::node::fire_due;
 
@@ -321,9 +321,6 @@ impl Cpu {
     /// The hardware timer went off: it is armed for nothing.
     pub(crate) fn timer_expired(&self) {
         self.armed.store(u64::MAX, Ordering::Relaxed);
-        if let Some(task) = self.current_task() {
-            task.raise(TaskFlags::RESCHED);
-        }
     }
 
     /// Looks at everything an interrupt may have brought, and whether the current task's time is
@@ -336,7 +333,6 @@ impl Cpu {
         self.drain_inbox();
         self.run_timers();
         let Some(task) = self.current_task() else { return false };
-        task.lower(TaskFlags::RESCHED);
         if !task.affinity().contains(self.index) {
             return true;
         }

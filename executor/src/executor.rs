@@ -122,10 +122,10 @@ impl Executor {
         self.registry.len()
     }
 
-    /// Number of armed timers on all CPUs.
+    /// Number of armed timers on all CPUs, those for housekeeping left out.
     #[must_use]
     pub fn timer_count(&self) -> usize {
-        self.cpus().iter().map(|cpu| cpu.wheel().armed().0).sum()
+        self.cpus().iter().map(|cpu| cpu.wheel().armed().1).sum()
     }
 
     /// The unfinished task with this id.

@@ -7,7 +7,7 @@ use crate::cpu::{self, Cpu};
 use crate::cpu_set::CpuSet;
 use crate::executor::Executor;
 use crate::queue::Popped;
-use crate::task::{TaskFlags, TaskState};
+use crate::task::TaskState;
 
 /// How many queued tasks are looked at for one that may run on an idle CPU.
 const PULL_DEPTH: usize = 8;
@@ -49,7 +49,6 @@ impl Executor {
         }
         task.set_cpu(cpu.index);
         task.set_state(TaskState::Running);
-        task.lower(TaskFlags::RESCHED);
         cpu.begin_poll(task, handed_over);
         if cpu.waiting() > 0 && self.idle_cpus_beside(cpu.index) {
             self.share(cpu);

@@ -36,8 +36,8 @@ pub async fn yield_point() {
 /// Looks at what interrupts may have brought (other CPUs' wakes, timers), and says whether the
 /// current task should yield: its slice is over and somebody waits, or it may not run here any more.
 ///
-/// A thread's loop calls it after every interrupt from user mode, and before it enters user mode when
-/// [`TaskFlags::RESCHED`](crate::TaskFlags::RESCHED) is up. No lock may be held. False outside a task.
+/// A thread's loop calls it after every interrupt from user mode, and before it enters user mode when it has been
+/// told of new CPUs. No lock may be held. False outside a task.
 #[must_use]
 pub fn slice_over() -> bool {
     base::sync::assert_none_held();

@@ -13,16 +13,14 @@ bitflags! {
     pub struct TaskFlags: u32 {
         /// An interruptible wait ends with [`Reason::Signal`].
         const INTERRUPT = 1 << 0;
-        /// The task should call [`slice_over`](crate::slice_over) soon.
-        const RESCHED = 1 << 1;
         /// Trace points concern this task.
-        const TRACE = 1 << 2;
+        const TRACE = 1 << 1;
         /// Its syscalls are printed.
-        const STRACE = 1 << 3;
+        const STRACE = 1 << 2;
         /// Fault points concern this task.
-        const FAULT = 1 << 4;
+        const FAULT = 1 << 3;
         /// For the floors above, to make their slow path run once.
-        const WORK = 1 << 5;
+        const WORK = 1 << 4;
     }
 }
 

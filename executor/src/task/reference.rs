@@ -100,13 +100,6 @@ impl TaskRef {
         self.0.lower(flags);
     }
 
-    /// True when the task should call [`slice_over`](crate::slice_over) soon.
-    #[inline]
-    #[must_use]
-    pub fn need_resched(&self) -> bool {
-        self.0.flags().contains(TaskFlags::RESCHED)
-    }
-
     /// The CPUs it may run on.
     #[must_use]
     pub fn affinity(&self) -> CpuSet {
@@ -114,17 +107,20 @@ impl TaskRef {
     }
 
     /// Sets the CPUs it may run on; false, and no change, when none of them is online. If it runs on
-    /// another one now it moves at its next [`slice_over`](crate::slice_over) or poll.
+    /// another one now it moves at its next [`slice_over`](crate::slice_over) or poll; a task that may not
+    /// come there for long has to be told, and then [nudged](Self::nudge).
     pub fn set_affinity(&self, affinity: CpuSet) -> bool {
         if affinity.intersection(self.0.executor.online()).is_empty() {
             return false;
         }
         self.0.affinity.store(affinity.bits(), Ordering::Relaxed);
-        if !affinity.contains(self.0.cpu()) {
-            self.raise_flags(TaskFlags::RESCHED);
-            self.0.executor.nudge(&self.0);
-        }
         true
+    }
+
+    /// Gets it out of user mode, if it is there now on another CPU. What was written for it before this call it
+    /// sees afterwards: either it had not begun its poll, or it comes back to its loop.
+    pub fn nudge(&self) {
+        self.0.executor.nudge(&self.0);
     }
 
     /// The CPU it runs on, or ran on last.

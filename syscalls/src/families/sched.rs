@@ -10,6 +10,7 @@ use crate::declare;
 use crate::declare::Pointer;
 use crate::process::table;
 use crate::thread::Thread;
+use crate::thread::attention::Reasons;
 use crate::thread::scheduling::{HIGHEST_PRIORITY, Policy};
 use crate::user::{copy_in, copy_out, read_u32, write_u32, write_words};
 
@@ -158,10 +159,9 @@ async fn sched_setaffinity(thread: &Thread, tid: i32, length: u32, mask: Pointer
     if !task.set_affinity(CpuSet::from_bits(u64::from_le_bytes(bytes))) {
         return Err(Errno::EINVAL);
     }
-    if target.tid() == thread.tid() && !task.affinity().contains(base::machine().cpu_id()) {
-        // On return the caller already runs where it asked to.
-        executor::yield_now().await;
-    }
+    // The caller itself looks before it returns to its program, so it already runs where it asked to.
+    target.attention().raise(Reasons::MOVE);
+    task.nudge();
     Ok(0)
 }
 

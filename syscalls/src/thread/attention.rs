@@ -26,6 +26,8 @@ bitflags::bitflags! {
         const WORK = 1 << 3;
         /// The thread has another address space than before: it executed a program.
         const SPACE = 1 << 4;
+        /// The CPUs it may run on have changed.
+        const MOVE = 1 << 5;
     }
 }
 

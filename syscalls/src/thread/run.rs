@@ -172,6 +172,10 @@ async fn attend(
         thread.attention().clear(Reasons::SPACE);
         *table = thread.space().page_table().clone();
     }
+    if reasons.contains(Reasons::MOVE) {
+        thread.attention().clear(Reasons::MOVE);
+        interrupt(thread, context).await;
+    }
     if reasons.intersects(Reasons::SIGNAL | Reasons::STOP | Reasons::WORK) || interrupted.is_some() {
         thread.attention().clear(Reasons::WORK);
         user_machine().save_fpu(context);
@@ -203,7 +207,7 @@ fn signal_of(number: u8) -> Result<Signal> {
     Signal::new(number.into()).map_err(|_| Errno::EINVAL)
 }
 
-/// An interrupt brought the thread back from ring 3: perhaps others have waited long enough.
+/// An interrupt brought the thread back from ring 3: perhaps others have waited long enough, or it may not run here.
 async fn interrupt(thread: &Arc<Thread>, context: &mut UserContext) {
     if executor::slice_over() {
         user_machine().save_fpu(context);

@@ -7,11 +7,11 @@ use libc::SIGKILL;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub(crate) const CASES: &[Case] = &[
-    case!(ten_thousand_blocked_threads).vm().deadlines(5),
-    case!(two_thousand_blocked_processes).vm().deadlines(5),
+    case!(ten_thousand_blocked_threads).vm().deadlines(2),
+    case!(two_thousand_blocked_processes).vm().deadlines(2),
     case!(fork_bomb_under_a_limit).vm().root(),
-    case!(memory_eater_dies_alone).vm().root().deadlines(3),
-    case!(file_eater_is_told).vm().root().deadlines(3),
+    case!(memory_eater_dies_alone).vm().root().deadlines(2),
+    case!(file_eater_is_told).vm().root().deadlines(2),
     case!(churn_of_processes).vm().deadlines(2),
     case!(churn_of_threads).vm().deadlines(2),
 ];

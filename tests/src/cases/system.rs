@@ -2,6 +2,8 @@
 
 use crate::harness::{Case, case};
 use crate::sys::*;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::thread;
 
 pub(crate) const CASES: &[Case] = &[
     case!(uname_says_linux),
@@ -14,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(affinity),
     case!(affinity_errors),
     case!(getcpu_agrees_with_affinity),
+    case!(a_spinning_thread_is_moved),
     case!(policies),
     case!(nice_and_yield),
     case!(membarrier_commands),
@@ -178,6 +181,29 @@ fn getcpu_agrees_with_affinity() {
     assert_eq!(unsafe { libc::sched_getcpu() } as u32, pinned.trailing_zeros());
     assert_eq!(syscall!(SYS_getcpu, 0, 0, 0), Ok(0));
     assert_eq!(syscall!(SYS_getcpu, 8, 0, 0), Err(EFAULT));
+}
+
+fn a_spinning_thread_is_moved() {
+    const ROUNDS: usize = 40;
+    let cpus: Vec<u32> = (0..64).filter(|cpu| affinity_of(0) >> cpu & 1 == 1).collect();
+    let (tid, place) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            tid.store(gettid() as u32, SeqCst);
+            while place.load(SeqCst) != u32::MAX {
+                // The vDSO answers: the thread does not enter the kernel by itself.
+                // SAFETY: sched_getcpu has no preconditions.
+                let cpu = unsafe { libc::sched_getcpu() } as u32;
+                let _ = place.fetch_update(SeqCst, SeqCst, |old| (old != u32::MAX).then_some(cpu));
+            }
+        });
+        wait_until(|| tid.load(SeqCst) != 0);
+        for cpu in cpus.iter().cycle().take(ROUNDS) {
+            syscall!(SYS_sched_setaffinity, tid.load(SeqCst), 8, &(1u64 << cpu)).unwrap();
+            wait_until(|| place.load(SeqCst) == *cpu);
+        }
+        place.store(u32::MAX, SeqCst);
+    });
 }
 
 fn policies() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -18,12 +18,15 @@ use crate::referee::Referee;
 
 /// The suite's program.
 const SUITE: &str = "guest-tests";
-/// A case has 60 seconds in the guest. A console that is silent for this long is a hang below the suite.
+/// A case has 60 seconds in the guest, some have twice as many. A console that is silent for this long is a
+/// hang below the suite.
 const STALL_SECONDS: u64 = 150;
-/// The whole suite at scale 1.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
-/// After a panic the suite is started again behind the case that caused it, so many times.
+/// The whole suite at scale 1, with all restarts.
+const LIMIT: Duration = Duration::from_secs(12 * 60);
+/// After a panic or a hang the suite is started again behind the case that caused it, so many times.
 const RESTARTS: usize = 8;
+/// What a guest has beyond its own timeout, to say what it was doing and to end.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// Builds what the floor runs, so that no later step builds.
 pub(super) fn build(_: &TestOptions, tally: &mut Tally) -> Result<()> {
@@ -127,18 +130,23 @@ fn in_guest(
     wrapper: &[&str],
 ) -> Result<()> {
     let overlay = overlay()?;
+    let end = Instant::now() + LIMIT * options.scale;
     for _ in 0..=RESTARTS {
+        let time = end.saturating_duration_since(Instant::now());
         if remaining.is_empty() {
             return Ok(());
         }
+        if time.is_zero() {
+            break;
+        }
         let mut command = guest_run()?;
         command.args(arguments).args(["--stall", &STALL_SECONDS.to_string(), "--overlay"]).arg(&overlay);
-        command.args(["--timeout", &(LIMIT * options.scale).as_secs().to_string()]);
+        command.args(["--timeout", &time.as_secs().max(1).to_string()]);
         command.arg("--").args(wrapper).args([SUITE, "--scale", &options.scale.to_string()]);
         command.arg("--exact").args(&remaining);
         let mut reader = SuiteReader::default();
-        let limit = LIMIT * options.scale + Duration::from_secs(60);
-        let finished = process::stream(&mut command, limit, |line| reader.read(step, line, tally))?;
+        let finished =
+            process::stream(&mut command, time + LAST_WORDS, |line| reader.read(step, line, tally))?;
         reader.conclude(step, &finished, tally);
         remaining.retain(|name| !reader.seen.contains(name));
         if reader.seen.is_empty() {

@@ -12,12 +12,17 @@ mod session;
 mod steps;
 mod tally;
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::cli::{self, Arguments, Item, usage};
 use crate::setup::{self, Need};
 use steps::{Floor, STEPS, Step};
 use tally::{Tally, Verdict};
+
+/// The whole test at scale 1. It takes a fifth of it when nothing hangs.
+const LIMIT: Duration = Duration::from_secs(55 * 60);
 
 const HELP: &str = "\
 usage: cargo xtask test [FILTER] [--floor host|model|guest] [--scale N]
@@ -104,8 +109,17 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
 /// Runs the selected steps; the number of failed cases.
 fn run_steps(options: &TestOptions) -> usize {
     let mut tally = Tally::new(options.filter.clone());
+    process::limit_everything(LIMIT * options.scale);
     let mut broken: Vec<Floor> = Vec::new();
     for step in STEPS.iter().filter(|step| options.wants(step)) {
+        if process::time_left().is_zero() {
+            let text = format!(
+                "not started: the whole test has taken {} minutes",
+                LIMIT.as_secs() / 60 * u64::from(options.scale)
+            );
+            tally.record_always(step.name, "step", Verdict::Failed(text));
+            continue;
+        }
         if broken.contains(&step.floor) {
             tally.record(
                 step.name,

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::qemu;
+
+/// When the whole test ends, whatever hangs.
+static END: OnceLock<Instant> = OnceLock::new();
+
+/// From now on the programs of the test have `limit` together. Only the first call counts.
+pub(super) fn limit_everything(limit: Duration) {
+    END.get_or_init(|| Instant::now() + limit);
+}
+
+/// What is left of the time for everything.
+pub(super) fn time_left() -> Duration {
+    END.get().map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+}
 
 /// How a program ended.
 pub(super) struct Finished {
@@ -49,7 +63,7 @@ pub(super) fn capture(command: &mut Command, input: &[u8], limit: Duration) -> R
         let _ = sender.send(all);
     });
     let errors = collect_stderr(&mut child)?;
-    let collected = inbox.recv_timeout(limit);
+    let collected = inbox.recv_timeout(limit.min(time_left()));
     let status = conclude(&mut child, collected.is_ok())?;
     let stdout = collected.or_else(|_| inbox.recv()).unwrap_or_default();
     Ok(Captured { stdout, finished: Finished { status, stderr: errors.join().unwrap_or_default() } })
@@ -61,7 +75,7 @@ pub(super) fn stream(
     limit: Duration,
     mut on_line: impl FnMut(&str),
 ) -> Result<Finished> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + limit.min(time_left());
     let mut child = start(command)?;
     let stdout = child.stdout.take().context("no stdout")?;
     drop(child.stdin.take());

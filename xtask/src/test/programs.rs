@@ -17,8 +17,7 @@ use super::tally::{Tally, Verdict};
 use crate::setup::{self, Need};
 use crate::{build, paths};
 
-/// Two CPUs follow when a shoot-down of translations no longer loses a wake now and then.
-const CPUS: [&str; 1] = ["1"];
+const CPUS: [&str; 2] = ["1", "2"];
 
 /// A program and where its files come from.
 struct Program {

@@ -79,9 +79,9 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Guest, "kairos-smp1", "the guest suite in Kairos, one CPU", |o, t| {
         guest_suite::in_kairos(o, t, 1)
     }),
-    on_request(step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
+    step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
         guest_suite::in_kairos(o, t, 2)
-    })),
+    }),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
