@@ -47,6 +47,9 @@ pub unsafe trait Frames: Sync {
     /// Returns memory set aside.
     fn put_back(&self, bytes: usize);
 
+    /// Frames in all. It never changes.
+    fn total(&self) -> usize;
+
     /// Frames free now, and frames in all.
     fn totals(&self) -> FrameTotals;
 

@@ -85,7 +85,7 @@ fn give_up(error: Errno) {
 /// Process 1 with its only thread, in the registry, without a program.
 fn first_thread(key: u64, init: &Init) -> Result<Arc<Thread>> {
     // As Linux: as many threads as an eighth of memory holds, and half of that for each user.
-    let threads = machine().frames().totals().total as u64 / 16;
+    let threads = machine().frames().total() as u64 / 16;
     let limits = Arc::new(Limits::initial(threads.clamp(64, u64::from(PID_MAX))));
     let process = Process::new(INIT, key, limits.clone());
     let account = process.account().clone();

@@ -100,6 +100,10 @@ unsafe impl Frames for HostFrames {
         self.set_aside.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    fn total(&self) -> usize {
+        self.arena.len()
+    }
+
     fn totals(&self) -> FrameTotals {
         FrameTotals { free: self.lock().len(), total: self.arena.len(), ..FrameTotals::default() }
     }

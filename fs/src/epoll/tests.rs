@@ -103,8 +103,7 @@ fn waiters_are_served_in_turn_and_one_that_leaves_passes_its_wake_on() {
     add(&epoll, &second, IN | Interest::EDGE, 2);
     let instance = Epoll::of(&epoll).unwrap();
     let memory = [(); 3].map(|()| KernelBytes::new(vec![0; RECORD_BYTES]));
-    let mut buffers =
-        memory.each_ref().map(|memory| UserBuffer::new(memory, 0, RECORD_BYTES, Access::Write));
+    let mut buffers = memory.each_ref().map(|memory| UserBuffer::new(memory, 0, RECORD_BYTES, Access::Write));
     let [one, two, three] = &mut buffers;
     let mut oldest = Box::pin(instance.wait(one, None));
     let mut middle = pin!(instance.wait(two, None));

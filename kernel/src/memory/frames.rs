@@ -274,6 +274,10 @@ unsafe impl Frames for KernelFrames {
         reclaim();
     }
 
+    fn total(&self) -> usize {
+        TOTAL.load(Ordering::Relaxed)
+    }
+
     fn totals(&self) -> FrameTotals {
         let cached = CACHES.iter().map(|cache| cache.lock().count).sum();
         let (free, total) = (FREE.load(Ordering::Relaxed), TOTAL.load(Ordering::Relaxed));

@@ -1,6 +1,7 @@
 //! What files are: stat, access, and changing their attributes.
 
 use base::caller::Credentials;
+use base::memory::UserMemory;
 use base::{Errno, Result};
 use fs::file::FdRights;
 use fs::vfs::{self, FsStatistics, Metadata, Path, Permission, SetTime, Timestamp, WalkFlags};
@@ -32,7 +33,7 @@ declare! {
     async 235 => utimes(path: Pointer, times: Pointer);
     async 260 => fchownat(dir: Fd, path: Pointer, uid: u32, gid: u32, flags: u32);
     async 261 => futimesat(dir: Fd, path: Pointer, times: Pointer);
-    async 262 => newfstatat(dir: Fd, path: Pointer, buffer: Pointer, flags: u32);
+    async 262 => newfstatat(dir: Fd, path: Pointer, buffer: Pointer, flags: u32) after try_fstatat;
     async 268 => fchmodat(dir: Fd, path: Pointer, mode: u32);
     async 269 => faccessat(dir: Fd, path: Pointer, mode: u32);
     async 280 => utimensat(dir: Fd, path: Pointer, times: Pointer, flags: u32);
@@ -78,6 +79,16 @@ async fn lstat(thread: &Thread, path: Pointer, buffer: Pointer) -> Result<u64> {
 fn fstat(thread: &Thread, fd: Fd, buffer: Pointer) -> Result<u64> {
     let metadata = thread.files().get_any(fd.0)?.inode().metadata();
     thread.put(buffer, &encode_stat(&metadata)).map(|()| 0)
+}
+
+/// What the C library makes of `fstat`: an empty path.
+fn try_fstatat(thread: &Thread, dir: Fd, path: Pointer, buffer: Pointer, flags: u32) -> Option<Result<u64>> {
+    let mut first = [1];
+    let is_fstat = flags == AT_EMPTY_PATH
+        && dir.0 >= 0
+        && thread.space().copy_in_nofault(path.0, &mut first) == 1
+        && first == [0];
+    is_fstat.then(|| fstat(thread, dir, buffer))
 }
 
 async fn newfstatat(thread: &Thread, dir: Fd, path: Pointer, buffer: Pointer, flags: u32) -> Result<u64> {

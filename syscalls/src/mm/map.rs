@@ -221,6 +221,6 @@ fn choose_address(state: &State, request: &MapRequest, length: u64) -> Result<u6
 pub(super) fn check_commit(region: &Region) -> Result<()> {
     let counts = region.access.contains(PageFlags::WRITE)
         && !region.flags.intersects(RegionFlags::SHARED | RegionFlags::NO_RESERVE);
-    let total = base::machine().frames().totals().total as u64;
+    let total = base::machine().frames().total() as u64;
     if counts && region.pages() > total { Err(Errno::ENOMEM) } else { Ok(()) }
 }

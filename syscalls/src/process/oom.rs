@@ -76,7 +76,7 @@ pub(crate) fn candidate(process: &Arc<Process>) -> Candidate {
 
 /// Bytes of memory that the machine has.
 pub(crate) fn memory() -> usize {
-    machine().frames().totals().total * PAGE_SIZE
+    machine().frames().total() * PAGE_SIZE
 }
 
 /// Makes page faults ask here.

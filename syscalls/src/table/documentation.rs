@@ -9,7 +9,8 @@ use base::Errno;
 use crate::declare::{Entry, Syscall};
 use crate::families;
 
-const BEGIN: &str = "<!-- The table is made from the declarations: KAIROS_WRITE_DOCS=1 cargo test -p syscalls -->\n";
+const BEGIN: &str =
+    "<!-- The table is made from the declarations: KAIROS_WRITE_DOCS=1 cargo test -p syscalls -->\n";
 const END: &str = "<!-- end of the table -->\n";
 
 fn row(syscall: &Syscall) -> String {
@@ -43,6 +44,9 @@ fn the_compatibility_table_is_current() {
     if env::var_os("KAIROS_WRITE_DOCS").is_some() {
         fs::write(&path, current).expect("docs/compatibility.md can be written");
     } else {
-        assert!(text == current, "a call has changed: KAIROS_WRITE_DOCS=1 cargo test -p syscalls brings the table up");
+        assert!(
+            text == current,
+            "a call has changed: KAIROS_WRITE_DOCS=1 cargo test -p syscalls brings the table up"
+        );
     }
 }

@@ -63,7 +63,7 @@ fn mremap(at: usize, old: usize, new: usize, flags: i32, to: usize) -> Sys<usize
 fn landmarks(at: usize, pages: usize) -> BTreeSet<usize> {
     let near_edge = |index: usize| {
         let place = (at / PAGE + index) % TABLE;
-        place < 3 || place >= TABLE - 3
+        !(3..TABLE - 3).contains(&place)
     };
     (0..pages).filter(|&index| index < 3 || index + 3 >= pages || near_edge(index)).collect()
 }
