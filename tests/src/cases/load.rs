@@ -1,7 +1,7 @@
 //! Much of everything: ten thousand blocked threads, two thousand processes, a fork bomb, an eater of
 //! all memory. Only where the machine is ours.
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, note};
 use crate::sys::*;
 use libc::SIGKILL;
 use std::sync::atomic::Ordering::SeqCst;
@@ -25,9 +25,7 @@ fn census(name: &str) -> Option<i64> {
 /// Prints what each of `count` blocked things costs the kernel.
 fn print_cost(what: &str, count: i64, before: Option<i64>) {
     if let (Some(before), Some(after)) = (before, census("heap_bytes")) {
-        let line =
-            format!("\n    {} bytes of kernel heap for each blocked {what}\n", (after - before) / count);
-        let _ = write(1, line.as_bytes());
+        note(format_args!("{} bytes of kernel heap for each blocked {what}", (after - before) / count));
     }
 }
 

@@ -9,7 +9,7 @@ mod run;
 pub(crate) use case::Case;
 pub(crate) use case::case;
 pub(crate) use platform::own_executable;
-pub(crate) use run::{or_skip, our_children, scale, seed, skip};
+pub(crate) use run::{note, or_skip, our_children, scale, seed, skip};
 
 use options::{Command, Options};
 use platform::Platform;
@@ -57,7 +57,10 @@ fn report(case: &Case, options: &Options, platform: &Platform) -> Outcome {
         None => run::run(case, options),
     };
     match &outcome {
-        Outcome::Passed => println!("ok"),
+        Outcome::Passed(notes) => {
+            println!("ok");
+            notes.lines().for_each(|line| println!("    {line}"));
+        }
         Outcome::Skipped(reason) => println!("skipped ({reason})"),
         Outcome::Failed(kind, details) => {
             println!("FAILED{kind}");
@@ -83,7 +86,7 @@ struct Totals {
 impl Totals {
     fn add(&mut self, case: &Case, outcome: Outcome) {
         match outcome {
-            Outcome::Passed => self.passed += 1,
+            Outcome::Passed(_) => self.passed += 1,
             Outcome::Skipped(_) => self.skipped += 1,
             Outcome::Failed(..) => self.failed.push(case.name()),
         }

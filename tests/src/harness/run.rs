@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// How a case ended.
 pub(super) enum Outcome {
-    Passed,
+    /// With what the case has noted, one line each.
+    Passed(String),
     Skipped(String),
     /// A word for the verdict line (" (hang)", " (leak)", ...) and details.
     Failed(&'static str, String),
@@ -20,6 +21,8 @@ pub(super) enum Outcome {
 
 /// Exit code of a process whose assertion failed.
 const ASSERTION_FAILED: i32 = 101;
+/// What the lines of [`note`] start with.
+const NOTE: &str = "note: ";
 /// Exit code of a case that found out that it can't run here.
 const SKIPPED: i32 = 77;
 
@@ -36,6 +39,11 @@ pub(crate) fn scale() -> u64 {
 /// Seed for random cases.
 pub(crate) fn seed() -> u64 {
     SEED.load(Ordering::Relaxed)
+}
+
+/// Prints a figure below the verdict of the case, if it passes.
+pub(crate) fn note(text: impl Display) {
+    let _ = write(REPORT.load(Ordering::Relaxed), format!("{NOTE}{text}\n").as_bytes());
 }
 
 /// Ends the case as skipped.
@@ -95,7 +103,7 @@ pub(super) fn run(case: &Case, options: &Options) -> Outcome {
         let before = Census::take();
         let outcome = run_once(case, options);
         forget_child_signals();
-        let (Outcome::Passed, Some(before)) = (&outcome, before) else { return outcome };
+        let (Outcome::Passed(_), Some(before)) = (&outcome, before) else { return outcome };
         growth = before.growth(case);
         if growth.is_empty() {
             return outcome;
@@ -250,9 +258,12 @@ fn drain(from: i32) -> String {
 }
 
 fn verdict(status: Option<Status>, report: &str, states: String) -> Outcome {
+    let (notes, report): (Vec<&str>, Vec<&str>) =
+        report.split_inclusive('\n').partition(|line| line.starts_with(NOTE));
+    let report = &report.concat();
     match status {
         None => Outcome::Failed(" (hang)", format!("{report}{states}")),
-        Some(Status::Exited(0)) if report.is_empty() => Outcome::Passed,
+        Some(Status::Exited(0)) if report.is_empty() => Outcome::Passed(notes.concat()),
         Some(Status::Exited(0)) => Outcome::Failed(" (in a child)", report.to_owned()),
         Some(Status::Exited(SKIPPED)) => Outcome::Skipped(report.trim().to_owned()),
         Some(Status::Exited(ASSERTION_FAILED)) => Outcome::Failed("", report.to_owned()),

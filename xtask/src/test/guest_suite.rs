@@ -212,6 +212,7 @@ impl SuiteReader {
             Line::Open(case) => self.open = Some(case.to_owned()),
             Line::Other if line.contains(" passed, ") => self.totals = Some(line.to_owned()),
             Line::Other if self.in_details && line.starts_with("    ") => print(line),
+            Line::Other if line.starts_with("    note: ") => print(line),
             Line::Other => {}
         }
     }
