@@ -35,6 +35,8 @@ pub struct ProcFs {
     pub sys_vm: Arc<PseudoDir>,
     /// `/proc/sys/fs`.
     pub sys_fs: Arc<PseudoDir>,
+    /// `/proc/sys/net`.
+    pub sys_net: Arc<PseudoDir>,
 }
 
 static PROC: Once<ProcFs> = Once::new();
@@ -68,12 +70,14 @@ fn make(processes: Arc<dyn DynamicEntries>) -> ProcFs {
     let sys_kernel = tree.directory(&sys, "kernel");
     let sys_vm = tree.directory(&sys, "vm");
     let sys_fs = tree.directory(&sys, "fs");
+    let sys_net = tree.directory(&sys, "net");
     let links = Attributes::root(tree.device(), 0o777);
     top.add("self", PseudoLink::new(links, |caller| Ok(LinkTarget::Text(number(caller.pid)))));
     top.add("thread-self", PseudoLink::new(links, |caller| Ok(LinkTarget::Text(own_thread(caller)))));
     tree.link(&top, "mounts", "self/mounts");
-    let proc = ProcFs { tree, sys_kernel, sys_vm, sys_fs };
+    let proc = ProcFs { tree, sys_kernel, sys_vm, sys_fs, sys_net };
     tables::publish(&proc);
+    crate::unix::publish(&proc);
     proc
 }
 

@@ -27,7 +27,7 @@ use super::socket::Socket;
 use crate::file::OpenFile;
 
 /// Something in which files travel.
-pub trait InFlightContainer {
+pub(super) trait Carrier {
     /// Shows every file in it.
     fn for_each(&self, see: &mut dyn FnMut(&Arc<OpenFile>));
 
@@ -36,9 +36,9 @@ pub trait InFlightContainer {
 }
 
 /// What was in a container.
-pub struct Contents(#[allow(dead_code, reason = "held only to be dropped")] VecDeque<Message>);
+pub(super) struct Contents(#[allow(dead_code, reason = "held only to be dropped")] VecDeque<Message>);
 
-impl InFlightContainer for Socket {
+impl Carrier for Socket {
     fn for_each(&self, see: &mut dyn FnMut(&Arc<OpenFile>)) {
         let pending: Vec<Arc<Socket>> = {
             let state = self.state.lock();
@@ -76,8 +76,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn container(&self) -> Option<&dyn InFlightContainer> {
-        self.file.ops_as::<Socket>().map(|socket| socket as &dyn InFlightContainer)
+    fn container(&self) -> Option<&dyn Carrier> {
+        self.file.ops_as::<Socket>().map(|socket| socket as &dyn Carrier)
     }
 }
 

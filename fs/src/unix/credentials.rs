@@ -58,6 +58,23 @@ impl Ucred {
     }
 }
 
+/// Who sent a message.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// What it says about itself.
+    pub ids: Ucred,
+    /// The account of the process that sent it, if it spoke of itself.
+    pub account: Option<Arc<Account>>,
+}
+
+impl Sender {
+    /// The caller, as it describes itself or as it is.
+    pub(super) fn of(caller: &Caller, described: Option<Ucred>) -> Sender {
+        let ids = described.unwrap_or_else(|| Ucred::of(caller));
+        Sender { ids, account: (ids.pid == caller.pid).then(|| caller.account.clone()) }
+    }
+}
+
 /// Who connected, listened or made the pair: `SO_PEERCRED`, `SO_PEERGROUPS`, `SO_PEERPIDFD`.
 #[derive(Clone, Debug)]
 pub struct PeerCredentials {

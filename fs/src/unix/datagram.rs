@@ -63,6 +63,10 @@ impl Socket {
             }
             state.address.clone()
         };
+        // Looked at before anything is taken: what is given back wakes those who wait for it, this one as well.
+        if self.must_wait_for(&receiver) {
+            return Err(Errno::EAGAIN);
+        }
         let share = self.budget.take(cost(length)).ok_or(Errno::EAGAIN)?;
         let mark = buffer.mark();
         let mut message = Message::from_user(caller, buffer, length, share)?;
@@ -80,6 +84,20 @@ impl Socket {
                 Err(error)
             }
         }
+    }
+
+    /// True when the receiver is full and would take the message otherwise; it lets this one know when it is not.
+    fn must_wait_for(&self, receiver: &Socket) -> bool {
+        let mut state = receiver.state.lock();
+        let takes = !state.dead
+            && !state.shut.contains(ShutDown::RECEIVE)
+            && (state.peer.is_none() || state.is_peer(self))
+            && !core::ptr::eq(receiver, self);
+        let waits = takes && state.is_full_for(self);
+        if waits {
+            self.is_hungry_at(&mut state);
+        }
+        waits
     }
 
     /// Puts a message into the receiver's queue.

@@ -11,9 +11,7 @@ use super::budget::OUT;
 use super::receive::{ReceiveFlags, Reception};
 use super::send::Outgoing;
 use super::socket::{IN, Kind, Phase, ShutDown, Socket};
-use crate::file::{
-    Expiry, FileOps, Io, IoFlags, OpenFile, OpenFlags, Patience, Sources, Way, put_user,
-};
+use crate::file::{Expiry, FileOps, Io, IoFlags, OpenFile, OpenFlags, Patience, Sources, Way, put_user};
 
 /// Requests of `ioctl(2)`: bytes to receive, bytes on their way.
 const SIOCINQ: u32 = 0x541b;

@@ -10,7 +10,7 @@ use base::{Errno, Result};
 
 use super::address::Address;
 use super::budget::Share;
-use super::credentials::Ucred;
+use super::credentials::Sender;
 use super::rights::Rights;
 
 /// Bytes, with what came along with them.
@@ -21,7 +21,7 @@ pub(super) struct Message {
     /// The sender's name, if it has one.
     pub(super) from: Option<Arc<Address>>,
     /// Who sent it, if anybody asked.
-    pub(super) sender: Option<Ucred>,
+    pub(super) sender: Option<Sender>,
     /// Descriptors that came with the bytes.
     pub(super) rights: Option<Rights>,
     _share: Share,

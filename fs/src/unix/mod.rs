@@ -15,6 +15,7 @@
 //! | `rights` | descriptors on their way, `SCM_RIGHTS` |
 //! | `collector`, `grave` | descriptors that nobody can receive any more, and how they are closed |
 //! | `credentials` | who is at the other end |
+//! | `table` | the list of all sockets |
 //! | `file` | a socket as an open file: read, write, poll, ioctl |
 //!
 //! Lock order: the rights in flight, a socket (two of them only in the order of their addresses), the names.
@@ -38,16 +39,17 @@ mod rights;
 mod send;
 mod socket;
 mod stream;
+mod table;
 
 pub use address::{AF_UNIX, AF_UNSPEC, Address, Wanted, encode, family};
-pub use collector::InFlightContainer;
-pub use credentials::{PeerCredentials, Ucred};
+pub use credentials::{PeerCredentials, Sender, Ucred};
 pub use listen::BACKLOG_MAX;
 pub use options::Options;
 pub use receive::{ReceiveFlags, Reception};
 pub use rights::{RIGHTS_MAX, Rights};
 pub use send::{Outgoing, SendFlags};
 pub use socket::{Kind, ShutDown, Socket, pair};
+pub(crate) use table::publish;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use base::{Errno, Result};
 use executor::pollwait::{Reason, Wait};
 
 use super::address::Address;
-use super::credentials::Ucred;
+use super::credentials::{Sender, Ucred};
 use super::message::Message;
 use super::options::Endurance;
 use super::rights::{self, Rights};
@@ -41,7 +41,7 @@ pub struct Reception {
     /// The sender's name, if it has one.
     pub from: Option<Arc<Address>>,
     /// Who sent it.
-    pub sender: Option<Ucred>,
+    pub sender: Option<Sender>,
     /// Descriptors; those that are not installed are closed with it.
     pub rights: Vec<FdEntry>,
     /// A part of the message did not fit.
@@ -57,11 +57,12 @@ impl Reception {
     /// their credentials are told.
     pub(super) fn joins(&mut self, message: &Message, told: bool) -> bool {
         if self.begun {
-            return !told || self.sender == message.sender;
+            let ids = |sender: &Option<Sender>| sender.as_ref().map(|sender| sender.ids);
+            return !told || ids(&self.sender) == ids(&message.sender);
         }
         self.begun = true;
         self.from.clone_from(&message.from);
-        self.sender = message.sender;
+        self.sender.clone_from(&message.sender);
         true
     }
 
@@ -80,7 +81,7 @@ impl Reception {
     /// Who sent it, for a receiver that asked.
     #[must_use]
     pub fn credentials(&self) -> Ucred {
-        self.sender.unwrap_or(Ucred::UNKNOWN)
+        self.sender.as_ref().map_or(Ucred::UNKNOWN, |sender| sender.ids)
     }
 }
 

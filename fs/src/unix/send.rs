@@ -8,7 +8,7 @@ use base::{Errno, Result};
 use executor::pollwait::{Reason, Wait};
 
 use super::budget::OUT;
-use super::credentials::Ucred;
+use super::credentials::{Sender, Ucred};
 use super::message::Message;
 use super::options::{Endurance, Switches};
 use super::rights::Rights;
@@ -57,7 +57,8 @@ impl Outgoing {
             return Err(Errno::EPERM);
         }
         let asked = sender.tells_credentials() || receiver.tells_credentials() || state.embryo;
-        message.sender = self.credentials.or_else(|| asked.then(|| Ucred::of(caller)));
+        let told = asked || self.credentials.is_some();
+        message.sender = told.then(|| Sender::of(caller, self.credentials));
         message.rights = self.rights.take();
         Ok(())
     }

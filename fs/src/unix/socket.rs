@@ -201,7 +201,7 @@ impl Socket {
         let inode = AnonymousInode::new(FileType::Socket, 0o777, credentials.fsuid, credentials.fsgid);
         let input = Arc::new(WaitSource::new(WaitKind::Socket, inode.ino()));
         let output = Arc::new(WaitSource::new(WaitKind::Socket, inode.ino()));
-        Ok(Arc::new_cyclic(|this| Socket {
+        let socket = Arc::new_cyclic(|this| Socket {
             this: this.clone(),
             kind,
             inode: Arc::new(inode),
@@ -211,7 +211,9 @@ impl Socket {
             output,
             options: Options::default(),
             _charge: charge,
-        }))
+        });
+        super::table::add(&socket);
+        Ok(socket)
     }
 
     /// `socket(2)`: a new socket. Of `flags`, `O_NONBLOCK` counts.
@@ -360,6 +362,7 @@ impl Socket {
                 state.embryo,
             )
         };
+        super::table::remove(self.inode.ino());
         if let Some(address) = &address {
             super::names::remove(address, self);
         }
@@ -384,6 +387,12 @@ impl Socket {
         }
         drop(queue);
         super::collector::request();
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        super::table::remove(self.inode.ino());
     }
 }
 
