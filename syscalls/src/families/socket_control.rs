@@ -5,15 +5,17 @@ use alloc::vec::Vec;
 use base::{Errno, Result};
 use fs::file::{FdEntry, FdRights};
 use fs::unix::options::Switches;
-use fs::unix::{Outgoing, RIGHTS_MAX, Reception, Rights, Socket, Ucred};
+use fs::unix::{Outgoing, RIGHTS_MAX, Reception, Rights, Sender, Socket, Ucred};
 
 use crate::declare::Pointer;
+use crate::process::pidfd::{PidFd, process_still};
 use crate::thread::Thread;
 use crate::user::{copy_in, copy_out};
 
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
+const SCM_PIDFD: i32 = 4;
 /// Bytes of a `struct cmsghdr`.
 const HEADER: usize = 16;
 /// Most bytes of ancillary data: `net.core.optmem_max`.
@@ -140,6 +142,31 @@ impl Control {
         Ok(())
     }
 
+    /// Adds a descriptor of the process that sent the message, or the error that there is none.
+    async fn put_pidfd(&mut self, thread: &Thread, sender: Option<Sender>) -> Result<()> {
+        if self.left < HEADER + 4 {
+            self.written.lost = true;
+            return Ok(());
+        }
+        let Some(Sender { ids, account }) = sender else { return Ok(()) };
+        let (caller, files) = (thread.caller(), thread.files());
+        let open = || {
+            let process = process_still(ids.pid, account.as_ref())?;
+            Ok((files.reserve(&caller, 0)?, PidFd::open(&caller, Some(process), false)?))
+        };
+        match open() {
+            Ok((place, file)) => {
+                self.put(thread, SCM_PIDFD, &place.number().to_le_bytes()).await?;
+                place.install(FdEntry::new(file, true));
+                Ok(())
+            }
+            Err(error) => {
+                let number: Errno = error;
+                self.put(thread, SCM_PIDFD, &(-i32::from(number.number())).to_le_bytes()).await
+            }
+        }
+    }
+
     /// Installs as many descriptors as there is room for, and tells their numbers.
     async fn put_rights(&mut self, thread: &Thread, rights: Vec<FdEntry>, close_on_exec: bool) -> Result<()> {
         let room = self.left.saturating_sub(HEADER) / 4;
@@ -190,10 +217,15 @@ pub(super) async fn write_control(
     let left = if at.is_null() { 0 } else { usize::try_from(length).unwrap_or(usize::MAX) };
     let mut control = Control { at: at.0, left, written: Written { used: 0, lost: false } };
     if socket.options().has(Switches::PASS_CREDENTIALS) {
-        control.put(thread, SCM_CREDENTIALS, &reception.credentials().encode()).await?;
+        let credentials = reception.credentials().encode();
+        control.put(thread, SCM_CREDENTIALS, &credentials).await?;
     }
-    if !reception.rights.is_empty() {
-        control.put_rights(thread, reception.rights, close_on_exec).await?;
+    let Reception { rights, sender, .. } = reception;
+    if !rights.is_empty() {
+        control.put_rights(thread, rights, close_on_exec).await?;
+    }
+    if socket.options().has(Switches::PASS_PIDFD) {
+        control.put_pidfd(thread, sender).await?;
     }
     Ok(control.written)
 }

@@ -5,13 +5,14 @@ use core::time::Duration;
 
 use base::caller::Capabilities;
 use base::{Errno, Result};
-use fs::file::FdRights;
+use fs::file::{FdEntry, FdRights};
 use fs::unix::options::{BUFFER_MAX, RECEIVE_BUFFER_MIN, SEND_BUFFER_MIN, Switches};
 use fs::unix::{AF_UNIX, Socket, encode};
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
 use crate::families::socket::socket_file;
+use crate::process::pidfd::{PidFd, process_still};
 use crate::thread::Thread;
 use crate::user::{copy_in, copy_out, read_u32, write_u32};
 
@@ -53,6 +54,8 @@ mod so {
     pub(super) const PEERGROUPS: i32 = 59;
     pub(super) const RCVTIMEO_NEW: i32 = 66;
     pub(super) const SNDTIMEO_NEW: i32 = 67;
+    pub(super) const PASSPIDFD: i32 = 76;
+    pub(super) const PEERPIDFD: i32 = 77;
     pub(super) const PASSRIGHTS: i32 = 83;
 }
 
@@ -65,6 +68,7 @@ fn switch(option: i32) -> Option<Switches> {
         so::KEEPALIVE => Switches::KEEP_ALIVE,
         so::OOBINLINE => Switches::OUT_OF_BAND_INLINE,
         so::PASSCRED => Switches::PASS_CREDENTIALS,
+        so::PASSPIDFD => Switches::PASS_PIDFD,
         so::PASSSEC => Switches::PASS_SECURITY,
         _ => return None,
     })
@@ -203,6 +207,9 @@ async fn getsockopt(
     }
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     let socket = Socket::of(&file)?;
+    if option == so::PEERPIDFD {
+        return peer_pidfd(thread, socket, value, length, room).await;
+    }
     let answer = match option {
         so::PEERNAME => peer_name(socket, room)?,
         so::PEERGROUPS => match peer_groups(socket)? {
@@ -217,6 +224,27 @@ async fn getsockopt(
     let answer = answer.get(..room).unwrap_or(&answer);
     copy_out(&*space, value.0, answer).await?;
     write_u32(&*space, length.0, u32::try_from(answer.len()).unwrap_or(0)).await?;
+    Ok(0)
+}
+
+/// A descriptor of the process that connected, listened or made the pair.
+async fn peer_pidfd(
+    thread: &Thread,
+    socket: &Socket,
+    value: Pointer,
+    length: Pointer,
+    room: usize,
+) -> Result<u64> {
+    let peer = socket.peer_credentials().ok_or(Errno::ENODATA)?;
+    let process = process_still(peer.ids.pid, Some(&peer.account))?;
+    let (caller, files, space) = (thread.caller(), thread.files(), thread.space());
+    let place = files.reserve(&caller, 0)?;
+    let file = PidFd::open(&caller, Some(process), false)?;
+    let number = place.number().to_le_bytes();
+    let told = number.get(..room).unwrap_or(&number);
+    copy_out(&*space, value.0, told).await?;
+    write_u32(&*space, length.0, u32::try_from(told.len()).unwrap_or(0)).await?;
+    place.install(FdEntry::new(file, true));
     Ok(0)
 }
 

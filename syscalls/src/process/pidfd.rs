@@ -7,18 +7,30 @@ use core::any::Any;
 use core::fmt;
 
 use base::caller::Caller;
+use base::charge::Account;
 use base::sync::Once;
 use base::{Errno, Result};
 use executor::pollwait::Events;
 use fs::file::{FileOps, OpenFile, OpenFlags, Sources};
 
-use crate::process::Process;
+use crate::process::{Process, table};
 
 /// The descriptor's side of a process. It becomes readable when the process ends.
 #[derive(Default)]
 pub struct PidFd {
     /// Empty only while clone(2) makes the process.
     process: Once<Arc<Process>>,
+}
+
+/// The process with this number, if `account` is its own or not known: not a later one with the same number.
+///
+/// # Errors
+///
+/// `ESRCH` when it is gone.
+pub fn process_still(pid: u32, account: Option<&Arc<Account>>) -> Result<Arc<Process>> {
+    let process = table::find_process(pid).ok_or(Errno::ESRCH)?;
+    let same = account.is_none_or(|account| Arc::ptr_eq(account, process.account()));
+    if same { Ok(process) } else { Err(Errno::ESRCH) }
 }
 
 /// What `/proc/<pid>/fd` shows.
