@@ -35,6 +35,11 @@ mod session;
 mod shoot_down;
 mod signal;
 mod signal_frame;
+mod socket_control;
+mod socket_message;
+mod socket_name;
+mod socket_option;
+mod socket_race;
 mod socket_stream;
 mod splice;
 mod system;
@@ -77,6 +82,11 @@ pub(crate) const TABLES: &[&[Case]] = &[
     socket_stream::CASES,
     channel::CASES,
     bridge::CASES,
+    socket_message::CASES,
+    socket_name::CASES,
+    socket_control::CASES,
+    socket_option::CASES,
+    socket_race::CASES,
     time::CASES,
     terminal::CASES,
     job_control::CASES,
