@@ -67,6 +67,8 @@ struct Entry {
 pub struct Reserved {
     table: Arc<HandleTable>,
     pid: i32,
+    /// The history knows of it: not so when another handle of the same message could not be reserved.
+    recorded: bool,
     count: usize,
     entries: [Option<Entry>; HANDLES_PER_MESSAGE],
 }
@@ -83,8 +85,8 @@ impl HandleTable {
     /// listed twice), `EACCES` without the right TRANSFER; `EMSGSIZE` for more than a message carries.
     pub fn reserve(self: &Arc<Self>, caller: &Caller, handles: &[i32]) -> Result<Reserved> {
         let pid = caller.pid.cast_signed();
-        let mut reserved =
-            Reserved { table: self.clone(), pid, count: 0, entries: [const { None }; HANDLES_PER_MESSAGE] };
+        let entries = [const { None }; HANDLES_PER_MESSAGE];
+        let mut reserved = Reserved { table: self.clone(), pid, recorded: false, count: 0, entries };
         if handles.len() > HANDLES_PER_MESSAGE {
             return Err(Errno::EMSGSIZE);
         }
@@ -102,6 +104,7 @@ impl HandleTable {
             reserved.count += 1;
         }
         drop(inner);
+        reserved.recorded = true;
         for capability in reserved.capabilities() {
             capability.record(TransferEvent::Take, pid, NO_PID);
         }
@@ -278,7 +281,10 @@ impl Drop for Reserved {
             let Some((node, rights)) = restored else { continue };
             let base = node.object().base();
             match settled {
-                Ok(()) => base.record_transfer(TransferEvent::Restore, NO_PID, self.pid, rights),
+                Ok(()) if self.recorded => {
+                    base.record_transfer(TransferEvent::Restore, NO_PID, self.pid, rights);
+                }
+                Ok(()) => {}
                 Err(Lost(capability)) => {
                     base.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
                     drop(capability);

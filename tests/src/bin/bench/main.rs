@@ -5,6 +5,7 @@
 //! executable runs in Kairos and on Linux. Arguments: groups or names to measure (default: all).
 #![no_main]
 
+mod channels;
 mod memory;
 mod messages;
 mod meter;
@@ -27,6 +28,7 @@ struct Operation {
 const OPERATIONS: &[&[Operation]] = &[
     syscalls::OPERATIONS,
     messages::OPERATIONS,
+    channels::OPERATIONS,
     processes::OPERATIONS,
     memory::OPERATIONS,
     signals::OPERATIONS,

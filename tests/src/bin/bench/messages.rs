@@ -24,7 +24,7 @@ fn pipe() -> [i32; 2] {
 }
 
 /// Forks a child that runs `body` until it is killed; returns its process id.
-fn child(body: impl FnOnce()) -> i32 {
+pub(super) fn child(body: impl FnOnce()) -> i32 {
     // SAFETY: the program has one thread.
     match unsafe { libc::fork() } {
         0 => {
@@ -36,7 +36,7 @@ fn child(body: impl FnOnce()) -> i32 {
     }
 }
 
-fn end(pid: i32) {
+pub(super) fn end(pid: i32) {
     // SAFETY: a child of this process; its status is not wanted.
     unsafe {
         libc::kill(pid, libc::SIGKILL);
