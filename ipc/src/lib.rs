@@ -13,6 +13,7 @@
 //! | [`collector`] | endpoints that only lie in each other's queues |
 //! | [`teardown`] | what is dropped from queues, without recursion |
 //! | [`stats`] | the counters of `/sys/ipc/stats` |
+//! | [`report`] | the text files about all of it |
 //!
 //! The life of a capability in motion is three types, so that it is owned by exactly one value:
 //!
@@ -34,6 +35,7 @@ pub mod file;
 pub mod lineage;
 pub mod object;
 pub mod port;
+pub mod report;
 pub mod rights;
 pub mod stats;
 pub mod table;

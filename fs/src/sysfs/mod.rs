@@ -2,6 +2,8 @@
 //!
 //! Who owns what is shown adds it to the tree.
 
+mod ipc;
+
 use alloc::sync::Arc;
 use core::fmt::Write;
 
@@ -53,6 +55,7 @@ fn make(cpus: usize) -> SysFs {
     let kernel = tree.directory(&top, "kernel");
     let devices = tree.directory(&top, "devices");
     let devices_system = tree.directory(&devices, "system");
+    ipc::publish(&tree);
     processors(&tree, &devices_system, cpus);
     SysFs { tree, kernel, devices_system }
 }

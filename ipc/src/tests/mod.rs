@@ -5,5 +5,5 @@ mod concurrency;
 mod lineage;
 mod model;
 mod ports;
-mod support;
+pub(crate) mod support;
 mod tables;

@@ -20,13 +20,13 @@ use crate::port::{Packet, PacketSink};
 use crate::{Access, AccessOp, HandleTable};
 
 /// A process: who it is, and its handles.
-pub(super) struct Process {
-    pub(super) caller: Caller,
-    pub(super) table: Arc<HandleTable>,
+pub(crate) struct Process {
+    pub(crate) caller: Caller,
+    pub(crate) table: Arc<HandleTable>,
 }
 
 impl Process {
-    pub(super) fn new(pid: u32) -> Process {
+    pub(crate) fn new(pid: u32) -> Process {
         base::host::install();
         // Deadlines need a CPU to be armed on; nobody runs it.
         static TIMERS: OnceLock<&'static Executor> = OnceLock::new();
@@ -44,36 +44,36 @@ impl Process {
     }
 
     /// A new process with a copy of the handles.
-    pub(super) fn fork(&self, pid: u32) -> Process {
+    pub(crate) fn fork(&self, pid: u32) -> Process {
         let child = Process::new(pid);
         let table = self.table.duplicate(&child.caller).expect("fork");
         Process { table, ..child }
     }
 
-    pub(super) fn exit(self) {
+    pub(crate) fn exit(self) {
         now(self.table.leave());
     }
 
-    pub(super) fn channel(&self) -> (i32, i32) {
+    pub(crate) fn channel(&self) -> (i32, i32) {
         let (first, second) = Endpoint::create(&self.caller).expect("a channel");
         let first = self.table.insert(&self.caller, first, false).expect("a number");
         (first, self.table.insert(&self.caller, second, false).expect("a number"))
     }
 
-    pub(super) fn get(&self, handle: i32, op: AccessOp) -> Access {
+    pub(crate) fn get(&self, handle: i32, op: AccessOp) -> Access {
         self.table.get(handle, op).expect("a handle")
     }
 
-    pub(super) fn end(&self, handle: i32) -> Arc<Endpoint> {
+    pub(crate) fn end(&self, handle: i32) -> Arc<Endpoint> {
         self.table.get_any(handle).expect("a handle").object().channel().expect("a channel").clone()
     }
 
-    pub(super) fn duplicate(&self, handle: i32) -> Result<i32> {
+    pub(crate) fn duplicate(&self, handle: i32) -> Result<i32> {
         self.table.duplicate_handle(&self.caller, handle, crate::Rights::empty(), false)
     }
 
     /// Sends now.
-    pub(super) fn send(&self, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<()> {
+    pub(crate) fn send(&self, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<()> {
         let access = self.table.get(channel, AccessOp::Write)?;
         let reserved = self.table.reserve(&self.caller, handles)?;
         let mut outgoing = Outgoing::with_handles(bytes, reserved);
@@ -82,7 +82,7 @@ impl Process {
     }
 
     /// Receives now: payload and handles. `None` at the end.
-    pub(super) fn receive(&self, channel: i32) -> Result<Option<(Vec<u8>, Vec<i32>)>> {
+    pub(crate) fn receive(&self, channel: i32) -> Result<Option<(Vec<u8>, Vec<i32>)>> {
         let access = self.table.get(channel, AccessOp::Read)?;
         let mut letter = Letter::new();
         let end = access.object().channel().ok_or(Errno::ENOTSUP)?;
@@ -95,22 +95,22 @@ impl Process {
 }
 
 /// Room for a message.
-pub(super) struct Letter {
-    pub(super) room: Sizes,
-    pub(super) bytes: Vec<u8>,
-    pub(super) handles: Vec<i32>,
+pub(crate) struct Letter {
+    pub(crate) room: Sizes,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) handles: Vec<i32>,
     /// How often a page is missing.
-    pub(super) faults: usize,
+    pub(crate) faults: usize,
     /// The program has no business there.
-    pub(super) bad: bool,
+    pub(crate) bad: bool,
 }
 
 impl Letter {
-    pub(super) fn new() -> Letter {
+    pub(crate) fn new() -> Letter {
         Letter::with_room(1024, 8)
     }
 
-    pub(super) fn with_room(bytes: usize, handles: usize) -> Letter {
+    pub(crate) fn with_room(bytes: usize, handles: usize) -> Letter {
         let room = Sizes { bytes, handles };
         Letter { room, bytes: Vec::new(), handles: Vec::new(), faults: 0, bad: false }
     }
@@ -137,9 +137,9 @@ impl Incoming for Letter {
 
 /// Room for a packet.
 #[derive(Default)]
-pub(super) struct Postcard {
-    pub(super) packet: Option<Packet>,
-    pub(super) bad: bool,
+pub(crate) struct Postcard {
+    pub(crate) packet: Option<Packet>,
+    pub(crate) bad: bool,
 }
 
 impl PacketSink for Postcard {
@@ -157,7 +157,7 @@ impl PacketSink for Postcard {
 }
 
 /// Polls a future that need not wait.
-pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match poll(pin!(future)) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("the future waits"),
@@ -165,12 +165,12 @@ pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Polls a future once.
-pub(super) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// The events in the history of what a handle names.
-pub(super) fn events(access: &Access) -> Vec<&'static str> {
+pub(crate) fn events(access: &Access) -> Vec<&'static str> {
     let mut names = Vec::new();
     access.object().base().transfers(|transfer| names.push(transfer.event.name()));
     names

@@ -7,6 +7,7 @@
 //! | `stat`, `status`, [`state`] | what a process is doing |
 //! | `maps`, `memory` | its memory |
 //! | `descriptors`, `links` | its files, and where it stands |
+//! | `handles` | its handles, and what became of them |
 //! | `settings`, `waiting` | what can be set; what it waits for |
 //! | `system`, [`load`] | the machine: time, memory, load |
 //! | `sysctl` | `/proc/sys/kernel` and `/proc/sys/vm` |
@@ -14,6 +15,7 @@
 
 mod descriptors;
 mod directory;
+mod handles;
 mod kairos;
 mod links;
 pub mod load;

@@ -1,8 +1,9 @@
 //! Channels and handles: messages, moves, closing, blocking, revocation (docs/abi.md).
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, or_skip};
 use crate::sys::*;
 use libc::{POLLHUP, POLLIN, POLLOUT, SIGUSR1};
+use std::ffi::CStr;
 use std::thread;
 
 pub(crate) const CASES: &[Case] = &[
@@ -32,6 +33,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(ping_pong_between_processes).kairos(),
     case!(close_against_blocked_calls).kairos().deadlines(2),
     case!(waiting_for_objects).kairos(),
+    case!(proc_and_sys_show_what_happens).kairos(),
+    case!(passed_descriptors_keep_their_origin).kairos(),
 ];
 
 fn channel() -> (Handle, Handle) {
@@ -491,4 +494,64 @@ fn waiting_for_objects() {
     assert_eq!(object_wait_many(&[(to, POLLIN)], 1_000_000), Err(ETIMEDOUT));
     assert_eq!(object_wait_many(&[], 0), Err(EINVAL));
     assert_eq!(object_wait_one(99, POLLIN, 0), Err(EBADF));
+}
+
+fn proc_and_sys_show_what_happens() {
+    let (to, from) = channel();
+    let (moved, _peer) = channel();
+    let object = handle_info(moved).unwrap().object;
+    channel_send(to, b"x", &[moved], 0).unwrap();
+    let received_at = handle_info(from).unwrap().object;
+    let row_of = |file: &CStr, id: u32| {
+        let all = text(file).unwrap();
+        all.lines().find(|line| line.starts_with(&format!("{id} "))).map(str::to_owned)
+    };
+    assert_eq!(
+        text(c"/proc/self/handles").unwrap().lines().next(),
+        Some("handle cap_id obj_id type rights refcount")
+    );
+    if getpid_is_root() {
+        let row = row_of(c"/sys/ipc/channels", received_at).expect("its row");
+        assert!(row.ends_with(" 1 1 0 0 1 0 OPEN 0"), "{row}");
+        let row = row_of(c"/sys/ipc/channels", object).expect("what is in flight has its row");
+        assert!(row.contains(" OPEN "), "{row}");
+    }
+    let handle = channel_recv(from, 0).unwrap().1[0];
+    let handles = text(c"/proc/self/handles").unwrap();
+    let row = handles.lines().find(|line| line.starts_with(&format!("{handle} "))).expect("its row");
+    assert!(row.contains(&format!(" {object} channel 0xf ")), "{row}");
+    let transfers = text(c"/proc/self/handle_transfers").unwrap();
+    let events: Vec<&str> = transfers
+        .lines()
+        .filter(|line| line.starts_with(&format!("{handle} ")))
+        .filter_map(|line| line.split(' ').nth(6))
+        .collect();
+    assert_eq!(events, ["take", "enqueue", "deliver", "install", "release"]);
+    assert!(text(c"/sys/ipc/stats").unwrap().starts_with("schema=sysfs_ipc_stats_v2\n"));
+}
+
+fn getpid_is_root() -> bool {
+    syscall!(SYS_geteuid) == Ok(0)
+}
+
+fn passed_descriptors_keep_their_origin() {
+    let (pipe_from, pipe_to) = pipe();
+    let root = handle_from_fd(pipe_to, 0).unwrap();
+    let narrow = handle_duplicate(root, RIGHT_WRITE | RIGHT_DUPLICATE).unwrap();
+    let fd = fd_from_handle(narrow, 0).unwrap();
+    // Another process takes it by pidfd_getfd: the same rights, and the same origin.
+    let owner = fork(move || wait_for_ever());
+    let pidfd = or_skip(syscall!(SYS_pidfd_open, owner.pid, 0)) as Fd;
+    close(fd).unwrap();
+    let fetched = or_skip(syscall!(SYS_pidfd_getfd, pidfd, fd, 0)) as Fd;
+    assert_eq!(cap_rights_get(fetched), Ok(FD_RIGHT_WRITE | FD_RIGHT_DUP));
+    assert_eq!(write(fetched, b"x"), Ok(1));
+    assert_eq!(read_some(pipe_from, 1).unwrap(), b"x");
+    let back = handle_from_fd(fetched, 0).unwrap();
+    assert_eq!(u64::from(handle_info(back).unwrap().rights), RIGHT_WRITE | RIGHT_DUPLICATE);
+    handle_revoke_descendants(root).unwrap();
+    assert_eq!(write(fetched, b"x"), Err(EBADF));
+    assert_eq!(handle_info(back), Err(EBADF));
+    owner.kill(libc::SIGKILL);
+    owner.wait();
 }
