@@ -89,7 +89,7 @@ pub fn request() {
 }
 
 /// Starts the collector's task. Called once, on a CPU of the executor.
-pub fn start() {
+pub(crate) fn start() {
     executor::spawn(TaskOptions::new("ipc-collector").daemon(), async {
         loop {
             let seen = WORK.observe();

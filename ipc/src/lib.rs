@@ -47,5 +47,11 @@ pub use object::{ObjectKind, ObjectRef};
 pub use rights::{AccessOp, Rights};
 pub use table::{Access, HandleTable};
 
+/// Starts the tasks of this crate. Called once, on a CPU of the executor, before there are programs.
+pub fn start() {
+    collector::start();
+    teardown::start();
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,15 @@
 //! A message may carry the last handle of a channel whose queue holds a message that carries the last handle
 //! of a channel, and so on for as long as somebody had patience. Each close puts the messages it found on a
 //! list of its CPU; whoever finds nobody at work on that list drops what is on it, one message after the
-//! other, together with whatever that adds to it.
+//! other, together with whatever that adds to it. After a few it leaves the rest to a task, so that no drop
+//! takes long.
 
 use alloc::boxed::Box;
 
+use base::sync::atomic::{AtomicBool, Ordering};
 use base::sync::{LockClass, SpinLock};
+use executor::TaskOptions;
+use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource};
 
 use crate::channel::message::{Message, Queue};
 
@@ -18,9 +22,40 @@ struct Debris {
     busy: bool,
 }
 
+/// Messages that are dropped at once before the rest is left to the task.
+const BUDGET: usize = 64;
+
+/// What was left to the task.
+static REST: SpinLock<Debris> = Debris::new();
+static WORK: WaitSource = WaitSource::new(WaitKind::Work, 0);
+/// There is a task.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts the task. Called once, on a CPU of the executor.
+pub(crate) fn start() {
+    executor::spawn(TaskOptions::new("ipc-teardown").daemon(), async {
+        STARTED.store(true, Ordering::Release);
+        loop {
+            let seen = WORK.observe();
+            loop {
+                let Some(message) = REST.lock().pop() else { break };
+                drop(message);
+                executor::yield_point().await;
+            }
+            WORK.wait(seen, Wait::uninterruptible()).await;
+        }
+    });
+}
+
 impl Debris {
     const fn new() -> SpinLock<Debris> {
         SpinLock::new(LockClass::KernelBytes, Debris { first: None, busy: false })
+    }
+
+    fn pop(&mut self) -> Option<Box<Message>> {
+        let mut message = self.first.take()?;
+        self.first = message.take_next();
+        Some(message)
     }
 }
 
@@ -60,18 +95,27 @@ pub(crate) fn bury(mut queue: Queue) {
     if !begins {
         return;
     }
+    let mut dropped = 0;
     loop {
-        let message = with_list(|list| {
+        // With nobody to leave it to, all of it is dropped here.
+        let leaves = dropped >= BUDGET && STARTED.load(Ordering::Acquire);
+        let (message, rest) = with_list(|list| {
             let mut list = list.lock();
-            let mut message = list.first.take();
-            match &mut message {
-                Some(message) => list.first = message.take_next(),
-                None => list.busy = false,
-            }
-            message
+            let rest = if leaves { list.first.take() } else { None };
+            let message = list.pop();
+            list.busy = message.is_some();
+            (message, rest)
         });
+        if let Some(rest) = rest {
+            let mut all = REST.lock();
+            let before = all.first.take();
+            all.first = append(Some(rest), before);
+            drop(all);
+            WORK.wake_one(Events::IN, Reason::Data);
+        }
         let Some(message) = message else { return };
         drop(message);
+        dropped += 1;
     }
 }
 

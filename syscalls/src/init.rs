@@ -62,7 +62,7 @@ pub fn start(executor: &'static Executor, init: Init) {
 /// Opens the console, loads the program, and runs it to its end.
 async fn become_init(thread: Arc<Thread>, init: Init) {
     thread.adopt_task();
-    ipc::collector::start();
+    ipc::start();
     if let Err(error) = open_console(&thread).await {
         log::warn!("the first process starts without a console: {error}");
     }
