@@ -55,6 +55,8 @@ bitflags::bitflags! {
         /// Hand the message over directly if somebody waits for it. A hint: without such a receiver the message
         /// is queued.
         const RENDEZVOUS = 2;
+        /// Of a receive: exec closes the handles that arrive.
+        const CLOEXEC = 4;
     }
 }
 

@@ -224,15 +224,18 @@ impl Endpoint {
         table: &Arc<HandleTable>,
         incoming: &mut dyn Incoming,
         options: Options,
-        cloexec: bool,
     ) -> Result<Outcome> {
-        let rendezvous = options == Options::RENDEZVOUS;
-        let place = if rendezvous { self.wait_directly(Want::Any(incoming.room())) } else { None };
+        let place = if options - Options::CLOEXEC == Options::RENDEZVOUS {
+            self.wait_directly(Want::Any(incoming.room()))
+        } else {
+            None
+        };
         let ticket = place.as_ref().map_or(0, |place| place.ticket);
         let mut interrupted = false;
         let mut woken = false;
         let result = loop {
             let seen = self.readers().observe();
+            let cloexec = options.contains(Options::CLOEXEC);
             match self.try_receive_by(ticket, caller, table, cloexec, incoming) {
                 Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => break Err(Errno::EAGAIN),
                 Err(Errno::EAGAIN) if interrupted => break Err(Errno::EINTR),

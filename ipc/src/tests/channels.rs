@@ -61,8 +61,7 @@ fn n13_a_receiver_that_cannot_take_it_loses_nothing() {
     // Memory that is not there.
     let mut letter = Letter { bad: true, ..Letter::new() };
     let access = process.get(from, AccessOp::Read);
-    let outcome =
-        now(end.receive(&receiver.caller, &access, &receiver.table, &mut letter, Options::empty(), false));
+    let outcome = now(end.receive(&receiver.caller, &access, &receiver.table, &mut letter, Options::empty()));
     assert_eq!(outcome, Err(Errno::EFAULT));
     assert_eq!(receiver.table.len(), 0, "no number stays taken");
     // A table with seven free numbers.
@@ -77,8 +76,7 @@ fn n13_a_receiver_that_cannot_take_it_loses_nothing() {
     receiver.table.close(filler).unwrap();
     // A page that comes at the second try.
     let mut letter = Letter { faults: 1, ..Letter::new() };
-    let outcome =
-        now(end.receive(&receiver.caller, &access, &receiver.table, &mut letter, Options::empty(), false));
+    let outcome = now(end.receive(&receiver.caller, &access, &receiver.table, &mut letter, Options::empty()));
     assert_eq!(outcome, Ok(Outcome::Message(Sizes { bytes: 3, handles: 8 })));
     assert!(letter.handles.iter().all(|handle| receiver.table.get_any(*handle).is_ok()));
     assert_eq!(receiver.table.len(), 256);
@@ -121,8 +119,7 @@ fn kairos_channel_close_last_handle_races() {
     let access = process.get(from, AccessOp::Read);
     let end = process.end(from);
     let mut letter = Letter::new();
-    let receiving =
-        end.receive(&process.caller, &access, &process.table, &mut letter, Options::empty(), false);
+    let receiving = end.receive(&process.caller, &access, &process.table, &mut letter, Options::empty());
     let mut receiving = pin!(receiving);
     assert!(poll(receiving.as_mut()).is_pending());
     process.table.close(from).unwrap();
@@ -158,8 +155,7 @@ fn a_blocked_call_of_a_revoked_holder_ends() {
     let access = process.get(child, AccessOp::Read);
     let end = process.end(from);
     let mut letter = Letter::new();
-    let receiving =
-        end.receive(&process.caller, &access, &process.table, &mut letter, Options::empty(), false);
+    let receiving = end.receive(&process.caller, &access, &process.table, &mut letter, Options::empty());
     let mut receiving = pin!(receiving);
     assert!(poll(receiving.as_mut()).is_pending());
     process.table.revoke_descendants(from).unwrap();
@@ -176,7 +172,7 @@ fn a_hand_over_passes_by_the_queue_and_is_not_lost_with_its_receiver() {
     {
         let mut letter = Letter::with_room(8, 0);
         let receiving =
-            end.receive(&process.caller, &access, &process.table, &mut letter, Options::RENDEZVOUS, false);
+            end.receive(&process.caller, &access, &process.table, &mut letter, Options::RENDEZVOUS);
         let mut receiving = pin!(receiving);
         assert!(poll(receiving.as_mut()).is_pending());
         let mut outgoing = Outgoing::bytes(b"abc");

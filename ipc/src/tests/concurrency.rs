@@ -38,7 +38,7 @@ async fn receive(process: &Process, channel: i32, options: Options) -> Result<Op
     let access = process.table.get(channel, AccessOp::Read)?;
     let mut letter = Letter::new();
     let end = access.object().channel().unwrap();
-    let outcome = end.receive(&process.caller, &access, &process.table, &mut letter, options, false).await?;
+    let outcome = end.receive(&process.caller, &access, &process.table, &mut letter, options).await?;
     Ok(matches!(outcome, Outcome::Message(_)).then_some(letter))
 }
 

@@ -31,8 +31,8 @@ declare! {
     async 4616 => channel_call(handle: i32, send: Pointer, recv: Pointer, timeout_ns: u64, options: u64);
 }
 
-/// `channel_recv` and `channel_call`: the handles that arrive are closed on exec.
-const RECV_CLOEXEC: u64 = 4;
+/// `channel_call`: the handles that arrive are closed on exec.
+const CALL_CLOEXEC: u64 = 4;
 
 /// Bytes of a `channel_msg`.
 const HEADER_BYTES: usize = 24;
@@ -109,8 +109,11 @@ fn endpoint(access: &Access) -> Result<&Arc<Endpoint>> {
     access.object().channel().ok_or(Errno::ENOTSUP)
 }
 
+/// Options of a send, which installs no handles here.
 fn send_options(options: u64) -> Result<Options> {
-    u32::try_from(options).ok().and_then(Options::from_bits).ok_or(Errno::EINVAL)
+    receive_options(options).and_then(|options| {
+        if options.contains(Options::CLOEXEC) { Err(Errno::EINVAL) } else { Ok(options) }
+    })
 }
 
 /// Sends if that needs no wait for anything.
@@ -264,16 +267,14 @@ impl Incoming for Buffers<'_> {
     }
 }
 
-/// Options of a receive, and whether exec closes what arrives.
-fn receive_options(options: u64) -> Result<(Options, bool)> {
-    let cloexec = options & RECV_CLOEXEC != 0;
-    let options = u32::try_from(options & !RECV_CLOEXEC).ok().and_then(Options::from_bits);
-    Ok((options.ok_or(Errno::EINVAL)?, cloexec))
+/// Options of a receive.
+fn receive_options(options: u64) -> Result<Options> {
+    u32::try_from(options).ok().and_then(Options::from_bits).ok_or(Errno::EINVAL)
 }
 
 /// Receives if that needs no wait for anything.
 fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<Result<u64>> {
-    let (options, cloexec) = receive_options(options).ok()?;
+    let options = receive_options(options).ok()?;
     let msg = required(msg).ok()?;
     let resources = thread.resources()?;
     let memory = &*resources.caller.memory;
@@ -282,6 +283,7 @@ fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
         header.check_buffers()?;
         let access = resources.handles.get(handle, AccessOp::Read)?;
         let mut buffers = Buffers::new(memory, header);
+        let cloexec = options.contains(Options::CLOEXEC);
         endpoint(&access)?.try_receive(&resources.caller, &resources.handles, cloexec, &mut buffers)
     };
     let (sizes, result) = match receive() {
@@ -298,28 +300,20 @@ fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
     told.then_some(result)
 }
 
+/// In one piece, since each async function that is called keeps its arguments twice, and a receiver that waits
+/// is to need no allocation.
 async fn channel_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Result<u64> {
-    let (options, cloexec) = receive_options(options)?;
-    let msg = required(msg)?;
+    let options = receive_options(options)?;
+    let at = required(msg)?;
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
-    let outcome = receive_later(&resources, handle, msg, options, cloexec).await?;
-    finish(&resources.caller, msg, outcome).await
-}
-
-async fn receive_later(
-    resources: &Resources,
-    handle: i32,
-    msg: u64,
-    options: Options,
-    cloexec: bool,
-) -> Result<Outcome> {
     let memory = &*resources.caller.memory;
-    let header = Header::read(memory, msg).await?;
+    let header = Header::read(memory, at).await?;
     header.check_buffers()?;
     let access = resources.handles.get(handle, AccessOp::Read)?;
     let mut buffers = Buffers::new(memory, header);
-    let table = &resources.handles;
-    endpoint(&access)?.receive(&resources.caller, &access, table, &mut buffers, options, cloexec).await
+    let Resources { caller, handles, .. } = &*resources;
+    let outcome = endpoint(&access)?.receive(caller, &access, handles, &mut buffers, options).await?;
+    finish(caller, at, outcome).await
 }
 
 /// Writes back what the delivery did not.
@@ -341,8 +335,8 @@ async fn channel_call(
     timeout_ns: u64,
     options: u64,
 ) -> Result<u64> {
-    let cloexec = options & RECV_CLOEXEC != 0;
-    no_flags(options & !RECV_CLOEXEC)?;
+    let cloexec = options & CALL_CLOEXEC != 0;
+    no_flags(options & !CALL_CLOEXEC)?;
     let (send, recv) = (required(send)?, required(recv)?);
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
     let call = call_and_wait(&resources, handle, (send, recv), timeout_ns, cloexec);
@@ -374,4 +368,20 @@ async fn call_and_wait(
     let endpoint = endpoint(&access)?;
     let table = &resources.handles;
     endpoint.call(&resources.caller, &access, &mut outgoing, table, &mut buffers, deadline, cloexec).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::declare::SLOT_BYTES;
+
+    fn size_of_future<'a, F: Future + 'a>(_call: fn(&'a Thread, i32, Pointer, u64) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_blocked_receive_needs_no_allocation() {
+        let size = size_of_future(|thread, handle, msg, options| channel_recv(thread, handle, msg, options));
+        assert!(size <= SLOT_BYTES, "{size} bytes");
+    }
 }
