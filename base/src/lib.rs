@@ -34,9 +34,13 @@ pub mod machine;
 #[cfg(not(loom))]
 pub mod memory;
 #[cfg(not(loom))]
+pub mod schedule;
+#[cfg(not(loom))]
 pub mod slab;
 pub mod sync;
 pub mod time;
+#[cfg(not(loom))]
+pub mod wall_clock;
 
 pub use errno::{Errno, Result};
 #[cfg(not(loom))]

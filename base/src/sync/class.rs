@@ -36,6 +36,8 @@ pub enum LockClass {
     Followers,
     Tty,
     Pipe,
+    InotifyWatches,
+    EventSetting,
     Event,
     InFlight,
     Socket,

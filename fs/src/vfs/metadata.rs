@@ -1,6 +1,6 @@
 //! What `stat(2)` shows: types, modes and times.
 
-use base::machine;
+use base::wall_clock;
 
 use super::inode::DeviceNumber;
 
@@ -91,9 +91,7 @@ impl Timestamp {
     /// The time now.
     #[must_use]
     pub fn now() -> Timestamp {
-        let machine = machine();
-        let since_boot = core::time::Duration::from_nanos(machine.now().as_nanos());
-        let now = machine.wall_clock_at_boot().saturating_add(since_boot);
+        let now = wall_clock::now();
         Timestamp {
             seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
             nanoseconds: now.subsec_nanos(),

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use base::memory::UserMemory;
+use base::schedule::Setting;
 use base::{Errno, Result};
 
 use crate::declare;
@@ -13,7 +14,6 @@ use crate::signal::Signal;
 use crate::thread::Thread;
 use crate::time::clock::Clock;
 use crate::time::interval::{Base, Notice};
-use crate::time::schedule::Setting;
 use crate::time::timers::Which;
 use crate::time::timespec::from_parts;
 use crate::user::{copy_in, read_words, write_u32, write_words};
@@ -196,13 +196,18 @@ impl SigEvent {
 /// # Errors
 ///
 /// `EFAULT`; `EINVAL` when one is out of range.
-async fn read_setting(memory: &dyn UserMemory, at: Pointer, unit: u64) -> Result<Setting> {
+pub(super) async fn read_setting(memory: &dyn UserMemory, at: Pointer, unit: u64) -> Result<Setting> {
     let [interval, interval_fraction, value, value_fraction] = read_words::<4>(memory, at.0).await?;
     let value = from_parts(value, value_fraction, unit)?;
     Ok(Setting { value, interval: from_parts(interval, interval_fraction, unit)? })
 }
 
-async fn write_itimerspec(memory: &dyn UserMemory, at: Pointer, setting: Setting) -> Result<u64> {
+/// Writes interval and value.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(super) async fn write_itimerspec(memory: &dyn UserMemory, at: Pointer, setting: Setting) -> Result<u64> {
     let Setting { value, interval } = setting;
     let words =
         [interval.as_secs(), interval.subsec_nanos().into(), value.as_secs(), value.subsec_nanos().into()];

@@ -4,12 +4,11 @@
 
 use core::time::Duration;
 
-use base::sync::Lazy;
-use base::sync::atomic::{AtomicI64, Ordering};
 use base::time::Instant;
-use base::{Errno, Result, machine};
+use base::{Errno, Result, machine, wall_clock};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
+use crate::machine::user_machine;
 use crate::process::Process;
 use crate::process::table::{all_processes, find_process, find_thread};
 use crate::thread::Thread;
@@ -88,35 +87,27 @@ pub fn resolution(id: i32) -> u64 {
     if id == 5 || id == 6 { COARSE } else { FINE }
 }
 
-/// Wall-clock time minus monotonic time, in nanoseconds.
-static OFFSET: Lazy<AtomicI64> = Lazy::new(|| {
-    let boot = machine().wall_clock_at_boot().as_nanos();
-    AtomicI64::new(i64::try_from(boot).unwrap_or(i64::MAX))
-});
-
 /// Wakes those whose absolute wall-clock deadline a clock step moved.
 static STEPPED: WaitSource = WaitSource::new(WaitKind::Sleep, 0);
 
 /// Wall-clock time since 1970.
 #[must_use]
 pub fn realtime() -> Duration {
-    Duration::from_nanos(machine().now().as_nanos().saturating_add_signed(OFFSET.load(Ordering::Relaxed)))
+    wall_clock::now()
 }
 
 /// The instant at which the wall clock, as it is set now, will show `time`.
 #[must_use]
 pub fn realtime_to_monotonic(time: Duration) -> Instant {
-    let nanoseconds = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-    let since_boot = nanoseconds.saturating_sub(OFFSET.load(Ordering::Relaxed));
-    Instant::from_nanos(u64::try_from(since_boot).unwrap_or(0))
+    wall_clock::when(time)
 }
 
-/// Sets the wall clock: clock_settime(2), settimeofday(2).
+/// Sets the wall clock, and tells those whose deadlines move with it: clock_settime(2), settimeofday(2).
 pub fn set_realtime(time: Duration) {
-    let now = i64::try_from(machine().now().as_nanos()).unwrap_or(i64::MAX);
-    let target = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-    OFFSET.store(target.saturating_sub(now), Ordering::Relaxed);
+    wall_clock::set(time);
+    user_machine().wall_clock_moved(wall_clock::offset());
     STEPPED.wake_all(Events::empty(), Reason::Data);
+    fs::timerfd::clock_was_set();
     for process in all_processes() {
         process.timers().clock_stepped();
     }

@@ -21,6 +21,7 @@ use alloc::sync::{Arc, Weak};
 use core::time::Duration;
 
 use base::machine;
+use base::schedule::{Schedule, Setting};
 use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
 use executor::{Timer, TimerTarget};
@@ -32,7 +33,6 @@ use crate::signal::send::send_from_timer;
 use crate::signal::{SigInfo, Signal};
 use crate::thread::Thread;
 use crate::time::clock;
-use crate::time::schedule::{Schedule, Setting};
 
 /// Shortest time between two looks at a CPU clock, and shortest period of a signal that is ignored.
 const LOOK: Duration = Duration::from_millis(1);
