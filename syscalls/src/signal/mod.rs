@@ -14,6 +14,7 @@
 //! | [`permission`] | who may signal whom |
 //! | [`send`] | sending: who is concerned, who is woken |
 //! | [`sink`] | signals that files send |
+//! | [`signalfd`], [`record`] | signals as a descriptor, and what it hands out |
 //! | [`deliver`] | delivering on the way back to ring 3 |
 
 pub mod action;
@@ -24,8 +25,10 @@ pub mod frame;
 pub mod info;
 pub mod pending;
 pub mod permission;
+pub mod record;
 pub mod send;
 pub mod set;
+pub mod signalfd;
 pub mod sink;
 pub mod state;
 pub mod stop;
