@@ -55,14 +55,16 @@ async fn pidfd_send_signal(
     if !info.is_null() {
         let mut bytes = [0; SIGINFO_BYTES];
         copy_in(&*thread.space(), info.0, &mut bytes).await?;
-        let info = SigInfo::from_program(Signal::new(signal)?, &bytes);
-        if i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) != signal {
+        let [s0, s1, s2, s3, _, _, _, _, c0, c1, c2, c3, ..] = bytes;
+        let code = i32::from_le_bytes([c0, c1, c2, c3]);
+        if i32::from_le_bytes([s0, s1, s2, s3]) != signal {
             return Err(Errno::EINVAL);
         }
-        if process.pid() != own.pid() && (info.code >= SI_USER || info.code == SI_TKILL) {
+        // Nobody may pretend to be the kernel, or kill(2), towards others.
+        if !alloc::sync::Arc::ptr_eq(&process, own) && (code >= SI_USER || code == SI_TKILL) {
             return Err(Errno::EPERM);
         }
-        raw = Some(info);
+        raw = Some(bytes);
     }
     if table::find_process(process.pid()).is_none_or(|now| !alloc::sync::Arc::ptr_eq(&now, &process)) {
         return Err(Errno::ESRCH);
@@ -72,9 +74,12 @@ async fn pidfd_send_signal(
     }
     may_signal(thread, &process, signal)?;
     if signal != 0 {
-        let sender = thread.credentials().uid;
-        let plain = || Ok(SigInfo::from_process(Signal::new(signal)?, SI_USER, own.pid(), sender));
-        send_to_process(&process, raw.map_or_else(plain, Ok)?)?;
+        let signal = Signal::new(signal)?;
+        let info = match raw {
+            Some(bytes) => SigInfo::from_program(signal, &bytes),
+            None => SigInfo::from_process(signal, SI_USER, own.pid(), thread.credentials().uid),
+        };
+        send_to_process(&process, info)?;
     }
     Ok(0)
 }

@@ -194,7 +194,7 @@ async fn waitid(
         (P_PIDFD, 0..) => {
             let file = thread.files().get(id)?;
             nonblocking = file.is_nonblocking();
-            Selector::Process(PidFd::process_of(&file)?.pid())
+            Selector::Keyed(PidFd::process_of(&file)?.key())
         }
         (P_PID, 1..) => Selector::Process(id.unsigned_abs()),
         (P_PGID, 0) => Selector::Group(thread.process().group()),

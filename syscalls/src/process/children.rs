@@ -42,6 +42,8 @@ pub enum Selector {
     Any,
     /// The one with this id.
     Process(u32),
+    /// The one with this stable key, whoever has its id: a process descriptor's.
+    Keyed(u64),
     /// Those in this group.
     Group(u32),
 }
@@ -133,6 +135,7 @@ pub fn look(table: &mut Table, search: &Search) -> Result<Look> {
         let selected = match search.selector {
             Selector::Any => true,
             Selector::Process(wanted) => pid == wanted,
+            Selector::Keyed(key) => child.payload.key() == key,
             Selector::Group(group) => child.group == group,
         };
         if !selected || !suits(search, &child.payload, child.parent_thread) {
@@ -280,6 +283,10 @@ mod tests {
             Some(Errno::ECHILD)
         );
         assert!(matches!(find(&mut table, &search(Selector::Group(1), WaitOptions::EXITED)), Ok(None)));
+        let stale = search(Selector::Keyed(9), WaitOptions::EXITED);
+        assert_eq!(find(&mut table, &stale).err(), Some(Errno::ECHILD));
+        let keyed = search(Selector::Keyed(3), WaitOptions::EXITED | WaitOptions::NOWAIT);
+        assert_eq!(find(&mut table, &keyed).unwrap().unwrap().pid, 3);
         let clones = WaitOptions::EXITED | WaitOptions::CLONE;
         assert_eq!(find(&mut table, &search(Selector::Any, clones)).err(), Some(Errno::ECHILD));
         table.process(3).unwrap().payload.set_exit_signal(0);

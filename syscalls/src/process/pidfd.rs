@@ -80,7 +80,11 @@ impl FileOps for PidFd {
     }
 
     fn describe(&self, _file: &OpenFile, out: &mut dyn fmt::Write) -> fmt::Result {
-        let pid = self.process.get().map_or(-1, |process| i64::from(process.pid()));
+        // One that was waited for has no number any more.
+        let living = |process: &&Arc<Process>| {
+            table::find_process(process.pid()).is_some_and(|now| Arc::ptr_eq(&now, process))
+        };
+        let pid = self.process.get().filter(living).map_or(-1, |process| i64::from(process.pid()));
         writeln!(out, "Pid:\t{pid}\nNSpid:\t{pid}")
     }
 
