@@ -55,10 +55,13 @@ impl OpenFile {
         if let Some(position) = &mut own {
             **position = io.position.saturating_add(moved as u64);
         }
-        match outcome {
+        drop(own);
+        let done = match outcome {
             Ok(step) => Some(step.max(moved)),
             // The page went away in the middle: what was moved is the answer.
             Err(_) => (moved > 0).then_some(moved),
-        }
+        };
+        self.tell(way, done.unwrap_or(0));
+        done
     }
 }

@@ -157,7 +157,9 @@ impl OpenFile {
         if self.path().dentry.is_deleted() {
             return Err(Errno::ENOENT);
         }
-        self.ops().read_dir(&self.io(caller), position, sink)
+        let result = self.ops().read_dir(&self.io(caller), position, sink);
+        vfs::events::accessed(self);
+        result
     }
 
     /// `ioctl(2)`: the requests that every file knows, then those of its kind. A drop leaves what the kind's own

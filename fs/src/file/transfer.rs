@@ -130,7 +130,20 @@ impl OpenFile {
         if let Some(position) = &mut own {
             **position = io.position;
         }
+        drop(own);
+        if let Ok(moved) = result {
+            self.tell(way, moved);
+        }
         result
+    }
+
+    /// Tells those who watch the file, when something was moved.
+    pub(super) fn tell(&self, way: Way, moved: usize) {
+        match way {
+            _ if moved == 0 => {}
+            Way::Read => crate::vfs::events::accessed(self),
+            Way::Write => crate::vfs::events::modified(self),
+        }
     }
 
     /// `read(2)`. Errors as [`OpenFile::transfer`].
@@ -202,9 +215,7 @@ impl OpenFile {
         let room = limit.min(MAX_POSITION) - io.position;
         buffer.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         crate::vfs::content_changes(io.caller, inode);
-        let written = self.transfer_loop(Way::Write, io, buffer).await?;
-        crate::vfs::events::modified(self);
-        Ok(written)
+        self.transfer_loop(Way::Write, io, buffer).await
     }
 
     /// Moves bytes at wherever `io` says and advances it: for callers that bring flags of their own (recvmsg).

@@ -211,7 +211,7 @@ pub fn link(
         directory.link(name, target.inode())?;
         Ok(target.inode().clone())
     })?;
-    events::entry(EventMask::CREATE, dir.inode(), name, 0);
     events::itself(EventMask::ATTRIB, target.inode());
+    events::entry(EventMask::CREATE, dir.inode(), name, 0);
     Ok(())
 }

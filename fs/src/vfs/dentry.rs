@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use base::sync::{LockClass, SpinGuard, SpinLock};
 
+use super::events;
 use super::inode::Inode;
 
 /// A name.
@@ -161,8 +162,14 @@ impl Dentry {
 }
 
 impl Drop for Dentry {
-    /// Lets go of the ancestors one by one: a tree may be deeper than the stack.
+    /// A file whose name is gone goes with the last who had it open. Lets go of the ancestors one by one: a
+    /// tree may be deeper than the stack.
     fn drop(&mut self) {
+        if let Some(inode) = &self.inode
+            && *self.deleted.get_mut()
+        {
+            events::gone(inode);
+        }
         let mut parent = self.place.get_mut().parent.take();
         while let Some(dentry) = parent {
             match Arc::into_inner(dentry) {

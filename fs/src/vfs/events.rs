@@ -2,12 +2,12 @@
 
 use alloc::sync::Arc;
 
-use base::sync::Once;
 use base::sync::atomic::{AtomicU32, Ordering};
 
 use super::dentry::Dentry;
 use super::inode::Inode;
 use crate::file::{AccessMode, OpenFile};
+use crate::inotify;
 
 bitflags::bitflags! {
     /// What happened, with the bits of `inotify(7)`.
@@ -54,21 +54,11 @@ pub struct Event<'a> {
     pub name: Option<&'a [u8]>,
     /// Ties the two halves of a move together; 0 otherwise.
     pub cookie: u32,
+    /// The entry has been removed from the directory.
+    pub unlinked: bool,
 }
 
-/// Hears of every event. Called without locks; must not wait.
-pub trait Observer: Sync {
-    /// Takes note of one.
-    fn event(&self, event: &Event<'_>);
-}
-
-static OBSERVER: Once<&'static dyn Observer> = Once::new();
 static NEXT_COOKIE: AtomicU32 = AtomicU32::new(1);
-
-/// Installs the observer. The first call wins.
-pub fn install(observer: &'static dyn Observer) {
-    OBSERVER.call_once(|| observer);
-}
 
 /// A fresh number for the two halves of a move.
 #[must_use]
@@ -76,38 +66,59 @@ pub fn next_cookie() -> u32 {
     NEXT_COOKIE.fetch_add(1, Ordering::Relaxed)
 }
 
-fn tell(mask: EventMask, inode: &Arc<dyn Inode>, name: Option<&[u8]>, cookie: u32) {
-    if let Some(observer) = OBSERVER.get() {
-        observer.event(&Event { mask, inode, name, cookie });
-    }
-}
-
 /// Something happened to the entry `name` of `dir`.
 pub(crate) fn entry(mask: EventMask, dir: &Arc<dyn Inode>, name: &[u8], cookie: u32) {
-    tell(mask, dir, Some(name), cookie);
+    if inotify::any_watches() {
+        inotify::tell(&Event { mask, inode: dir, name: Some(name), cookie, unlinked: false });
+    }
 }
 
 /// Something happened to the file itself.
 pub(crate) fn itself(mask: EventMask, inode: &Arc<dyn Inode>) {
-    tell(mask, inode, None, 0);
+    if !inotify::any_watches() || inode.state().existing_marks().is_none() {
+        return;
+    }
+    // That it is a directory is told of all but its end and its move.
+    let plain = mask.intersects(EventMask::DELETE_SELF | EventMask::MOVE_SELF);
+    let kind = if !plain && inode.metadata().is_directory() { EventMask::ISDIR } else { EventMask::empty() };
+    inotify::tell(&Event { mask: mask | kind, inode, name: None, cookie: 0, unlinked: false });
 }
 
 /// Something happened to the file at `dentry`: those who watch its directory hear of it as well.
 pub(crate) fn at(mask: EventMask, dentry: &Arc<Dentry>) {
-    if OBSERVER.get().is_none() {
+    if !inotify::any_watches() {
         return;
     }
     let Some(inode) = dentry.found() else { return };
     let (parent, name) = dentry.place();
-    if let Some(directory) = parent.as_ref().and_then(|parent| parent.found()) {
-        tell(mask, directory, Some(&name), 0);
+    if let Some(directory) = parent.as_ref().and_then(|parent| parent.found())
+        && directory.state().existing_marks().is_some()
+    {
+        let kind = if inode.metadata().is_directory() { EventMask::ISDIR } else { EventMask::empty() };
+        let (mask, unlinked) = (mask | kind, dentry.is_deleted());
+        inotify::tell(&Event { mask, inode: directory, name: Some(&name), cookie: 0, unlinked });
     }
-    tell(mask, inode, None, 0);
+    itself(mask, inode);
+}
+
+/// Something was read from an open file.
+pub(crate) fn accessed(file: &OpenFile) {
+    at(EventMask::ACCESS, &file.path().dentry);
 }
 
 /// The content of an open file changed.
 pub(crate) fn modified(file: &OpenFile) {
     at(EventMask::MODIFY, &file.path().dentry);
+}
+
+/// The last name of a file and the last who had it open are gone.
+pub(super) fn gone(inode: &Arc<dyn Inode>) {
+    if inotify::any_watches() && inode.state().existing_marks().is_some() {
+        let metadata = inode.metadata();
+        if metadata.links == 0 || metadata.is_directory() {
+            itself(EventMask::DELETE_SELF, inode);
+        }
+    }
 }
 
 /// The last descriptor of an open file is gone.

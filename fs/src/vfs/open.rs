@@ -178,13 +178,13 @@ async fn open_place(
         check(subject, &place, flags, needed)?;
     }
     let file = open_checked(subject, place, flags).await?;
+    events::at(EventMask::OPEN, &file.path().dentry);
     if truncates {
         let inode = file.inode();
         content_changes(subject.caller, inode);
         inode.truncate(0)?;
         events::modified(&file);
     }
-    events::at(EventMask::OPEN, &file.path().dentry);
     Ok(file)
 }
 

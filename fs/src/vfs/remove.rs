@@ -39,13 +39,10 @@ pub fn unlink(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()>
     victim.mark_deleted();
     let cached = children.remove(name.as_slice());
     drop(children);
-    drop(cached);
+    events::itself(EventMask::ATTRIB, victim.inode());
+    // Unless somebody has it open, this is its end.
+    drop((cached, victim));
     events::entry(EventMask::DELETE, dir.inode(), name, 0);
-    let gone = victim.inode().metadata().links == 0;
-    events::itself(
-        if gone { EventMask::ATTRIB | EventMask::DELETE_SELF } else { EventMask::ATTRIB },
-        victim.inode(),
-    );
     Ok(())
 }
 
@@ -85,9 +82,8 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
     };
     let cached = children.remove(name.as_slice());
     drop(children);
-    drop((cached, orphans));
+    drop((cached, orphans, victim));
     events::entry(EventMask::DELETE | EventMask::ISDIR, dir.inode(), name, 0);
-    events::itself(EventMask::DELETE_SELF, victim.inode());
     Ok(())
 }
 

@@ -268,7 +268,8 @@ impl Move<'_> {
                 events::entry(EventMask::MOVED_TO | of(target), old_dir, self.name, cookie);
                 events::itself(EventMask::MOVE_SELF, target.inode());
             }
-            Some(target) => events::itself(EventMask::DELETE_SELF, target.inode()),
+            // Its end is told when the last who has it open lets go.
+            Some(target) => events::itself(EventMask::ATTRIB, target.inode()),
             None => {}
         }
     }

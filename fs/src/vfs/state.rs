@@ -8,6 +8,7 @@ use base::sync::{LockClass, Once, SpinLock};
 use base::{Errno, Result};
 use executor::lock::Mutex;
 
+use crate::inotify::marks::Marks;
 use crate::lock::FileLocks;
 use crate::pipe::Pipe;
 
@@ -17,6 +18,8 @@ pub struct InodeState {
     writers: AtomicI32,
     order: Mutex<()>,
     locks: Once<Box<FileLocks>>,
+    /// Who watches it.
+    marks: Once<Box<Marks>>,
     /// The pipe of a FIFO while somebody has it open.
     fifo: SpinLock<Weak<Pipe>>,
 }
@@ -29,6 +32,7 @@ impl InodeState {
             writers: AtomicI32::new(0),
             order: Mutex::new(()),
             locks: Once::new(),
+            marks: Once::new(),
             fifo: SpinLock::new(LockClass::Inode, Weak::new()),
         }
     }
@@ -97,6 +101,16 @@ impl InodeState {
     #[must_use]
     pub fn existing_locks(&self) -> Option<&FileLocks> {
         self.locks.get().map(|locks| &**locks)
+    }
+
+    /// The inotify watches, made at first use.
+    pub(crate) fn marks(&self) -> &Marks {
+        self.marks.call_once(|| Box::new(Marks::new()))
+    }
+
+    /// The inotify watches, when there ever were some.
+    pub(crate) fn existing_marks(&self) -> Option<&Marks> {
+        self.marks.get().map(|marks| &**marks)
     }
 
     /// An open file is gone: its flock(2) and OFD locks go.
