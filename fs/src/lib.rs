@@ -12,7 +12,9 @@
 //! | [`splice`] | bytes from file to file inside the kernel |
 //! | [`epoll`] | waiting for many files |
 //! | [`eventfd`] | event counters |
+//! | [`timerfd`] | timers |
 //! | `poll` | waiting for several files at once |
+//! | [`inotify`] | watching files |
 //! | [`lock`] | flock, POSIX and open-file-description locks |
 //! | [`tty`] | terminals |
 //! | [`unix`] | AF_UNIX sockets |
@@ -30,6 +32,7 @@ pub mod eventfd;
 pub mod file;
 pub mod handle;
 pub mod initramfs;
+pub mod inotify;
 pub mod lock;
 pub mod pipe;
 pub mod poll;
@@ -40,6 +43,7 @@ pub mod splice;
 pub mod sysfs;
 #[cfg(test)]
 mod testing;
+pub mod timerfd;
 pub mod tmpfs;
 pub mod tty;
 pub mod unix;

@@ -309,7 +309,9 @@ impl OpenFile {
                 match progress.over {
                     // A reader is content with what it got; a writer wants to get rid of all.
                     _ if progress.way == Way::Read && moved >= patience.least => return Err(error),
-                    Some(Reason::Signal) if progress.deadline.is_some() && patience.expiry == Expiry::Error => {
+                    Some(Reason::Signal)
+                        if progress.deadline.is_some() && patience.expiry == Expiry::Error =>
+                    {
                         return Err(Errno::EINTR_NO_RESTART);
                     }
                     Some(Reason::Signal) => return Err(Errno::EINTR),

@@ -18,6 +18,7 @@ pub mod file_ranges;
 pub mod futex;
 pub mod handles;
 pub mod identity;
+pub mod inotify;
 pub mod limits;
 pub mod locks;
 pub mod memory;
@@ -31,6 +32,7 @@ pub mod prctl;
 pub mod priority;
 pub mod process;
 pub mod sched;
+pub mod signalfd;
 pub mod signals;
 pub mod socket;
 mod socket_control;
@@ -38,6 +40,7 @@ pub mod socket_messages;
 pub mod socket_options;
 pub mod splice;
 pub mod system;
+pub mod timerfd;
 pub mod timers;
 pub mod transfer;
 pub mod xattr;
@@ -60,6 +63,7 @@ pub const ALL: &[&[Syscall]] = &[
     futex::FAMILY,
     handles::FAMILY,
     identity::FAMILY,
+    inotify::FAMILY,
     limits::FAMILY,
     locks::FAMILY,
     memory::FAMILY,
@@ -73,12 +77,14 @@ pub const ALL: &[&[Syscall]] = &[
     priority::FAMILY,
     process::FAMILY,
     sched::FAMILY,
+    signalfd::FAMILY,
     signals::FAMILY,
     socket::FAMILY,
     socket_messages::FAMILY,
     socket_options::FAMILY,
     splice::FAMILY,
     system::FAMILY,
+    timerfd::FAMILY,
     timers::FAMILY,
     transfer::FAMILY,
     xattr::FAMILY,

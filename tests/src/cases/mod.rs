@@ -11,12 +11,14 @@ mod descriptor;
 mod directory;
 mod elf;
 mod epoll;
+mod event_race;
 mod eventfd;
 mod exec;
 mod file;
 mod futex;
 mod fuzz;
 mod hostile;
+mod inotify;
 mod interrupt;
 mod job_control;
 mod load;
@@ -25,6 +27,7 @@ mod mapped_file;
 mod mapping;
 mod memory;
 mod permission;
+mod pidfd;
 mod pipe;
 mod poll;
 mod process;
@@ -35,6 +38,7 @@ mod session;
 mod shoot_down;
 mod signal;
 mod signal_frame;
+mod signalfd;
 mod socket_control;
 mod socket_message;
 mod socket_name;
@@ -87,6 +91,10 @@ pub(crate) const TABLES: &[&[Case]] = &[
     socket_control::CASES,
     socket_option::CASES,
     socket_race::CASES,
+    signalfd::CASES,
+    pidfd::CASES,
+    inotify::CASES,
+    event_race::CASES,
     time::CASES,
     terminal::CASES,
     job_control::CASES,
