@@ -112,18 +112,23 @@ impl Table {
         const GROUP: usize = 8;
         let entries = self.entries();
         let size = coverage(level);
+        let used = |entry: &AtomicU64| entry.load(Ordering::Relaxed);
         let mut address = from;
         while address < end {
             let at = index(address, level);
-            let group = &entries[at..(at + GROUP).min(entries.len())];
-            let used = |entry: &AtomicU64| entry.load(Ordering::Relaxed) != 0;
-            if group.iter().fold(0, |bits, entry| bits | entry.load(Ordering::Relaxed)) != 0
-                && let Some(first) = group.iter().position(used)
-            {
-                let found = (address & !(size - 1)) + first as u64 * size;
-                return Some(found.max(from)).filter(|found| *found < end);
+            // Of fixed length, so that the compiler makes no loop of it.
+            let group = entries[at..].first_chunk::<GROUP>().filter(|_| at.is_multiple_of(GROUP));
+            let empty = match group {
+                Some([a, b, c, d, e, f, g, h]) => {
+                    let any = used(a) | used(b) | used(c) | used(d) | used(e) | used(f) | used(g) | used(h);
+                    if any == 0 { GROUP } else { usize::from(used(a) == 0) }
+                }
+                None => usize::from(used(&entries[at]) == 0),
+            };
+            if empty == 0 {
+                return Some(address);
             }
-            address = (address & !(size - 1)) + group.len() as u64 * size;
+            address = (address & !(size - 1)) + empty as u64 * size;
         }
         None
     }
