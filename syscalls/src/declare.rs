@@ -67,6 +67,9 @@ pub struct Parameter {
     pub render: fn(u64, &mut dyn fmt::Write) -> fmt::Result,
 }
 
+/// A try before the future; `None` when nothing was done.
+pub type Attempt = fn(&Thread, &Registers) -> Option<Result<u64>>;
+
 /// A handler, by what it may do.
 pub enum Entry {
     /// Answers at once.
@@ -74,7 +77,7 @@ pub enum Entry {
     /// May wait.
     Async {
         /// The try before the future; `None` when it did nothing.
-        attempt: Option<fn(&Thread, &Registers) -> Option<Result<u64>>>,
+        attempt: Option<Attempt>,
         /// Makes the future.
         start: for<'a> fn(&'a Thread, Arguments) -> SyscallFuture<'a>,
     },

@@ -118,13 +118,11 @@ impl Ring {
         let length = length.min(available);
         target.reserve(account, length)?;
         let (first, second) = self.pieces(self.read_at + offset as u64, length);
-        let mut at = target.written_to;
-        for &byte in first.iter().chain(second) {
+        for (at, &byte) in (target.written_to..).zip(first.iter().chain(second)) {
             let index = target.index(at);
             if let Some(place) = target.bytes.get_mut(index) {
                 *place = byte;
             }
-            at += 1;
         }
         target.publish(length, packet);
         Ok(length)

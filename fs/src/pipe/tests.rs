@@ -241,8 +241,7 @@ fn read_from_four_writers(seed: u64, rounds: usize) -> Vec<u8> {
         });
     });
     assert_eq!(deadlock, None, "seed {seed}");
-    let read = result.lock().clone();
-    read
+    result.lock().clone()
 }
 
 #[test]

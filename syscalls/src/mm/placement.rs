@@ -184,7 +184,8 @@ mod tests {
             match found {
                 Some(start) if next(5) < 3 => {
                     // Neighbours differ, so that they are not joined.
-                    let access = if start / PAGE % 2 == 0 { PageFlags::READ } else { PageFlags::empty() };
+                    let access =
+                        if (start / PAGE).is_multiple_of(2) { PageFlags::READ } else { PageFlags::empty() };
                     regions.insert(Region { access, ..region(start, start + length, RegionFlags::empty()) });
                 }
                 _ => {

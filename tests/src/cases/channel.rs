@@ -407,7 +407,7 @@ fn revocation_ends_blocked_calls() {
         Box::new(move || assert_eq!(read_some(lent_fd, 10), Err(EBADF))),
         Box::new(move || assert_eq!(read_some(file_fd, 10), Err(EBADF))),
     ];
-    let children: Vec<Child> = bodies.into_iter().map(|body| fork(body)).collect();
+    let children: Vec<Child> = bodies.into_iter().map(fork).collect();
     children.iter().for_each(|child| wait_until_blocked(child.pid));
     for root in [from, port, file] {
         handle_revoke_descendants(root).unwrap();
