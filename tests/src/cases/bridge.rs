@@ -2,7 +2,7 @@
 
 use crate::harness::{Case, case};
 use crate::sys::*;
-use libc::{FIONBIO, O_NONBLOCK, POLLHUP, POLLIN, POLLOUT};
+use libc::{EPOLL_CTL_ADD, EPOLLET, EPOLLHUP, EPOLLIN, FIONBIO, O_NONBLOCK, POLLHUP, POLLIN, POLLOUT};
 use std::thread;
 
 pub(crate) const CASES: &[Case] = &[
@@ -23,6 +23,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(round_trips_add_no_right).kairos(),
     case!(both_ways_at_once).kairos(),
     case!(last_descriptor_closes_the_end).kairos(),
+    case!(edges_of_channel_and_port_descriptors).kairos(),
+    case!(sockets_pass_descriptors_of_handles).kairos(),
 ];
 
 fn channel() -> (Handle, Handle) {
@@ -346,4 +348,59 @@ fn last_descriptor_closes_the_end() {
     assert_eq!(object_wait_one(to, POLLIN, 0), Ok(POLLIN | POLLHUP));
     assert_eq!(channel_send(to, b"x", &[], 0), Err(EPIPE));
     assert_eq!(port_wait(port, 0, 0), Ok((9, PEER_CLOSED)));
+}
+
+fn edges_of_channel_and_port_descriptors() {
+    let (to, from) = channel();
+    let fd = fd_from_handle(from, 0).unwrap();
+    let port = port_create().unwrap();
+    let port_fd = fd_from_handle(port, 0).unwrap();
+    port_bind(port, from, 3, READABLE).unwrap();
+    handle_close(from).unwrap();
+    let (epoll, ports) = (epoll_create(), epoll_create());
+    let cookie = 0x1234_5678_9abc_def0;
+    epoll_control(epoll, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, cookie).unwrap();
+    epoll_control(ports, EPOLL_CTL_ADD, port_fd, EPOLLIN | EPOLLET, 1).unwrap();
+    for round in 0..96u8 {
+        channel_send(to, &[round], &[], 0).unwrap();
+        assert_eq!(epoll_wait(epoll, 8, 50), [(EPOLLIN, cookie)]);
+        assert_eq!(epoll_wait(epoll, 8, 0), [], "told once");
+        assert_eq!(epoll_wait(ports, 8, 50), [(EPOLLIN, 1)], "also for what joins a packet that waits");
+        assert_eq!(read_some(fd, 8).unwrap(), [round]);
+        assert_eq!(epoll_wait(epoll, 8, 0), []);
+    }
+    handle_close(to).unwrap();
+    assert_eq!(epoll_wait(epoll, 8, 50), [(EPOLLIN | EPOLLHUP, cookie)]);
+}
+
+fn sockets_pass_descriptors_of_handles() {
+    let (one, two) = socketpair(libc::SOCK_STREAM);
+    let pass = |fd: Fd| {
+        send_rights(one, b"x", &[fd]).unwrap();
+        close(fd).unwrap();
+        recvmsg(two, 10, 100, 0).unwrap().rights()[0]
+    };
+    let (to, from) = channel();
+    let arrived = pass(fd_from_handle(from, 0).unwrap());
+    handle_close(from).unwrap();
+    channel_send(to, b"hi", &[], 0).unwrap();
+    assert_eq!(read_some(arrived, 10).unwrap(), b"hi", "it is the channel itself");
+    close(arrived).unwrap();
+    assert_eq!(channel_send(to, b"hi", &[], 0), Err(EPIPE), "nobody has it any more");
+    // A descriptor made from a handle keeps its rights, and is revoked with the handle.
+    let (pipe_from, pipe_to) = pipe();
+    let root = handle_from_fd(pipe_to, 0).unwrap();
+    let narrow = handle_duplicate(root, RIGHT_WRITE | RIGHT_DUPLICATE).unwrap();
+    let arrived = pass(fd_from_handle(narrow, 0).unwrap());
+    assert_eq!(cap_rights_get(arrived), Ok(FD_RIGHT_WRITE | FD_RIGHT_DUP));
+    assert_eq!(write(arrived, b"w"), Ok(1));
+    handle_revoke_descendants(root).unwrap();
+    assert_eq!(write(arrived, b"w"), Err(EBADF));
+    assert_eq!(read_some(pipe_from, 10).unwrap(), b"w");
+    cap_rights_limit(pipe_from, FD_RIGHT_READ).unwrap();
+    assert_eq!(
+        send_rights(one, b"x", &[pipe_from]),
+        Err(EBADF),
+        "what may not be duplicated is not passed on"
+    );
 }
