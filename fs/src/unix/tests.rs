@@ -146,3 +146,35 @@ fn sockets_that_only_their_own_queues_hold_are_collected() {
         }
     }
 }
+
+#[test]
+fn a_connect_that_is_given_up_leaves_no_trace() {
+    use crate::tmpfs::TmpFs;
+    use crate::vfs::{FsContext, Mount, MountFlags, Namespace, Subject};
+    let caller = testing::root();
+    let root = Mount::new(&TmpFs::new_root().unwrap(), b"rootfs", MountFlags::empty());
+    let context = FsContext::new(&Namespace::new(&root));
+    let subject = Subject { caller: &caller, fs: &context };
+    for name in [b"\x01\0\0abstract".as_slice(), b"\x01\0/path"] {
+        let open = || Socket::open(&caller, Kind::Stream, OpenFlags::empty()).unwrap();
+        let server = open();
+        let listener = Socket::of(&server).unwrap();
+        listener.bind(subject, name).unwrap();
+        listener.listen(&caller, 0).unwrap();
+        let (first, second) = (open(), open());
+        testing::now(Socket::of(&first).unwrap().connect(subject, name, true)).unwrap();
+        assert!(testing::try_now(Socket::of(&second).unwrap().connect(subject, name, true)).is_none());
+        let connection = testing::now(listener.accept(&caller, OpenFlags::empty(), false)).unwrap();
+        assert_eq!(
+            testing::now(listener.accept(&caller, OpenFlags::empty(), false)).err(),
+            Some(Errno::EAGAIN)
+        );
+        assert!(second.poll().contains(Events::HUP));
+        send(&caller, &first, b"hello", Vec::new()).unwrap();
+        assert_eq!(receive(&connection, 9, ReceiveFlags::empty()).unwrap().0, b"hello");
+        // Given up in the queue, it is as if the server had refused.
+        testing::now(Socket::of(&second).unwrap().connect(subject, name, true)).unwrap();
+        drop(server);
+        assert_eq!(receive(&second, 9, ReceiveFlags::empty()).err(), Some(Errno::ECONNRESET));
+    }
+}

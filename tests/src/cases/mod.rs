@@ -44,6 +44,7 @@ mod socket_message;
 mod socket_name;
 mod socket_option;
 mod socket_race;
+mod socket_rights;
 mod socket_stream;
 mod splice;
 mod system;
@@ -95,6 +96,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     pidfd::CASES,
     inotify::CASES,
     event_race::CASES,
+    socket_rights::CASES,
     time::CASES,
     terminal::CASES,
     job_control::CASES,
