@@ -51,6 +51,9 @@ pub fn start(executor: &'static Executor, initrd: Option<Initrd>, command_line: 
             None => arguments.push(word.as_bytes().to_vec()),
         }
     }
+    if command_line.has("strace") || command_line.value("strace").is_some_and(|value| value != "0") {
+        syscalls::thread::strace::enable();
+    }
     let path = command_line.value("init").map(|path| path.as_bytes().to_vec());
     syscalls::init::start(executor, Init { namespace, path, arguments, environment });
 }

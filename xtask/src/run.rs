@@ -95,6 +95,9 @@ impl Prepared {
         self.directory.drop_images();
         if !options.quiet {
             report::failure(&outcome, &self.directory, &self.machine.kernel);
+            if options.strace {
+                eprintln!("xtask: its system calls are in {}", self.machine.debug_console.display());
+            }
         }
         Ok(outcome)
     }

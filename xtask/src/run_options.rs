@@ -27,7 +27,7 @@ stdout, its status is the exit status.
   --timeout SECONDS   ask for a dump, then end the run with status 203
   --stall SECONDS     the same when the console has been silent for so long
   --icount            one guest nanosecond per instruction: exact and repeatable
-  --strace            log every system call
+  --strace            log every system call (to kernel.log in the run's folder)
   --machine NAME      pc, q35 or microvm (default: pc with the quick qboot firmware)
   --release           the kernel as it is measured
   --no-build          boot what the last build left

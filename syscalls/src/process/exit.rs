@@ -27,8 +27,8 @@ use crate::signal::action::{ActionFlags, SIG_IGN};
 use crate::signal::child::child_info;
 use crate::signal::deliver::thread_left;
 use crate::signal::{SigInfo, Signal, send_to_process};
-use crate::thread::Thread;
 use crate::thread::clock::Share;
+use crate::thread::{Thread, strace};
 use crate::user::write_u32;
 
 /// Takes the calling thread out of its process. Its task ends when this returns.
@@ -67,6 +67,7 @@ pub async fn leave(thread: Arc<Thread>) {
     }
     thread_left(&thread);
     process.threads_source().wake_all(Events::IN, Reason::Data);
+    strace::ended(&thread, process.ending().status().filter(|_| last));
     if last {
         end(&process);
     }

@@ -28,8 +28,8 @@ use crate::signal::info::SEGV_MAPERR;
 use crate::signal::send::{end_process, force, is_first, recompute, set_mask, take_unblocked};
 use crate::signal::set::DefaultAction;
 use crate::signal::{SigInfo, Signal, SignalSet};
-use crate::thread::Thread;
 use crate::thread::attention::Reasons;
+use crate::thread::{Thread, strace};
 use crate::user::copy_out;
 
 /// Bytes of the `syscall` instruction, to step back over when a call restarts.
@@ -58,6 +58,7 @@ pub async fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut interr
         park_while_stopped(thread).await;
         let Some(info) = take_next(thread) else { break };
         let signal = info.signal;
+        strace::signal(thread, &info);
         let action = thread.process().actions().take_for_delivery(signal);
         match action.handler {
             SIG_IGN => {}

@@ -28,6 +28,9 @@ bitflags::bitflags! {
         const SPACE = 1 << 4;
         /// The CPUs it may run on have changed.
         const MOVE = 1 << 5;
+        /// Every call of the thread is written down. It is no reason to stop what the thread does, and
+        /// [`Attention::get`] leaves it out.
+        const TRACED = 1 << 6;
     }
 }
 
@@ -50,7 +53,13 @@ impl Attention {
     /// The reasons now.
     #[must_use]
     pub fn get(&self) -> Reasons {
-        Reasons::from_bits_retain(self.0.load(Ordering::Acquire))
+        Reasons::from_bits_retain(self.0.load(Ordering::Acquire)) - Reasons::TRACED
+    }
+
+    /// True when the thread's calls are written down.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Reasons::TRACED.bits() != 0
     }
 
     /// True when the thread must exit.

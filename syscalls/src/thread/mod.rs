@@ -12,6 +12,7 @@ pub mod name;
 pub mod resources;
 pub mod run;
 pub mod scheduling;
+pub mod strace;
 pub mod words;
 
 use alloc::sync::{Arc, Weak};
@@ -108,11 +109,15 @@ impl Thread {
     /// A thread with what it inherits.
     #[must_use]
     pub fn born(tid: u32, process: Arc<Process>, birth: Birth) -> Arc<Thread> {
+        let attention = Attention::default();
+        if strace::is_enabled() {
+            attention.raise(Reasons::TRACED);
+        }
         Arc::new(Thread {
             tid: AtomicU32::new(tid),
             key: birth.key,
             process,
-            attention: Attention::default(),
+            attention,
             published: dispatch::Published::default(),
             task: Once::new(),
             resources: Slot::default(),

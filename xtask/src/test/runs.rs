@@ -26,6 +26,8 @@ struct Run {
     kind: &'static str,
     /// Each must occur in stderr.
     stderr: &'static [&'static str],
+    /// Each must occur in the kernel's log.
+    log: &'static [&'static str],
     /// Whether one and two CPUs are tried, or the options say it.
     each_cpu_count: bool,
     /// What is booted instead of Kairos.
@@ -60,6 +62,7 @@ const fn run(name: &'static str, program: &'static [&'static str], stdout: &'sta
         status,
         kind: "exit",
         stderr: &[],
+        log: &[],
         each_cpu_count: true,
         kernel: None,
     }
@@ -146,7 +149,26 @@ const RUNS: &[Run] = &[
     machine("instruction_counting", &["--icount"]),
     machine("little_memory", &["--mem", "64M"]),
     machine("much_memory", &["--mem", "5G"]),
-    machine("strace", &["--strace"]),
+    Run {
+        options: &["--strace"],
+        stderr: &["its system calls are in"],
+        log: &[
+            "execve(\"/bin/sh\", [\"sh\", \"-c\", \"",
+            "openat(AT_FDCWD, \"/no/such/file\", O_RDONLY) = -1 ENOENT",
+            "write(1, \"up\\n\", 3) = 3",
+            "wait4(-1, <unfinished ...>",
+            "<... wait4 resumed>[exited 5], ",
+            "--- SIGCHLD {",
+            "exit_group(3) = ?",
+            "+++ exited with 3 +++",
+        ],
+        ..run(
+            "strace",
+            &["sh", "-c", "exec 2>/dev/null; (</no/such/file); echo up; (sleep 0.2; exit 5); exit 3"],
+            b"up\n",
+            3,
+        )
+    },
 ];
 
 pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
@@ -210,6 +232,10 @@ impl Run {
         for text in self.stderr {
             anyhow::ensure!(stderr.contains(text), "stderr does not mention {text:?}; {}", details());
         }
+        let log = latest("kernel.log")?;
+        for text in self.log {
+            anyhow::ensure!(log.contains(text), "the kernel's log does not mention {text:?}; {}", details());
+        }
         let kind = result_kind()?;
         anyhow::ensure!(
             kind == self.kind,
@@ -227,10 +253,15 @@ fn shown(bytes: &[u8]) -> String {
     if bytes.len() > 300 { format!("{start}... ({} bytes)", bytes.len()) } else { start }
 }
 
+/// A file of the last run.
+fn latest(name: &str) -> Result<String> {
+    let path = paths::runs().join("latest").join(name);
+    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// `kind` in the last run's `result.json`.
 fn result_kind() -> Result<String> {
-    let path = paths::runs().join("latest/result.json");
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let value: Value = serde_json::from_str(&text)?;
+    let value: Value = serde_json::from_str(&latest("result.json")?)?;
     Ok(value["kind"].as_str().unwrap_or_default().to_owned())
 }
