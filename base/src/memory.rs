@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 
+use crate::caller::Caller;
 use crate::frame::{Frame, PAGE_SIZE};
 use crate::sync::{LockClass, SpinLock};
 use crate::{Errno, Result};
@@ -331,6 +332,68 @@ impl<'m> UserBuffer<'m> {
         self.remaining -= done;
         if done == 0 && goal > 0 { Err(Errno::EFAULT) } else { Ok(done) }
     }
+}
+
+/// Copies `into.len()` bytes from a program, faulting in what is not resident.
+///
+/// Dropped midway: some bytes have been copied.
+///
+/// # Errors
+///
+/// `EFAULT` when a byte is not readable; `ENOMEM`.
+pub async fn copy_in(memory: &dyn UserMemory, from: u64, into: &mut [u8]) -> Result<()> {
+    if memory.copy_in_nofault(from, into) == into.len() {
+        return Ok(());
+    }
+    let mut buffer = UserBuffer::new(memory, from, into.len(), Access::Read);
+    while !buffer.is_empty() {
+        let done = buffer.moved();
+        if buffer.take(&mut into[done..]).is_err() {
+            buffer.fault_in().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies `bytes` to a program, faulting in what is not resident.
+///
+/// Dropped midway: some bytes have been copied.
+///
+/// # Errors
+///
+/// `EFAULT` when a byte is not writable; `ENOMEM`.
+pub async fn copy_out(memory: &dyn UserMemory, to: u64, bytes: &[u8]) -> Result<()> {
+    if memory.copy_out_nofault(to, bytes) == bytes.len() {
+        return Ok(());
+    }
+    let mut buffer = UserBuffer::new(memory, to, bytes.len(), Access::Write);
+    while !buffer.is_empty() {
+        let done = buffer.moved();
+        if buffer.put(&bytes[done..]).is_err() {
+            buffer.fault_in().await?;
+        }
+    }
+    Ok(())
+}
+
+/// The `N` bytes at a bare address of the caller, as `ioctl(2)` takes them.
+///
+/// # Errors
+///
+/// As [`copy_in`].
+pub async fn get_user<const N: usize>(caller: &Caller, address: u64) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    copy_in(&*caller.memory, address, &mut bytes).await?;
+    Ok(bytes)
+}
+
+/// Puts `bytes` at a bare address of the caller.
+///
+/// # Errors
+///
+/// As [`copy_out`].
+pub async fn put_user(caller: &Caller, address: u64, bytes: &[u8]) -> Result<()> {
+    copy_out(&*caller.memory, address, bytes).await
 }
 
 /// Kernel bytes that look like user memory, for the kernel's own reads and writes of files:

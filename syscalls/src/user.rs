@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use base::memory::{Access, UserBuffer, UserMemory};
+use base::memory::{self, Access, UserMemory};
 use base::{Errno, Result};
 
 use crate::machine::check_user_range;
@@ -21,17 +21,7 @@ pub const PATH_MAX: usize = 4096;
 /// `EFAULT` when a byte is not readable.
 pub async fn copy_in(memory: &dyn UserMemory, from: u64, into: &mut [u8]) -> Result<()> {
     check_user_range(from, into.len() as u64, Access::Read)?;
-    if memory.copy_in_nofault(from, into) == into.len() {
-        return Ok(());
-    }
-    let mut buffer = UserBuffer::new(memory, from, into.len(), Access::Read);
-    while !buffer.is_empty() {
-        let done = buffer.moved();
-        if buffer.take(&mut into[done..]).is_err() {
-            buffer.fault_in().await?;
-        }
-    }
-    Ok(())
+    memory::copy_in(memory, from, into).await
 }
 
 /// Copies `bytes` to the program.
@@ -41,17 +31,7 @@ pub async fn copy_in(memory: &dyn UserMemory, from: u64, into: &mut [u8]) -> Res
 /// `EFAULT` when a byte is not writable; nothing is written when one is outside of user space.
 pub async fn copy_out(memory: &dyn UserMemory, to: u64, bytes: &[u8]) -> Result<()> {
     check_user_range(to, bytes.len() as u64, Access::Write)?;
-    if memory.copy_out_nofault(to, bytes) == bytes.len() {
-        return Ok(());
-    }
-    let mut buffer = UserBuffer::new(memory, to, bytes.len(), Access::Write);
-    while !buffer.is_empty() {
-        let done = buffer.moved();
-        if buffer.put(&bytes[done..]).is_err() {
-            buffer.fault_in().await?;
-        }
-    }
-    Ok(())
+    memory::copy_out(memory, to, bytes).await
 }
 
 /// Reads `N` consecutive 64-bit words: a `timespec` is two, an `itimerspec` four.

@@ -6,7 +6,7 @@ use executor::lock::MutexGuard;
 
 use super::flags::AccessMode;
 use super::open_file::OpenFile;
-use super::user::{get_user, put_user};
+use super::{get_user, put_user};
 use crate::signal::{SIGXFSZ, signal_caller};
 use crate::vfs::{self, AllocateMode, DirSink, FileType, Inode};
 

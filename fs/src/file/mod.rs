@@ -22,8 +22,8 @@ mod rights;
 mod slots;
 mod table;
 mod transfer;
-mod user;
 
+pub use base::memory::{get_user, put_user};
 pub(crate) use control::set_length;
 pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
 pub use followers::Follower;
@@ -33,7 +33,6 @@ pub use ops::{ALWAYS_READY, Expiry, FileOps, Io, Patience, Sources, Whence};
 pub use rights::FdRights;
 pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
 pub use transfer::{MAX_TRANSFER, Place, Way};
-pub use user::{get_user, put_user};
 
 #[cfg(test)]
 mod tests;

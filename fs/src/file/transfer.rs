@@ -123,10 +123,17 @@ impl OpenFile {
             return Err(Errno::EINVAL);
         }
         buffer.truncate(MAX_TRANSFER);
-        let result = match way {
-            Way::Write if positioned => self.write_positioned(&mut io, buffer).await,
-            _ => self.transfer_loop(way, &mut io, buffer).await,
-        };
+        // One write at a time, so that an appended record lies in one piece.
+        let mut order = None;
+        if way == Way::Write && positioned && self.inode().metadata().kind == FileType::Regular {
+            if buffer.is_empty() {
+                return Ok(0);
+            }
+            order = Some(self.inode().state().write_order().lock().await);
+            self.prepare_write(&mut io, buffer)?;
+        }
+        let result = self.transfer_loop(way, &mut io, buffer).await;
+        drop(order);
         if let Some(position) = &mut own {
             **position = io.position;
         }
@@ -190,19 +197,11 @@ impl OpenFile {
         if self.ops().positioned() { Ok(position) } else { Err(Errno::ESPIPE) }
     }
 
-    /// A write to a file with positions: the end with APPEND, the size limit, and the order of writers.
-    async fn write_positioned(&self, io: &mut Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
+    /// What comes before a write to a regular file, in its turn: the end with APPEND, and the size limits.
+    fn prepare_write(&self, io: &mut Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<()> {
         let inode = self.inode();
-        if inode.metadata().kind != FileType::Regular {
-            return self.transfer_loop(Way::Write, io, buffer).await;
-        }
-        // One write at a time, so that an appended record lies in one piece.
-        let _order = inode.state().write_order().lock().await;
         if io.flags.contains(IoFlags::APPEND) {
             io.position = inode.metadata().size;
-        }
-        if buffer.is_empty() {
-            return Ok(0);
         }
         let limit = io.caller.limits.soft(Resource::FileSize);
         if io.position >= limit {
@@ -215,7 +214,7 @@ impl OpenFile {
         let room = limit.min(MAX_POSITION) - io.position;
         buffer.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         crate::vfs::content_changes(io.caller, inode);
-        self.transfer_loop(Way::Write, io, buffer).await
+        Ok(())
     }
 
     /// Moves bytes at wherever `io` says and advances it: for callers that bring flags of their own (recvmsg).

@@ -87,6 +87,56 @@ fn entry(files: &FdTable, pollfd: &[u8]) -> PollEntry {
     entry
 }
 
+/// A time limit that the program passed by address; it gets back what is left of it.
+struct Limit {
+    at: Pointer,
+    unit: Unit,
+    deadline: Option<Instant>,
+}
+
+/// The structure of a [`Limit`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// `struct timespec`.
+    Nanoseconds,
+    /// `struct timeval`.
+    Microseconds,
+}
+
+impl Limit {
+    async fn read(thread: &Thread, at: Pointer, unit: Unit) -> Result<Limit> {
+        let mut limit = Limit { at, unit, deadline: None };
+        if !at.is_null() {
+            let span = match unit {
+                Unit::Nanoseconds => read_timespec(&*thread.space(), at).await?,
+                Unit::Microseconds => read_select_time(thread, at).await?,
+            };
+            limit.deadline = Some(machine().now() + span);
+        }
+        Ok(limit)
+    }
+
+    /// Writes what is left, as far as it can be written.
+    async fn write_back(&self, thread: &Thread) {
+        let Some(deadline) = self.deadline else { return };
+        let (space, left) = (thread.space(), deadline - machine().now());
+        let _ = match self.unit {
+            Unit::Nanoseconds => write_timespec(&*space, self.at, left).await,
+            Unit::Microseconds => write_timeval(&*space, self.at, left).await,
+        };
+    }
+}
+
+/// Borrows the mask of `size` bytes at `set`, if there is one.
+async fn borrow_mask_at(thread: &Thread, set: u64, size: u64) -> Result<()> {
+    if set != 0 {
+        check_mask_size(usize::try_from(size).unwrap_or(0))?;
+        let [bits] = read_words::<1>(&*thread.space(), set).await?;
+        borrow_mask(thread, SignalSet(bits));
+    }
+    Ok(())
+}
+
 async fn ppoll(
     thread: &Thread,
     fds: Pointer,
@@ -95,20 +145,11 @@ async fn ppoll(
     mask: Pointer,
     size: usize,
 ) -> Result<u64> {
-    let space = thread.space();
-    let deadline =
-        if timeout.is_null() { None } else { Some(machine().now() + read_timespec(&*space, timeout).await?) };
-    if !mask.is_null() {
-        check_mask_size(size)?;
-        let [bits] = read_words::<1>(&*space, mask.0).await?;
-        borrow_mask(thread, SignalSet(bits));
-    }
-    let result = poll_until(thread, fds, count, deadline).await;
+    let limit = Limit::read(thread, timeout, Unit::Nanoseconds).await?;
+    borrow_mask_at(thread, mask.0, size as u64).await?;
+    let result = poll_until(thread, fds, count, limit.deadline).await;
     return_mask_unless_interrupted(thread, &result);
-    if let Some(deadline) = deadline {
-        // What is left of the time, as far as it can be written.
-        let _ = write_timespec(&*space, timeout, deadline - machine().now()).await;
-    }
+    limit.write_back(thread).await;
     result
 }
 
@@ -120,16 +161,9 @@ async fn select(
     except: Pointer,
     timeout: Pointer,
 ) -> Result<u64> {
-    let space = thread.space();
-    let deadline = if timeout.is_null() {
-        None
-    } else {
-        Some(machine().now() + read_select_time(thread, timeout).await?)
-    };
-    let result = select_until(thread, count, [read, write, except], deadline).await;
-    if let Some(deadline) = deadline {
-        let _ = write_timeval(&*space, timeout, deadline - machine().now()).await;
-    }
+    let limit = Limit::read(thread, timeout, Unit::Microseconds).await?;
+    let result = select_until(thread, count, [read, write, except], limit.deadline).await;
+    limit.write_back(thread).await;
     result
 }
 
@@ -158,22 +192,14 @@ async fn pselect6(
     timeout: Pointer,
     mask: Pointer,
 ) -> Result<u64> {
-    let space = thread.space();
-    let deadline =
-        if timeout.is_null() { None } else { Some(machine().now() + read_timespec(&*space, timeout).await?) };
+    let limit = Limit::read(thread, timeout, Unit::Nanoseconds).await?;
     if !mask.is_null() {
-        let [set, size] = read_words::<2>(&*space, mask.0).await?;
-        if set != 0 {
-            check_mask_size(usize::try_from(size).unwrap_or(0))?;
-            let [bits] = read_words::<1>(&*space, set).await?;
-            borrow_mask(thread, SignalSet(bits));
-        }
+        let [set, size] = read_words::<2>(&*thread.space(), mask.0).await?;
+        borrow_mask_at(thread, set, size).await?;
     }
-    let result = select_until(thread, count, [read, write, except], deadline).await;
+    let result = select_until(thread, count, [read, write, except], limit.deadline).await;
     return_mask_unless_interrupted(thread, &result);
-    if let Some(deadline) = deadline {
-        let _ = write_timespec(&*space, timeout, deadline - machine().now()).await;
-    }
+    limit.write_back(thread).await;
     result
 }
 

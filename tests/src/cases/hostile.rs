@@ -282,27 +282,33 @@ fn wild_jumps() {
     }
 }
 
-#[allow(
-    clippy::undocumented_unsafe_blocks,
-    reason = "each of them is meant to fault, in a process of its own"
-)]
+/// A named attempt to execute an instruction that ends its process.
+macro_rules! attempt {
+    ($name:literal, $($instruction:tt)*) => {
+        ($name, || {
+            // SAFETY: the instruction faults, and its process, made for it alone, dies of it.
+            unsafe { asm!($($instruction)*) }
+        })
+    };
+}
+
 fn privileged_instructions() {
     let attempts: [(&str, fn()); 12] = [
-        // SAFETY (all): each ends the process with a fault.
-        ("cli", || unsafe { asm!("cli") }),
-        ("hlt", || unsafe { asm!("hlt") }),
-        ("mov cr3", || unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _) }),
-        ("wrmsr", || unsafe { asm!("wrmsr", in("ecx") 0xc000_0082u32, in("eax") 0, in("edx") 0) }),
-        ("rdmsr", || unsafe { asm!("rdmsr", in("ecx") 0xc000_0080u32, out("eax") _, out("edx") _) }),
-        ("out", || unsafe { asm!("out dx, al", in("dx") 0xf4u16, in("al") 0u8) }),
-        ("lgdt", || unsafe { asm!("lgdt [rsp]") }),
-        ("ltr", || unsafe { asm!("ltr {:x}", in(reg) 0u64) }),
-        ("invlpg", || unsafe { asm!("invlpg [rsp]") }),
-        ("swapgs", || unsafe { asm!("swapgs") }),
-        ("int 0x20", || unsafe { asm!("int 0x20") }),
-        ("iretq to ring 0", || unsafe {
-            asm!("push 0", "push rsp", "push 2", "push 8", "lea rax, [rip]", "push rax", "iretq", out("rax") _)
-        }),
+        attempt!("cli", "cli"),
+        attempt!("hlt", "hlt"),
+        attempt!("mov cr3", "mov {0}, cr3", "mov cr3, {0}", out(reg) _),
+        attempt!("wrmsr", "wrmsr", in("ecx") 0xc000_0082u32, in("eax") 0, in("edx") 0),
+        attempt!("rdmsr", "rdmsr", in("ecx") 0xc000_0080u32, out("eax") _, out("edx") _),
+        attempt!("out", "out dx, al", in("dx") 0xf4u16, in("al") 0u8),
+        attempt!("lgdt", "lgdt [rsp]"),
+        attempt!("ltr", "ltr {:x}", in(reg) 0u64),
+        attempt!("invlpg", "invlpg [rsp]"),
+        attempt!("swapgs", "swapgs"),
+        attempt!("int 0x20", "int 0x20"),
+        attempt!(
+            "iretq to ring 0",
+            "push 0", "push rsp", "push 2", "push 8", "lea rax, [rip]", "push rax", "iretq", out("rax") _
+        ),
     ];
     for (name, attempt) in attempts {
         let status = fork(attempt).wait();

@@ -37,6 +37,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(process_clock_of_another),
     case!(cpu_time_limit_signals),
     case!(clock_settime_moves_absolute_sleepers).vm().root(),
+    case!(a_set_clock_is_everybodys).vm().root(),
     case!(uptime_and_boottime),
 ];
 
@@ -477,6 +478,22 @@ fn clock_settime_moves_absolute_sleepers() {
     sleeper.succeeds();
     assert!(monotonic() - monotonic_before < 1800 * NANOS_PER_SECOND, "the monotonic clock did not jump");
     syscall!(SYS_clock_settime, CLOCK_REALTIME, &at(now + monotonic() - monotonic_before)).unwrap();
+}
+
+fn a_set_clock_is_everybodys() {
+    let now = clock_now(CLOCK_REALTIME).unwrap();
+    let start = monotonic();
+    syscall!(SYS_clock_settime, CLOCK_REALTIME, &at(now + 7200 * NANOS_PER_SECOND)).unwrap();
+    let ahead = |seconds: i64| (7200..7300).contains(&(seconds - now / NANOS_PER_SECOND));
+    create(c"new", b"");
+    let made = stat(c"new").unwrap().st_mtime;
+    // The C library asks no kernel, but the page beside its program.
+    let mut shared: libc::timespec = zeroed();
+    // SAFETY: the structure is ours.
+    unsafe { libc::clock_gettime(CLOCK_REALTIME, &raw mut shared) };
+    let asked = clock_now(CLOCK_REALTIME).unwrap() / NANOS_PER_SECOND;
+    syscall!(SYS_clock_settime, CLOCK_REALTIME, &at(now + monotonic() - start)).unwrap();
+    assert!(ahead(asked) && ahead(made) && ahead(shared.tv_sec), "{asked} {made} {}", shared.tv_sec);
 }
 
 fn uptime_and_boottime() {

@@ -22,7 +22,7 @@ macro_rules! case {
 }
 pub(crate) use case;
 
-#[allow(dead_code)] // A mark that no case needs at the moment is still part of the vocabulary.
+#[allow(dead_code, reason = "a mark that no case needs at the moment is still part of the vocabulary")]
 impl Case {
     pub(crate) const fn new(module: &'static str, function: &'static str, body: fn()) -> Case {
         Case {

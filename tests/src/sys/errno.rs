@@ -12,7 +12,7 @@ pub(crate) type Sys<T> = Result<T, Errno>;
 macro_rules! names {
     ($($name:ident)*) => {
         $(
-            #[allow(dead_code)] // The set is complete for the errors the kernel may give.
+            #[allow(dead_code, reason = "the set is complete for the errors the kernel may give")]
             pub(crate) const $name: Errno = Errno(libc::$name);
         )*
 
