@@ -211,7 +211,9 @@ pub async fn between(
     }
     loop {
         let (readable, writable) = (from.input.observe(), to.output.observe());
-        match attempt(caller, from, to, length, keep)? {
+        let outcome = attempt(caller, from, to, length, keep);
+        hand_over(from, to);
+        match outcome? {
             Attempt::Moved(moved) => {
                 to.input.wake_one(IN, Reason::Data);
                 return Ok(moved);
@@ -221,6 +223,22 @@ pub async fn between(
             Attempt::Empty => wait(&from.input, readable, nonblocking).await?,
             Attempt::Full => wait(&to.output, writable, nonblocking).await?,
         }
+    }
+}
+
+/// Whoever waits next for what is left goes on: the wake that led here may have been meant for one waiter of the
+/// other pipe.
+fn hand_over(from: &Pipe, to: &Pipe) {
+    let readable = {
+        let inner = from.inner.lock();
+        !inner.ring.is_empty() && !inner.front_taken
+    };
+    if readable && from.input.has_waiters() && from.input.waiting() > 0 {
+        from.input.wake_one(IN, Reason::Data);
+    }
+    let writable = to.inner.lock().ring.is_writable();
+    if writable && to.output.has_waiters() && to.output.waiting() > 0 {
+        to.output.wake_one(OUT, Reason::Data);
     }
 }
 
