@@ -175,7 +175,7 @@ impl Control {
         let (caller, files, space) = (thread.caller(), thread.files(), thread.space());
         for entry in rights.into_iter().take(room) {
             let Ok(place) = files.reserve(&caller, 0) else { break };
-            let at = self.at + (HEADER + installed * 4) as u64;
+            let at = self.at.wrapping_add((HEADER + installed * 4) as u64);
             if copy_out(&*space, at, &place.number().to_le_bytes()).await.is_err() {
                 break;
             }
