@@ -148,6 +148,8 @@ async fn mincore(thread: &Thread, address: u64, length: u64, vector: Pointer) ->
         let resident = resident?;
         copy_out(&*space, vector.0 + done, &resident).await?;
         done += count;
+        // A reservation may have millions of pages with nothing in them.
+        executor::yield_point().await;
     }
     Ok(0)
 }

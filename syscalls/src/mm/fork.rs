@@ -56,6 +56,7 @@ impl AddressSpace {
         loop {
             let Some(region) = self.lock().regions.find_or_next(from).cloned() else { return Ok(()) };
             from = region.end;
+            yield_point().await;
             let Some(mut copy) = for_child(&region) else { continue };
             if let Backing::File(mapping) = &copy.backing {
                 copy.backing = Backing::File(adopted.mapping_for(mapping, child)?);

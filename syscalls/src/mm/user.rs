@@ -46,9 +46,6 @@ impl UserMemory for AddressSpace {
                     Err(_) => break,
                 }
             }
-            // Another thread may take the pages away again and again: however long the caller's loop gets, others
-            // run, and a kill gets in.
-            yield_point().await;
             Ok(())
         })
     }
@@ -69,6 +66,9 @@ impl AddressSpace {
     ///
     /// `EFAULT` when the program may not do that there; `ENOMEM` when memory ran out.
     pub(super) async fn make_resident(&self, address: u64, access: FaultAccess) -> Result<()> {
+        // A range may be huge, and another thread may take its pages away again and again: however long the caller's
+        // loop gets, others run, and a kill gets in.
+        yield_point().await;
         let wanted = match access {
             FaultAccess::Read => PageFlags::READ,
             FaultAccess::Write => PageFlags::WRITE,
