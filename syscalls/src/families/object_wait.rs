@@ -13,6 +13,7 @@ use ipc::{Access, AccessOp};
 use super::handles::required;
 use crate::declare;
 use crate::declare::Pointer;
+use crate::machine::check_user_range;
 use crate::thread::Thread;
 use crate::user::{copy_in, copy_out};
 
@@ -121,7 +122,8 @@ async fn object_wait_many(thread: &Thread, items: Pointer, count: u64, timeout_n
     let at = required(items)?;
     let space = thread.space();
     let mut wanted = Vec::with_capacity(usize::try_from(count).map_err(|_| Errno::EINVAL)?);
-    let addresses = (at..).step_by(ITEM_BYTES).take(wanted.capacity());
+    check_user_range(at, count * ITEM_BYTES as u64, base::memory::Access::Read)?;
+    let addresses = (0..count).map(|index| at.wrapping_add(index * ITEM_BYTES as u64));
     for address in addresses.clone() {
         let mut raw = [0; 8];
         copy_in(&*space, address, &mut raw).await?;

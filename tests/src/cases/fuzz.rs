@@ -5,6 +5,7 @@
 use crate::harness::{Case, case, our_children, scale, seed};
 use crate::sys::*;
 use libc::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE, PROT_READ, SIGKILL};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 pub(crate) const CASES: &[Case] = &[
@@ -57,6 +58,9 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
 ];
+
+/// Calls of capabilities, which Linux has not.
+const KAIROS_CALLS: Range<i64> = 4600..4620;
 
 /// Calls whose first argument names processes: they get our own.
 const WITH_A_PROCESS: &[i64] = &[
@@ -185,12 +189,20 @@ impl Arena {
 
 /// One random call.
 fn one_call(arena: &Arena, random: &mut Random) {
-    let number = if random.one_in(50) { random.word() as i64 } else { random.below(470) as i64 };
+    let number = match random.below(50) {
+        0 => random.word() as i64,
+        1..5 => KAIROS_CALLS.start + random.below((KAIROS_CALLS.end - KAIROS_CALLS.start) as u64) as i64,
+        _ => random.below(470) as i64,
+    };
     if FORBIDDEN.contains(&number) || (SELDOM.contains(&number) && !random.one_in(20)) {
         return;
     }
     arena.stir(random);
     let mut arguments = [0usize; 6].map(|_| arena.argument(random));
+    if random.one_in(3) {
+        // Most calls begin with a descriptor or a handle.
+        arguments[0] = random.below(24) as usize;
+    }
     if WITH_A_PROCESS.contains(&number) {
         arguments[0] = if random.one_in(2) { 0 } else { getpid() as usize };
         if number == libc::SYS_kill && arguments[0] == 0 {
@@ -295,6 +307,9 @@ fn prepare(folder: &std::ffi::CStr, uid: u32) {
     let _ = pipe2(0);
     let _ = syscall!(SYS_eventfd2, 0, 0);
     let _ = syscall!(SYS_epoll_create1, 0);
+    for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
+        let _ = syscall!(SYS_socketpair, libc::AF_UNIX, kind, 0, &mut [0i32; 2]);
+    }
     if uid != 0 {
         let _ = syscall!(SYS_setgroups, 0, 0);
         let _ = syscall!(SYS_setresgid, uid, uid, uid);
