@@ -154,7 +154,9 @@ fn splice_fills_what_there_is_room_for() {
         assert!((1..=8192).contains(&moved), "{moved}");
     });
     wait_until_blocked(waiting.pid);
-    assert_eq!(splice(from, null, 1 << 20, 0), Ok(65_536));
+    // The writer that waits may come in before the pipe is empty.
+    let drained = splice(from, null, 1 << 20, 0).unwrap();
+    assert!((65_536..=65_536 + 8192).contains(&drained), "{drained}");
     waiting.succeeds();
 }
 
