@@ -140,7 +140,7 @@ impl Arena {
             b"d/../a\0",
             b".\0",
             b"\0",
-            b"/dev/null\0",
+            b"/proc/self/fd/0\0",
             b"/proc/self/status\0",
             b"link\0",
             b"/proc/self/fd/3\0",
