@@ -111,9 +111,8 @@ fn endpoint(access: &Access) -> Result<&Arc<Endpoint>> {
 
 /// Options of a send, which installs no handles here.
 fn send_options(options: u64) -> Result<Options> {
-    receive_options(options).and_then(|options| {
-        if options.contains(Options::CLOEXEC) { Err(Errno::EINVAL) } else { Ok(options) }
-    })
+    receive_options(options)
+        .and_then(|options| if options.contains(Options::CLOEXEC) { Err(Errno::EINVAL) } else { Ok(options) })
 }
 
 /// Sends if that needs no wait for anything.
@@ -381,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_blocked_receive_needs_no_allocation() {
-        let size = size_of_future(|thread, handle, msg, options| channel_recv(thread, handle, msg, options));
+        let size = size_of_future(channel_recv);
         assert!(size <= SLOT_BYTES, "{size} bytes");
     }
 }

@@ -96,7 +96,7 @@ fn worker(broker: Handle) {
     channel_send(broker, b"blocked", &[], 0).expect("sent");
     let ended = events.read(&mut buffer).map_err(|error| error.raw_os_error());
     println!("worker: the read that was blocked ended with {ended:?}");
-    println!("worker: the handle is gone: {:?}", handle_info(lent[0]).map_err(|errno| errno));
+    println!("worker: the handle is gone: {:?}", handle_info(lent[0]));
     let copy = file.try_clone().map(drop).map_err(|error| error.raw_os_error());
     println!("worker: a duplicate of the descriptor gives {copy:?}");
     channel_send(broker, b"revoked", &[], 0).expect("sent");
