@@ -37,7 +37,7 @@ use crate::machine::{Registers, UserContext};
 use crate::thread::Thread;
 
 /// Bytes of the slot in which a waiting syscall's future lives. A larger future is boxed.
-pub const SLOT_BYTES: usize = 512;
+pub const SLOT_BYTES: usize = 640;
 
 /// The future of a syscall, in place.
 pub type SyscallFuture<'a> = StackFuture<'a, Result<u64>, SLOT_BYTES>;
