@@ -522,7 +522,12 @@ fn entries_cannot_be_changed() {
         assert_eq!(mknod(there), Err(EEXIST), "{there:?}");
         assert_eq!(rename(there, c"/proc/self/new"), Err(ENOENT), "{there:?}");
         assert_eq!(rename(there, c"/proc/self/stat"), Err(EPERM), "{there:?}");
-        assert_eq!(rmdir(there), Err(EPERM), "{there:?}");
         assert_eq!(unlink(there), Err(EPERM), "{there:?}");
     }
+    for there in [c"/proc/self/status", c"/proc/1"] {
+        assert_eq!(rmdir(there), Err(EPERM), "{there:?}");
+    }
+    // Linux sees first that a link is no directory.
+    let refused = rmdir(c"/proc/self/fd/0");
+    assert!(matches!(refused, Err(EPERM | ENOTDIR)), "{refused:?}");
 }
