@@ -4,8 +4,10 @@
 //! its own with a deadline, `cases` holds the cases, one module per subject, and `probe` the small
 //! programs that a case gets by executing this same binary again.
 
-// `ioctl` takes what a raw call takes, a number or a reference: without its `&` a result would go nowhere.
-#![allow(clippy::needless_borrows_for_generic_args)]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "`ioctl` takes what a raw call takes, a number or a reference: without its `&` a result would go nowhere"
+)]
 
 #[macro_use]
 mod sys;

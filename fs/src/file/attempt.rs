@@ -5,7 +5,9 @@
 
 use base::caller::Caller;
 use base::memory::UserBuffer;
+use base::{Errno, Result};
 
+use super::flags::IoFlags;
 use super::open_file::OpenFile;
 use super::ops::Io;
 use super::transfer::{MAX_POSITION, Place, Way};
@@ -20,7 +22,7 @@ impl OpenFile {
         way: Way,
         place: Place,
         buffer: &mut UserBuffer<'_>,
-    ) -> Option<usize> {
+    ) -> Option<Result<usize>> {
         let ops = self.ops();
         let positioned = ops.positioned();
         let suits = match way {
@@ -57,11 +59,16 @@ impl OpenFile {
         }
         drop(own);
         let done = match outcome {
-            Ok(step) => Some(step.max(moved)),
+            Ok(step) => Some(Ok(step.max(moved))),
             // The page went away in the middle: what was moved is the answer.
-            Err(_) => (moved > 0).then_some(moved),
+            Err(_) if moved > 0 => Some(Ok(moved)),
+            // What drains a descriptor ends with this: nothing else would come of a second try.
+            Err(Errno::EAGAIN) if io.flags.contains(IoFlags::NONBLOCK) => Some(Err(Errno::EAGAIN)),
+            Err(_) => None,
         };
-        self.tell(way, done.unwrap_or(0));
+        if let Some(Ok(moved)) = done {
+            self.tell(way, moved);
+        }
         done
     }
 }

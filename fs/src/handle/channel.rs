@@ -1,22 +1,22 @@
 //! The descriptor of a channel's end: a read is one message, a write is one message.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::any::Any;
 
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
 use executor::pollwait::Events;
 use ipc::channel::{Endpoint, Incoming, MESSAGE_BYTES, Options, Outcome, Outgoing, Sizes};
-use ipc::lineage::{CapNode, Holder};
 use ipc::{Capability, Rights};
 
 use super::REVOKED;
+use super::held::Held;
 use crate::file::{FileOps, Io, OpenFile, Sources};
 
 /// The file of an end. Descriptors that were duplicated, inherited or passed on share it, and the end stays
 /// open as long as it lives.
 pub struct ChannelFile {
-    capability: Capability,
+    held: Arc<Held>,
     endpoint: Arc<Endpoint>,
 }
 
@@ -28,26 +28,13 @@ impl ChannelFile {
     /// `EACCES` when it is revoked; `ENOTSUP` when it names something else.
     pub(super) fn new(capability: Capability) -> Result<Arc<ChannelFile>> {
         let endpoint = capability.object().channel().ok_or(Errno::ENOTSUP)?.clone();
-        let file = Arc::new(ChannelFile { capability, endpoint });
-        let holder: Weak<dyn Holder> = Arc::downgrade(&file) as _;
-        file.capability.bind(holder, 0)?;
-        Ok(file)
+        Ok(Arc::new(ChannelFile { held: Held::new(capability)?, endpoint }))
     }
 
     /// The capability through which it works.
     #[must_use]
     pub fn capability(&self) -> &Capability {
-        &self.capability
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.capability.node().is_revoked() { Err(Errno::EBADF) } else { Ok(()) }
-    }
-}
-
-impl Holder for ChannelFile {
-    fn revoke(&self, _slot: u16, node: &Arc<CapNode>) {
-        node.object().interrupt();
+        self.held.capability()
     }
 }
 
@@ -76,7 +63,7 @@ impl Incoming for Message<'_, '_> {
 
 impl FileOps for ChannelFile {
     fn read(&self, io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
-        self.check()?;
+        self.held.check()?;
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -88,7 +75,7 @@ impl FileOps for ChannelFile {
     }
 
     fn write(&self, io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
-        self.check()?;
+        self.held.check()?;
         let mut payload = [0; MESSAGE_BYTES];
         let length = buffer.remaining();
         let payload = payload.get_mut(..length).ok_or(Errno::EMSGSIZE)?;
@@ -110,14 +97,14 @@ impl FileOps for ChannelFile {
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {
-        if self.check().is_err() {
+        if self.held.check().is_err() {
             return REVOKED;
         }
         let mut events = self.endpoint.readiness();
-        if !self.capability.rights().contains(Rights::READ) {
+        if !self.capability().rights().contains(Rights::READ) {
             events -= Events::IN | Events::RDNORM;
         }
-        if !self.capability.rights().contains(Rights::WRITE) {
+        if !self.capability().rights().contains(Rights::WRITE) {
             events -= Events::OUT | Events::WRNORM;
         }
         events

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `channel` | the descriptor of a channel's end |
 //! | `port` | the descriptor of a port |
+//! | `held` | the capability that both of them hold |
 //! | `origin` | what a file's descriptor remembers of the handle it was made from |
 //! | [`convert`] | the one way from a handle to a descriptor and back |
 //!
@@ -12,6 +13,7 @@
 
 mod channel;
 pub mod convert;
+mod held;
 mod origin;
 mod port;
 

@@ -1,21 +1,21 @@
 //! The descriptor of a port: a read is one packet.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::any::Any;
 
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
 use executor::pollwait::Events;
-use ipc::lineage::{CapNode, Holder};
 use ipc::port::{Packet, PacketSink, Port};
 use ipc::{Capability, Rights};
 
 use super::REVOKED;
+use super::held::Held;
 use crate::file::{FileOps, Io, OpenFile, Sources};
 
 /// The file of a port.
 pub struct PortFile {
-    capability: Capability,
+    held: Arc<Held>,
     port: Arc<Port>,
 }
 
@@ -27,26 +27,13 @@ impl PortFile {
     /// `EACCES` when it is revoked; `ENOTSUP` when it names something else.
     pub(super) fn new(capability: Capability) -> Result<Arc<PortFile>> {
         let port = capability.object().port().ok_or(Errno::ENOTSUP)?.clone();
-        let file = Arc::new(PortFile { capability, port });
-        let holder: Weak<dyn Holder> = Arc::downgrade(&file) as _;
-        file.capability.bind(holder, 0)?;
-        Ok(file)
+        Ok(Arc::new(PortFile { held: Held::new(capability)?, port }))
     }
 
     /// The capability through which it works.
     #[must_use]
     pub fn capability(&self) -> &Capability {
-        &self.capability
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.capability.node().is_revoked() { Err(Errno::EBADF) } else { Ok(()) }
-    }
-}
-
-impl Holder for PortFile {
-    fn revoke(&self, _slot: u16, node: &Arc<CapNode>) {
-        node.object().interrupt();
+        self.held.capability()
     }
 }
 
@@ -70,7 +57,7 @@ impl PacketSink for Slip<'_, '_> {
 
 impl FileOps for PortFile {
     fn read(&self, _io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
-        self.check()?;
+        self.held.check()?;
         if buffer.remaining() < Packet::BYTES {
             return Err(Errno::EINVAL);
         }
@@ -79,8 +66,8 @@ impl FileOps for PortFile {
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {
-        match self.check() {
-            Ok(()) if self.capability.rights().contains(Rights::WAIT) => self.port.readiness(),
+        match self.held.check() {
+            Ok(()) if self.capability().rights().contains(Rights::WAIT) => self.port.readiness(),
             Ok(()) => Events::empty(),
             Err(_) => REVOKED,
         }

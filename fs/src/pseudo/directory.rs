@@ -25,6 +25,11 @@ pub trait DynamicEntries: Send + Sync {
     /// `ENOENT`.
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>>;
 
+    /// True when nobody may write to the directory, whatever its mode and whoever asks: what `chattr +i` does.
+    fn immutable(&self) -> bool {
+        false
+    }
+
     /// The first entry whose key is at least `from`, in the order of keys. Keys are below 2^62.
     fn next(&self, from: u64) -> Option<DynamicEntry>;
 }
@@ -201,6 +206,10 @@ impl Inode for PseudoDir {
 
     fn dynamic(&self) -> bool {
         self.dynamic.is_some()
+    }
+
+    fn immutable(&self) -> bool {
+        self.dynamic.as_ref().is_some_and(|entries| entries.immutable())
     }
 
     fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {

@@ -181,6 +181,11 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
+    /// True when nobody may write to the directory, whatever its mode and whoever asks: what `chattr +i` does.
+    fn immutable(&self) -> bool {
+        false
+    }
+
     /// Makes a new inode under `name`, which is not there.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use base::{Errno, Result};
 
 use super::dentry::{Children, Dentry};
 use super::events::{self, EventMask};
+use super::metadata::FileType;
 use super::path::Path;
 use super::permission::may_delete;
 use super::walk::{Last, Start, Subject, lookup, peek, resolve_parent};
@@ -21,7 +22,7 @@ pub fn unlink(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()>
     let Last::Name(name) = &parent.last else { return Err(Errno::EISDIR) };
     let dir = &parent.dir;
     dir.mount.require_writable()?;
-    refuse_dynamic(dir, name)?;
+    refuse_dynamic(dir, name, None)?;
     let mut children = dir.dentry.children();
     let victim = existing(dir, &children, name)?;
     let metadata = victim.inode().metadata();
@@ -62,7 +63,7 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
     };
     let dir = &parent.dir;
     dir.mount.require_writable()?;
-    refuse_dynamic(dir, name)?;
+    refuse_dynamic(dir, name, Some(FileType::Directory))?;
     let mut children = dir.dentry.children();
     let victim = existing(dir, &children, name)?;
     let metadata = victim.inode().metadata();
@@ -89,12 +90,16 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
 
 /// Refuses to take `name` out of a directory whose entries come from elsewhere (/proc). Whoever holds such a
 /// directory's lock must not look anything up in it: the answer may need any other lock.
-pub(super) fn refuse_dynamic(dir: &Path, name: &[u8]) -> Result<()> {
+///
+/// `wanted` is the type that the entry has to have; that is looked at only where the directory is not immutable.
+pub(super) fn refuse_dynamic(dir: &Path, name: &[u8], wanted: Option<FileType>) -> Result<()> {
     if !dir.inode().dynamic() {
         return Ok(());
     }
-    let found = lookup(&dir.dentry, name)?.found().is_some();
-    Err(if found { Errno::EPERM } else { Errno::ENOENT })
+    let looked_up = lookup(&dir.dentry, name)?;
+    let Some(victim) = looked_up.found() else { return Err(Errno::ENOENT) };
+    let suits = wanted.is_none_or(|kind| victim.metadata().kind == kind);
+    Err(if suits || dir.inode().immutable() { Errno::EPERM } else { Errno::ENOTDIR })
 }
 
 /// The positive entry `name` of `dir`, whose entries the caller holds.

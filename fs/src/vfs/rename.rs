@@ -69,10 +69,10 @@ pub fn rename(
     };
     from.dir.mount.require_writable()?;
     // Entries that come from elsewhere (/proc) don't move. The target is missed before that is said.
-    if let Err(refusal) = refuse_dynamic(&from.dir, name) {
-        return Err(refuse_dynamic(&to.dir, new_name).err().unwrap_or(refusal));
+    if let Err(refusal) = refuse_dynamic(&from.dir, name, None) {
+        return Err(refuse_dynamic(&to.dir, new_name, None).err().unwrap_or(refusal));
     }
-    refuse_dynamic(&to.dir, new_name)?;
+    refuse_dynamic(&to.dir, new_name, None)?;
     let plan = Move { subject, from: &from, to: &to, name, new_name, flags };
     if let Some(moved) = plan.run()? {
         cache::added(&moved.source);

@@ -155,7 +155,7 @@ fn attempt(
     check_range(buffer, count).ok()?;
     let call = thread.caller();
     let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
-    file.attempt(&call, way, place, &mut buffer).map(|moved| Ok(moved as u64))
+    file.attempt(&call, way, place, &mut buffer).map(|result| result.map(|moved| moved as u64))
 }
 
 async fn plain(

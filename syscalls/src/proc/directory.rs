@@ -94,6 +94,10 @@ impl Files {
 }
 
 impl DynamicEntries for Files {
+    fn immutable(&self) -> bool {
+        true
+    }
+
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         self.0.process().map_err(|_| Errno::ENOENT)?;
         let mut own = self.own().zip(1..);

@@ -12,15 +12,12 @@ use crate::declare::Pointer;
 use crate::machine::check_user_range;
 use crate::thread::Thread;
 
-/// A range of user memory, written and read by its thread alone.
+/// A range of user memory that is to be written. Its thread alone uses it.
 #[derive(Debug, Default)]
 pub struct Missing {
     address: AtomicU64,
-    /// Bytes, and in the highest bit whether they are to be written.
     length: AtomicU64,
 }
-
-const WRITE: u64 = 1 << 63;
 
 impl Thread {
     /// Writes `bytes` at `to`, for a call that answers at once and has done nothing yet.
@@ -34,7 +31,7 @@ impl Thread {
             return Ok(());
         }
         self.missing.address.store(to.0, Ordering::Relaxed);
-        self.missing.length.store(bytes.len() as u64 | WRITE, Ordering::Relaxed);
+        self.missing.length.store(bytes.len() as u64, Ordering::Relaxed);
         Err(Errno::ENOPAGE)
     }
 
@@ -53,13 +50,11 @@ impl Thread {
     ///
     /// `EFAULT` when the program has no business there; `ENOMEM`.
     pub(super) async fn fault_missing_in(&self) -> Result<()> {
-        let length = self.missing.length.load(Ordering::Relaxed);
-        let access = if length & WRITE == 0 { Access::Read } else { Access::Write };
         let (mut at, space) = (self.missing.address.load(Ordering::Relaxed), self.space());
-        let end = at.saturating_add(length & !WRITE);
+        let end = at.saturating_add(self.missing.length.load(Ordering::Relaxed));
         while at < end {
             // One page is promised by each step; the page behind it may have no region.
-            space.fault_in(at, 1, access).await?;
+            space.fault_in(at, 1, Access::Write).await?;
             at = (at / PAGE + 1) * PAGE;
         }
         // A page may be taken away again and again: a kill gets in here.

@@ -12,7 +12,7 @@ mod credentials;
 mod descriptor;
 mod events;
 mod gate;
-#[allow(dead_code)] // Constants of the ABI, whether a case needs them or not.
+#[allow(dead_code, reason = "constants of the ABI, whether a case needs them or not")]
 mod kairos;
 mod memory;
 mod path;
