@@ -407,6 +407,26 @@ impl KernelBytes {
         KernelBytes(SpinLock::new(LockClass::KernelBytes, bytes))
     }
 
+    /// `length` zeros, to be read into.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn zeroed(length: usize) -> Result<Self> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(length, 0);
+        Ok(Self::new(bytes))
+    }
+
+    /// The first `count` bytes as they are now.
+    #[must_use]
+    pub fn into_first(self, count: usize) -> Vec<u8> {
+        let mut bytes = self.into_inner();
+        bytes.truncate(count);
+        bytes
+    }
+
     /// The bytes as they are now.
     #[must_use]
     pub fn into_inner(self) -> Vec<u8> {

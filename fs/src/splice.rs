@@ -49,16 +49,11 @@ async fn read(
     length: usize,
     flags: IoFlags,
 ) -> Result<alloc::vec::Vec<u8>> {
-    let mut bytes = alloc::vec::Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
-    bytes.resize(length, 0);
-    let memory = KernelBytes::new(bytes);
+    let memory = KernelBytes::zeroed(length)?;
     let mut buffer = UserBuffer::new(&memory, 0, length, Access::Write);
     file.transfer(caller, Way::Read, place, &mut buffer, flags).await?;
     let got = buffer.moved();
-    let mut bytes = memory.into_inner();
-    bytes.truncate(got);
-    Ok(bytes)
+    Ok(memory.into_first(got))
 }
 
 /// From a file into a pipe, as much as finds room. Returns how many bytes; 0 at the end of the file.
@@ -155,20 +150,46 @@ pub async fn file_to_file(
     }
     check_kind(source, Way::Read)?;
     check_kind(sink, Way::Write)?;
+    let moved = carry(caller, source, *position, sink, Place::Current, length).await?;
+    *position = position.saturating_add_unsigned(moved as u64);
+    Ok(moved)
+}
+
+/// From `start` of a file to a place of another, through the kernel, until the source ends or the sink takes no
+/// more. An error after something was moved shows at the next call. Returns how many bytes.
+///
+/// Dropped midway: what was written stays.
+///
+/// # Errors
+///
+/// As the files say.
+pub async fn carry(
+    caller: &Caller,
+    source: &OpenFile,
+    start: i64,
+    sink: &OpenFile,
+    place: Place,
+    length: usize,
+) -> Result<usize> {
     let mut moved = 0;
     while moved < length {
         let wanted = STEP.min(length - moved);
-        let bytes = read(caller, source, Place::At(*position), wanted, IoFlags::empty()).await?;
+        let from = advanced(Place::At(start), moved);
+        let bytes = match read(caller, source, from, wanted, IoFlags::empty()).await {
+            Ok(bytes) => bytes,
+            Err(error) if moved == 0 => return Err(error),
+            Err(_) => break,
+        };
         let got = bytes.len();
         if got == 0 {
             break;
         }
         let memory = KernelBytes::new(bytes);
         let mut buffer = UserBuffer::new(&memory, 0, got, Access::Read);
-        match sink.write(caller, &mut buffer).await {
+        let to = advanced(place, moved);
+        match sink.transfer(caller, Way::Write, to, &mut buffer, sink.io_flags()).await {
             Ok(written) => {
                 moved += written;
-                *position = position.saturating_add_unsigned(written as u64);
                 if written < got {
                     break;
                 }

@@ -177,16 +177,11 @@ impl OpenFile {
     ///
     /// `ENOMEM`; else as [`OpenFile::transfer`].
     pub async fn read_kernel(&self, caller: &Caller, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
-        bytes.resize(length, 0);
-        let memory = KernelBytes::new(bytes);
+        let memory = KernelBytes::zeroed(length)?;
         let mut buffer = UserBuffer::new(&memory, 0, length, Access::Write);
         let mut io = Io { caller, file: self, position: offset, flags: IoFlags::empty() };
         let got = self.transfer_loop(Way::Read, &mut io, &mut buffer).await?;
-        let mut bytes = memory.into_inner();
-        bytes.truncate(got);
-        Ok(bytes)
+        Ok(memory.into_first(got))
     }
 
     fn explicit(&self, offset: i64) -> Result<u64> {

@@ -1,11 +1,8 @@
 //! Hints about ranges of files, copies from file to file, and files without a name.
 
-use base::caller::Caller;
-use base::memory::{Access, KernelBytes, UserBuffer};
 use base::{Errno, Result};
-use fs::file::{
-    AccessMode, FdEntry, FdRights, IoFlags, MAX_TRANSFER, OpenFile, OpenFlags, Place, Way, Whence,
-};
+use fs::file::{AccessMode, FdEntry, FdRights, MAX_TRANSFER, OpenFile, OpenFlags, Place, Whence};
+use fs::splice::carry;
 use fs::tmpfs::{self, MemfdFlags};
 use fs::vfs::FileType;
 
@@ -71,9 +68,6 @@ async fn memfd_create(thread: &Thread, name: Pointer, flags: u32) -> Result<u64>
     let fd = reserved.install(FdEntry::new(file, flags.contains(MemfdFlags::CLOEXEC)));
     u64::try_from(fd).map_err(|_| Errno::EBADF)
 }
-
-/// Bytes that are carried at once.
-const COPY_STEP: usize = 65_536;
 
 /// A file of copy_file_range(2), and where in it the copy is.
 struct End<'a> {
@@ -142,41 +136,11 @@ async fn copy_file_range(
     if same && from.position < to_end && to.position < from_end {
         return Err(Errno::EINVAL);
     }
-    let copied = copy(&caller, &mut from, &mut to, length).await?;
+    let copied = carry(&caller, &source, from.position, &sink, Place::At(to.position), length).await?;
+    for end in [&mut from, &mut to] {
+        end.position = end.position.saturating_add_unsigned(copied as u64);
+    }
     from.finish(thread).await?;
     to.finish(thread).await?;
-    Ok(copied)
-}
-
-/// Copies until the source ends; an error after something was copied shows at the next call.
-async fn copy(caller: &Caller, from: &mut End<'_>, to: &mut End<'_>, length: usize) -> Result<u64> {
-    let mut copied = 0;
-    while copied < length {
-        let want = COPY_STEP.min(length - copied);
-        let bytes = from.file.read_kernel(caller, from.position.unsigned_abs(), want).await?;
-        if bytes.is_empty() {
-            break;
-        }
-        let got = bytes.len();
-        let memory = KernelBytes::new(bytes);
-        let mut buffer = UserBuffer::new(&memory, 0, got, Access::Read);
-        let written = match to
-            .file
-            .transfer(caller, Way::Write, Place::At(to.position), &mut buffer, IoFlags::empty())
-            .await
-        {
-            Ok(written) => written,
-            Err(error) if copied == 0 => return Err(error),
-            Err(_) => break,
-        };
-        copied += written;
-        let step = i64::try_from(written).unwrap_or(0);
-        from.position = from.position.saturating_add(step);
-        to.position = to.position.saturating_add(step);
-        if written < got {
-            break;
-        }
-        executor::yield_point().await;
-    }
     Ok(copied as u64)
 }
