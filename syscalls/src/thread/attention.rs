@@ -28,10 +28,19 @@ bitflags::bitflags! {
         const SPACE = 1 << 4;
         /// The CPUs it may run on have changed.
         const MOVE = 1 << 5;
-        /// Every call of the thread is written down. It is no reason to stop what the thread does, and
-        /// [`Attention::get`] leaves it out.
-        const TRACED = 1 << 6;
+        /// Every call of the thread is written down in the kernel's log: `strace=1`.
+        const STRACE = 1 << 6;
+        /// The beginning and the end of every call go into the trace rings.
+        const TRACE = 1 << 7;
+        /// Fault points may strike in the thread's calls.
+        const FAULT = 1 << 8;
     }
+}
+
+impl Reasons {
+    /// What makes syscall entry take the long way. None of these is a reason to stop what the thread does,
+    /// and [`Attention::get`] leaves them out.
+    pub const WATCHED: Reasons = Reasons::STRACE.union(Reasons::TRACE).union(Reasons::FAULT);
 }
 
 /// The word itself.
@@ -53,13 +62,14 @@ impl Attention {
     /// The reasons now.
     #[must_use]
     pub fn get(&self) -> Reasons {
-        Reasons::from_bits_retain(self.0.load(Ordering::Acquire)) - Reasons::TRACED
+        Reasons::from_bits_retain(self.0.load(Ordering::Acquire)) - Reasons::WATCHED
     }
 
-    /// True when the thread's calls are written down.
+    /// Who watches the thread's calls; mostly nobody.
+    #[inline]
     #[must_use]
-    pub fn is_traced(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & Reasons::TRACED.bits() != 0
+    pub fn watched(&self) -> Reasons {
+        Reasons::from_bits_retain(self.0.load(Ordering::Relaxed)) & Reasons::WATCHED
     }
 
     /// True when the thread must exit.

@@ -13,6 +13,7 @@ pub mod resources;
 pub mod run;
 pub mod scheduling;
 pub mod strace;
+mod watched;
 pub mod words;
 
 use alloc::sync::{Arc, Weak};
@@ -111,7 +112,7 @@ impl Thread {
     pub fn born(tid: u32, process: Arc<Process>, birth: Birth) -> Arc<Thread> {
         let attention = Attention::default();
         if strace::is_enabled() {
-            attention.raise(Reasons::TRACED);
+            attention.raise(Reasons::STRACE);
         }
         Arc::new(Thread {
             tid: AtomicU32::new(tid),

@@ -31,7 +31,7 @@ use crate::thread::attention::Reasons;
 use crate::thread::clock::Share;
 use crate::thread::dispatch::{Call, answer, dispatch};
 use crate::thread::drive::Drive;
-use crate::thread::{exception, strace};
+use crate::thread::{exception, watched};
 use crate::user::write_u32;
 
 /// What a new thread does before its first instruction.
@@ -63,9 +63,9 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
         let interrupted = match event {
             Event::Answered(interrupted) => interrupted,
             Event::Call(syscall) => call(&thread, &mut context, syscall).await,
-            Event::TracedCall => {
+            Event::WatchedCall => {
                 // Boxed: what is switched off is not to make every thread larger.
-                let result = Box::pin(strace::call(&thread, &mut context)).await;
+                let result = Box::pin(watched::call(&thread, &mut context)).await;
                 result.and_then(|result| give(&mut context, result))
             }
             Event::PageFault { address, access } => {
@@ -93,8 +93,8 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
 enum Event {
     /// A call that may wait.
     Call(&'static Syscall),
-    /// A call that is to be written down.
-    TracedCall,
+    /// A call that somebody watches.
+    WatchedCall,
     /// A call or an exception after which something wants the thread's attention.
     Answered(Option<Interrupted>),
     /// A missing page.
@@ -120,7 +120,9 @@ fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTabl
             clock.account(Share::User);
         }
         let interrupted = match trap {
-            Trap::Syscall if thread.attention().is_traced() => return (Event::TracedCall, sampled),
+            Trap::Syscall if !thread.attention().watched().is_empty() => {
+                return (Event::WatchedCall, sampled);
+            }
             Trap::Syscall => match answer(thread, &context.registers) {
                 Call::Done(result) => give(context, result),
                 Call::Await(syscall) => return (Event::Call(syscall), sampled),

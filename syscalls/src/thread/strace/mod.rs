@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The name and the arguments come from the call's declaration; [`shape`] says by their names what they are, and
-//! [`render`] reads what they point at. A thread that is not traced pays for one look at its attention word.
+//! [`render`] reads what they point at. A thread that nobody watches pays for one look at its attention word.
 
 mod names;
 mod render;
@@ -24,6 +24,7 @@ use base::sync::atomic::{AtomicBool, Ordering};
 use base::{Errno, Result};
 
 use super::Thread;
+use super::attention::Reasons;
 use super::dispatch::{Call, answer, dispatch};
 use super::drive::Drive;
 use crate::declare::{Arguments, Syscall};
@@ -44,6 +45,10 @@ pub fn enable() {
 #[must_use]
 pub fn is_enabled() -> bool {
     ON.load(Ordering::Relaxed)
+}
+
+fn is_traced(thread: &Thread) -> bool {
+    thread.attention().watched().contains(Reasons::STRACE)
 }
 
 /// Makes the call in the registers, and writes it down. `None` when the thread was killed meanwhile.
@@ -67,14 +72,14 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
 
 /// A signal that is delivered, or acts by default.
 pub fn signal(thread: &Thread, info: &SigInfo) {
-    if thread.attention().is_traced() {
+    if is_traced(thread) {
         say(thread, &alloc::format!("--- {} {{si_code={}}} ---", info.signal.name(), info.code));
     }
 }
 
 /// The end of a thread. `status` is its process's, when it is the last one.
 pub fn ended(thread: &Thread, status: Option<ExitStatus>) {
-    if !thread.attention().is_traced() {
+    if !is_traced(thread) {
         return;
     }
     let text = match status {
