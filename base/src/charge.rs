@@ -7,6 +7,7 @@
 
 use alloc::sync::Arc;
 
+use crate::fault::{self, Point};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::{Errno, Result, machine};
 
@@ -52,6 +53,7 @@ impl Charge {
     ///
     /// `ENOMEM` when the machine cannot set that much aside.
     pub fn new(account: &Arc<Account>, bytes: usize) -> Result<Charge> {
+        fault::check(Point::Kmalloc)?;
         if !machine().frames().set_aside(bytes) {
             return Err(Errno::ENOMEM);
         }

@@ -11,6 +11,8 @@
 //! | [`slab`] | the heap's size classes and slabs |
 //! | [`caller`] | who is asking: credentials, limits, account |
 //! | [`charge`] | memory charged before it is allocated |
+//! | [`current`] | the task under which code runs |
+//! | [`fault`] | fault injection |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
 #![cfg_attr(not(any(loom, test, feature = "host")), no_std)]
 
@@ -24,7 +26,11 @@ pub mod buddy;
 pub mod caller;
 #[cfg(not(loom))]
 pub mod charge;
+#[cfg(not(loom))]
+pub mod current;
 pub mod errno;
+#[cfg(not(loom))]
+pub mod fault;
 #[cfg(not(loom))]
 pub mod frame;
 #[cfg(all(not(loom), any(test, feature = "host")))]

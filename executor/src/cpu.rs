@@ -6,10 +6,10 @@
 use alloc::sync::Arc;
 use core::ptr;
 
-use base::machine;
 use base::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
+use base::{current, machine};
 
 use crate::executor::Executor;
 use crate::inbox::Inbox;
@@ -258,6 +258,8 @@ impl Cpu {
         self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         // Before the poll's first atomic step, so that whoever finds the task running finds it here.
         self.current.store(Arc::as_ptr(task).cast_mut(), Ordering::Release);
+        // SAFETY: C1: the runnable keeps the task until the poll is over, and `clear_current` follows it.
+        unsafe { current::enter(task.task_local()) };
     }
 
     /// The poll of the current task is over. Its future calls this while the task is still running.
@@ -271,6 +273,7 @@ impl Cpu {
     /// Nobody is polled here any more.
     #[inline]
     pub(crate) fn clear_current(&self) {
+        current::leave();
         self.current.store(ptr::null_mut(), Ordering::Release);
     }
 

@@ -57,6 +57,7 @@ pub enum LockClass {
     TimerOwner,
     Timer,
     RunQueue,
+    Fault,
     Frames,
     Heap,
     Device,

@@ -8,19 +8,11 @@ use crate::cpu_set::CpuSet;
 pub const NAME_LENGTH: usize = 15;
 
 bitflags! {
-    /// The one word of a task that syscall entry and exit look at.
+    /// What others want of a task.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct TaskFlags: u32 {
         /// An interruptible wait ends with [`Reason::Signal`].
         const INTERRUPT = 1 << 0;
-        /// Trace points concern this task.
-        const TRACE = 1 << 1;
-        /// Its syscalls are printed.
-        const STRACE = 1 << 2;
-        /// Fault points concern this task.
-        const FAULT = 1 << 3;
-        /// For the floors above, to make their slow path run once.
-        const WORK = 1 << 4;
     }
 }
 

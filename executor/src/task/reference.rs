@@ -4,6 +4,7 @@ use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::fmt;
 
+use base::current::TaskLocal;
 use base::sync::atomic::Ordering;
 
 use super::options::{Name, TaskFlags};
@@ -26,6 +27,12 @@ impl TaskRef {
     #[must_use]
     pub fn key(&self) -> u64 {
         self.0.key()
+    }
+
+    /// What trace points and fault points know of it.
+    #[must_use]
+    pub fn task_local(&self) -> &TaskLocal {
+        self.0.task_local()
     }
 
     /// Calls `read` with its name.
@@ -83,7 +90,7 @@ impl TaskRef {
         self.0.flags().contains(TaskFlags::INTERRUPT)
     }
 
-    /// The one word that syscall entry and exit look at.
+    /// What others want of it.
     #[inline]
     #[must_use]
     pub fn flags(&self) -> TaskFlags {

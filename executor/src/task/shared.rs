@@ -5,6 +5,7 @@ use core::any::Any;
 use core::ptr::{self, NonNull};
 use core::task::Waker;
 
+use base::current::TaskLocal;
 use base::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, Once, SpinLock};
 use base::time::Instant;
@@ -47,7 +48,7 @@ pub(crate) struct Task {
     state: AtomicU8,
     daemon: bool,
     id: u64,
-    key: u64,
+    task_local: TaskLocal,
     children: AtomicU64,
     pub(super) cpu_time: AtomicU64,
     pub(super) polls: AtomicU64,
@@ -74,9 +75,11 @@ impl Task {
         options: &TaskOptions<'_>,
     ) -> Task {
         let key = options.key.unwrap_or_else(|| match parent {
-            Some(parent) => child_key(parent.key, parent.children.fetch_add(1, Ordering::Relaxed)),
+            Some(parent) => child_key(parent.key(), parent.children.fetch_add(1, Ordering::Relaxed)),
             None => child_key(0, id),
         });
+        let task_local = TaskLocal::new(key);
+        task_local.faults().set_marked(parent.is_some_and(|parent| parent.task_local.faults().is_marked()));
         Task {
             link: AtomicPtr::new(ptr::null_mut()),
             runnable: AtomicPtr::new(ptr::null_mut()),
@@ -87,7 +90,7 @@ impl Task {
             state: AtomicU8::new(TaskState::Ready as u8),
             daemon: options.daemon,
             id,
-            key,
+            task_local,
             children: AtomicU64::new(0),
             cpu_time: AtomicU64::new(0),
             polls: AtomicU64::new(0),
@@ -164,7 +167,11 @@ impl Task {
     }
 
     pub(crate) fn key(&self) -> u64 {
-        self.key
+        self.task_local.key()
+    }
+
+    pub(crate) fn task_local(&self) -> &TaskLocal {
+        &self.task_local
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -397,6 +397,9 @@ impl Thread {
     /// execve(2) made it the first thread of its process.
     pub(crate) fn take_number(&self, tid: u32) {
         self.tid.store(tid, Ordering::Relaxed);
+        if let Some(task) = self.task.get() {
+            task.task_local().set_thread(self.process.pid(), tid);
+        }
     }
 
     /// The signal that it wants when its parent thread ends.
@@ -453,6 +456,7 @@ impl Thread {
     pub(crate) fn set_task(self: &Arc<Self>, task: TaskRef) {
         let local: Weak<Thread> = Arc::downgrade(self);
         task.set_local(local);
+        task.task_local().set_thread(self.process.pid(), self.tid());
         self.task.call_once(|| task);
     }
 

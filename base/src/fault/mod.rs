@@ -1,0 +1,175 @@
+//! Fault injection: named places at which an operation can be made to fail, to wait, or to do less.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`point`] | the table of points |
+//! | [`setting`] | what is asked of a point: probability, and whom it concerns |
+//! | `decision` | whether a hit fires, as a pure function |
+//! | [`task`] | what each task counts, and its `fail-nth` |
+//!
+//! A point is one line at the place itself, and does what the operation's own contract allows:
+//!
+//! ```ignore
+//! fault::check(Point::Kmalloc)?;                      // the error that the table names
+//! if fault::fires(Point::PollwaitWake) { ... }        // anything else
+//! ```
+//!
+//! While nobody asks for faults that is one load and one branch that is always predicted. Otherwise the hit is
+//! counted for the current task, and whether it fires is a function of the seed, the point, the task's stable key
+//! and the number of the hit in that task: it does not depend on what other tasks do.
+//!
+//! The kernel's own tasks and the first process are spared unless they are named: what is under test is how
+//! programs fare, and a machine whose first process dies tests nothing.
+
+mod decision;
+pub mod point;
+pub mod setting;
+pub mod task;
+
+use crate::current::{self, TaskLocal};
+use crate::errno::Result;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{LockClass, SpinLock};
+
+pub use point::Point;
+pub use setting::Setting;
+pub use task::TaskFaults;
+
+/// How many points and tasks ask for faults. 0 is "off": the one word that every point looks at.
+static ASKING: AtomicUsize = AtomicUsize::new(0);
+
+static SEED: AtomicU64 = AtomicU64::new(0);
+
+/// What is known of one point.
+struct State {
+    setting: SpinLock<Option<Setting>>,
+    hits: AtomicU64,
+    fails: AtomicU64,
+}
+
+static STATES: [State; Point::COUNT] = [const {
+    State {
+        setting: SpinLock::new(LockClass::Fault, None),
+        hits: AtomicU64::new(0),
+        fails: AtomicU64::new(0),
+    }
+}; Point::COUNT];
+
+/// How often a point was passed by a task that it concerns, and how often it fired, since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Passed while it could have fired.
+    pub hits: u64,
+    /// Fired.
+    pub fails: u64,
+}
+
+/// True while somebody asks for faults.
+#[inline]
+#[must_use]
+pub fn is_on() -> bool {
+    ASKING.load(Ordering::Relaxed) != 0
+}
+
+/// True when the operation at `point` has to go wrong now.
+#[inline]
+#[must_use]
+pub fn fires(point: Point) -> bool {
+    is_on() && current::with(|task| hit(point, task)).unwrap_or(false)
+}
+
+/// As [`fires`], for a point whose outcome is an error.
+///
+/// # Errors
+///
+/// That of the table, when the point fires.
+#[inline]
+pub fn check(point: Point) -> Result<()> {
+    match point.error() {
+        Some(error) if fires(point) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn hit(point: Point, task: &TaskLocal) -> bool {
+    let state = point.state();
+    let faults = task.faults();
+    if point.is_failure() && faults.is_counting() {
+        state.hits.fetch_add(1, Ordering::Relaxed);
+        // It takes precedence over the settings, as on Linux.
+        return faults.count_down() && fired(state);
+    }
+    let setting = *state.setting.lock();
+    let Some(setting) = setting.filter(|setting| setting.concerns(task)) else { return false };
+    state.hits.fetch_add(1, Ordering::Relaxed);
+    let hit = faults.count_hit(point);
+    if hit.number <= setting.after || hit.fired >= setting.times {
+        return false;
+    }
+    if !decision::fires(seed(), point, task.key(), hit.number, setting.probability) {
+        return false;
+    }
+    faults.count_fired(point);
+    fired(state)
+}
+
+fn fired(state: &State) -> bool {
+    state.fails.fetch_add(1, Ordering::Relaxed);
+    true
+}
+
+/// The seed of all decisions.
+#[must_use]
+pub fn seed() -> u64 {
+    SEED.load(Ordering::Relaxed)
+}
+
+/// Sets the seed. The tasks' counts go on.
+pub fn set_seed(seed: u64) {
+    SEED.store(seed, Ordering::Relaxed);
+}
+
+impl Point {
+    fn state(self) -> &'static State {
+        &STATES[self as usize]
+    }
+
+    /// Asks for faults at this point, or with `None` for no more. The tasks' counts go on.
+    pub fn set(self, setting: Option<Setting>) {
+        let setting = setting.filter(Setting::can_fire);
+        let old = core::mem::replace(&mut *self.state().setting.lock(), setting);
+        match (old, setting) {
+            (None, Some(_)) => asks(),
+            (Some(_), None) => asks_no_more(),
+            _ => {}
+        }
+    }
+
+    /// What is asked of this point.
+    #[must_use]
+    pub fn setting(self) -> Option<Setting> {
+        *self.state().setting.lock()
+    }
+
+    /// How often it was passed and fired.
+    #[must_use]
+    pub fn counts(self) -> Counts {
+        let state = self.state();
+        let (hits, fails) = (&state.hits, &state.fails);
+        Counts { hits: hits.load(Ordering::Relaxed), fails: fails.load(Ordering::Relaxed) }
+    }
+}
+
+/// One more point or task asks for faults.
+fn asks() {
+    ASKING.fetch_add(1, Ordering::Relaxed);
+}
+
+/// One less does.
+fn asks_no_more() {
+    ASKING.fetch_sub(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests;
