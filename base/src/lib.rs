@@ -13,6 +13,7 @@
 //! | [`charge`] | memory charged before it is allocated |
 //! | [`current`] | the task under which code runs |
 //! | [`fault`] | fault injection |
+//! | [`lifecycle`] | the states of what others may still hold; rare events told rarely |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
 #![cfg_attr(not(any(loom, test, feature = "host")), no_std)]
 
@@ -35,6 +36,8 @@ pub mod fault;
 pub mod frame;
 #[cfg(all(not(loom), any(test, feature = "host")))]
 pub mod host;
+#[cfg(not(loom))]
+pub mod lifecycle;
 #[cfg(not(loom))]
 pub mod machine;
 #[cfg(not(loom))]

@@ -99,7 +99,7 @@ impl Capability {
     }
 
     pub(crate) fn record(&self, event: TransferEvent, from: i32, to: i32) {
-        self.object().base().record_transfer(event, from, to, self.rights.bits());
+        self.object().record_transfer(event, from, to, self.rights.bits());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Open files as objects. `fs` implements the trait; nothing here knows what a file is.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
 
@@ -10,6 +11,7 @@ use executor::pollwait::{Events, WaitSource};
 
 use crate::capability::Capability;
 use crate::collector::InFlightContainer;
+use crate::object::history::Histories;
 use crate::object::registry::ENTRY_BYTES;
 use crate::object::{ObjectBase, ObjectKind, ObjectRef, registry};
 use crate::rights::Rights;
@@ -35,6 +37,12 @@ pub trait FileObject: Send + Sync + Any {
     /// A capability through which somebody uses the file was revoked: whoever waits in it looks again.
     fn revoked(&self) {}
 
+    /// Its inode number, 0 when it has none, and the path it was opened by, with what separates words escaped and
+    /// empty when there is none: for text files.
+    fn identity(&self) -> (u64, String) {
+        (0, String::new())
+    }
+
     /// For `fs`, which wants its own type back.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -43,6 +51,7 @@ pub trait FileObject: Send + Sync + Any {
 /// file.
 pub struct FileNode {
     base: ObjectBase,
+    histories: Histories,
     file: Arc<dyn FileObject>,
     _charge: Charge,
 }
@@ -55,7 +64,12 @@ impl FileNode {
     /// `ENOMEM`.
     pub fn new(caller: &Caller, file: Arc<dyn FileObject>) -> Result<Arc<FileNode>> {
         let charge = Charge::new(&caller.account, size_of::<FileNode>() + ENTRY_BYTES)?;
-        let node = Arc::new(FileNode { base: ObjectBase::new(ObjectKind::File), file, _charge: charge });
+        let node = Arc::new(FileNode {
+            base: ObjectBase::new(ObjectKind::File),
+            histories: Histories::new(),
+            file,
+            _charge: charge,
+        });
         registry::publish(&ObjectRef::from(node.clone()));
         Ok(node)
     }
@@ -73,6 +87,10 @@ impl FileNode {
     #[must_use]
     pub fn base(&self) -> &ObjectBase {
         &self.base
+    }
+
+    pub(crate) fn histories(&self) -> &Histories {
+        &self.histories
     }
 
     /// The open file.

@@ -44,7 +44,9 @@ counters! {
     CloseWakePeer = "channel_close_wake_peer_total";
     /// Audits of the liveness references of an endpoint.
     RefAuditChecks = "channel_ref_audit_checks_total";
-    /// Audits that found the sum of the classes wrong, and decrements below zero.
+    /// Liveness references given back that nobody had.
+    RefUnderflow = "channel_ref_underflow_warns";
+    /// Audits that found the sum of the classes wrong.
     RefAuditMismatch = "channel_ref_audit_mismatch_total";
     /// Messages handed straight to a receiver that waited.
     Handovers = "channel_handovers_total";
@@ -66,8 +68,6 @@ counters! {
     PortQueueDrops = "port_queue_drops_total";
     /// Illegal steps of an object's life.
     LifecycleTransitionWarn = "kobj_lifecycle_transition_warn_total";
-    /// Operations on objects that do not live.
-    LifecycleAccessWarn = "kobj_lifecycle_access_warn_total";
     /// Messages whose payload did not fit into a block.
     LargePayloads = "channel_large_payloads_total";
     /// Message blocks that came from the heap because those of the channel were in use.

@@ -45,6 +45,7 @@ pub enum LockClass {
     HandleTable,
     Lineage,
     Object,
+    Port,
     Registry,
     Poll,
     KernelBytes,

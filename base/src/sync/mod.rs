@@ -21,7 +21,7 @@ mod rw_lock;
 mod spin_lock;
 
 pub use class::{LockClass, contention};
-pub use order::assert_none_held;
+pub use order::{assert_none_held, assert_not_held};
 pub use per_cpu::{CachePadded, MAX_CPUS, PerCpu};
 pub use rw_lock::{ReadGuard, RwSpinLock, WriteGuard};
 pub use spin::{LazyLock as Lazy, Once};

@@ -112,3 +112,14 @@ pub fn assert_none_held() {
         assert!(held == 0, "lock order: locks of class set {held:#x} are held here");
     }
 }
+
+/// Checks, in debug builds, that this CPU holds no lock of `class`: said where code is about to do something that
+/// whoever waits for such a lock should not have to wait for.
+#[inline]
+#[track_caller]
+pub fn assert_not_held(class: LockClass) {
+    #[cfg(all(debug_assertions, not(loom)))]
+    assert!(checked::held() & class.bit() == 0, "lock order: a lock of class {class:?} is held here");
+    #[cfg(not(all(debug_assertions, not(loom))))]
+    let _ = class;
+}

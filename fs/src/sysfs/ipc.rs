@@ -24,7 +24,11 @@ pub(super) fn publish(tree: &PseudoTree) {
         let _ = ::ipc::report::stats(text);
         Ok(())
     });
-    tree.file(&ipc, "channels", |caller, text| render(text, caller, ::ipc::report::channels));
-    tree.file(&ipc, "ports", |caller, text| render(text, caller, ::ipc::report::ports));
-    tree.file(&ipc, "transfers", |caller, text| render(text, caller, ::ipc::report::transfers));
+    tree.file(&ipc, "channels", |caller, text| {
+        render(text, caller, |out| ::ipc::report::list(::ipc::ObjectKind::Channel, 0, out))
+    });
+    tree.file(&ipc, "ports", |caller, text| {
+        render(text, caller, |out| ::ipc::report::list(::ipc::ObjectKind::Port, 0, out))
+    });
+    tree.file(&ipc, "transfers", |caller, text| render(text, caller, |out| ::ipc::report::transfers(0, out)));
 }

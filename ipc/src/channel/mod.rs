@@ -33,6 +33,7 @@ use executor::pollwait::{Events, Reason, WaitSource};
 
 use crate::capability::{Capability, OwnerClass};
 use crate::collector::{self, InFlightContainer};
+use crate::object::history::Histories;
 use crate::object::registry::{self, ENTRY_BYTES};
 use crate::object::{ObjectBase, ObjectKind, ObjectRef};
 use crate::port::{Binding, Signals};
@@ -66,6 +67,7 @@ pub const QUEUE_MESSAGES: usize = 64;
 /// One end of a channel.
 pub struct Endpoint {
     base: ObjectBase,
+    histories: Histories,
     side: usize,
     pair: Arc<Pair>,
     _charge: Charge,
@@ -104,7 +106,7 @@ impl Endpoint {
 
     fn make(caller: &Caller, base: ObjectBase, side: usize, pair: Arc<Pair>) -> Result<ObjectRef> {
         let charge = Charge::new(&caller.account, size_of::<Endpoint>() + ENTRY_BYTES)?;
-        let endpoint = Arc::new(Endpoint { base, side, pair, _charge: charge });
+        let endpoint = Arc::new(Endpoint { base, histories: Histories::new(), side, pair, _charge: charge });
         let object = ObjectRef::from(endpoint);
         registry::publish(&object);
         Ok(object)
@@ -114,6 +116,10 @@ impl Endpoint {
     #[must_use]
     pub fn base(&self) -> &ObjectBase {
         &self.base
+    }
+
+    pub(crate) fn histories(&self) -> &Histories {
+        &self.histories
     }
 
     /// The id of the other end.

@@ -102,7 +102,7 @@ impl Owners {
 fn decrement(count: &AtomicU32) -> bool {
     let done = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok();
     if !done {
-        bump(Counter::RefAuditMismatch);
+        bump(Counter::RefUnderflow);
     }
     done
 }

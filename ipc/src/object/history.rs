@@ -1,6 +1,7 @@
 //! Bounded histories: the last references and transfers of an object, oldest overwritten.
 
 use base::machine;
+use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
 
 /// Transfers that an object remembers.
@@ -86,7 +87,7 @@ impl TransferEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// When, in nanoseconds since boot.
-    pub ticks: u64,
+    pub at_ns: u64,
     /// The how manieth of the object.
     pub seq: u32,
     /// Whose it was; -1 when it was nobody's.
@@ -109,7 +110,7 @@ impl Transfer {
         to_pid: i32,
         rights: u32,
     ) -> impl FnOnce(u32) -> Transfer {
-        move |seq| Transfer { ticks: now.as_nanos(), seq, from_pid, to_pid, rights, event, cpu: this_cpu() }
+        move |seq| Transfer { at_ns: now.as_nanos(), seq, from_pid, to_pid, rights, event, cpu: this_cpu() }
     }
 }
 
@@ -131,7 +132,7 @@ pub enum ReferenceEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// When, in nanoseconds since boot.
-    pub ticks: u64,
+    pub at_ns: u64,
     /// The how manieth of the object.
     pub seq: u32,
     /// References afterwards.
@@ -146,12 +147,60 @@ impl Reference {
     #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "references are recorded in debug builds"))]
     pub(super) fn new(now: Instant, event: ReferenceEvent, after: usize) -> impl FnOnce(u32) -> Reference {
         let after = u32::try_from(after).unwrap_or(u32::MAX);
-        move |seq| Reference { ticks: now.as_nanos(), seq, after, event, cpu: this_cpu() }
+        move |seq| Reference { at_ns: now.as_nanos(), seq, after, event, cpu: this_cpu() }
     }
 }
 
 fn this_cpu() -> u16 {
     u16::try_from(machine::cpu_id()).unwrap_or(u16::MAX)
+}
+
+/// The histories of an object that handles can name.
+pub(crate) struct Histories {
+    transfers: SpinLock<History<Transfer, TRANSFERS>>,
+    #[cfg(debug_assertions)]
+    references: SpinLock<History<Reference, REFERENCES>>,
+}
+
+impl Histories {
+    /// Those of a new object, which has one reference: its maker's.
+    pub(crate) fn new() -> Histories {
+        let histories = Histories {
+            transfers: SpinLock::new(LockClass::Registry, History::new()),
+            #[cfg(debug_assertions)]
+            references: SpinLock::new(LockClass::Registry, History::new()),
+        };
+        #[cfg(debug_assertions)]
+        histories.record_reference(ReferenceEvent::Init, 1);
+        histories
+    }
+
+    pub(super) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: u32) {
+        let now = machine().now();
+        self.transfers.lock().push(Transfer::new(now, event, from, to, rights));
+    }
+
+    pub(super) fn transfers(&self, visit: impl FnMut(&Transfer)) {
+        // A copy is small enough for the stack, and `visit` may do what it likes.
+        let copy = *self.transfers.lock();
+        copy.iter().for_each(visit);
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn record_reference(&self, event: ReferenceEvent, after: usize) {
+        let now = machine().now();
+        self.references.lock().push(Reference::new(now, event, after));
+    }
+
+    pub(super) fn references(&self, visit: impl FnMut(&Reference)) {
+        #[cfg(debug_assertions)]
+        {
+            let copy = *self.references.lock();
+            copy.iter().for_each(visit);
+        }
+        #[cfg(not(debug_assertions))]
+        drop(visit);
+    }
 }
 
 #[cfg(test)]

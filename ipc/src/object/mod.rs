@@ -2,27 +2,28 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`lifecycle`] | the states of an object |
+//! | `lifecycle` | the life of an object |
 //! | [`history`] | the last references and transfers |
+//! | `tracked` | what belongs to the file systems: vnodes and dentries |
 //! | `reference` | an owned reference to any object |
 //! | [`registry`] | all objects, by id |
+//! | [`feed`] | which of them came or went, for the projection in sysfs |
 //! | `operations` | read, write, poll and signal, whatever the object |
 
+pub mod feed;
 pub mod history;
-pub mod lifecycle;
+mod lifecycle;
 mod operations;
 mod reference;
 pub mod registry;
+mod tracked;
 
-use base::machine;
+use base::lifecycle::State;
 use base::sync::atomic::{AtomicU32, Ordering};
-use base::sync::{LockClass, SpinLock};
 
-use history::{History, Transfer, TransferEvent};
-#[cfg(debug_assertions)]
-use history::{Reference, ReferenceEvent};
-use lifecycle::{Lifecycle, State};
+use lifecycle::Lifecycle;
 pub use reference::ObjectRef;
+pub use tracked::{Tracked, TrackedNode};
 
 /// Type of an object, with the numbers of the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,9 +35,28 @@ pub enum ObjectKind {
     Port = 2,
     /// An open file.
     File = 3,
+    /// A file, whoever has it open.
+    Vnode = 0x100,
+    /// A name of a file.
+    Dentry = 0x101,
 }
 
 impl ObjectKind {
+    /// All types, in the order of their numbers.
+    pub const ALL: [ObjectKind; 5] =
+        [ObjectKind::Channel, ObjectKind::Port, ObjectKind::File, ObjectKind::Vnode, ObjectKind::Dentry];
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            ObjectKind::Channel => 0,
+            ObjectKind::Port => 1,
+            ObjectKind::File => 2,
+            ObjectKind::Vnode => 3,
+            ObjectKind::Dentry => 4,
+        }
+    }
+
     /// The name that text files show.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -44,6 +64,8 @@ impl ObjectKind {
             ObjectKind::Channel => "channel",
             ObjectKind::Port => "port",
             ObjectKind::File => "file",
+            ObjectKind::Vnode => "vnode",
+            ObjectKind::Dentry => "dentry",
         }
     }
 }
@@ -58,25 +80,12 @@ pub struct ObjectBase {
     id: u32,
     kind: ObjectKind,
     lifecycle: Lifecycle,
-    transfers: SpinLock<History<Transfer, { history::TRANSFERS }>>,
-    #[cfg(debug_assertions)]
-    references: SpinLock<History<Reference, { history::REFERENCES }>>,
 }
 
 impl ObjectBase {
-    /// The base of a new object, which has one reference: its maker's.
+    /// The base of a new object.
     pub(crate) fn new(kind: ObjectKind) -> ObjectBase {
-        let base = ObjectBase {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            kind,
-            lifecycle: Lifecycle::new(),
-            transfers: SpinLock::new(LockClass::Registry, History::new()),
-            #[cfg(debug_assertions)]
-            references: SpinLock::new(LockClass::Registry, History::new()),
-        };
-        #[cfg(debug_assertions)]
-        base.record_reference(ReferenceEvent::Init, 1);
-        base
+        ObjectBase { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), kind, lifecycle: Lifecycle::new() }
     }
 
     /// A number that no other object has.
@@ -100,40 +109,10 @@ impl ObjectBase {
     pub(crate) fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
     }
-
-    /// Records a step of a capability that moves.
-    pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: u32) {
-        let now = machine().now();
-        self.transfers.lock().push(Transfer::new(now, event, from, to, rights));
-    }
-
-    /// The last transfers, oldest first.
-    pub fn transfers(&self, mut visit: impl FnMut(&Transfer)) {
-        // A copy is small enough for the stack, and `visit` may do what it likes.
-        let copy = *self.transfers.lock();
-        copy.iter().for_each(&mut visit);
-    }
-
-    #[cfg(debug_assertions)]
-    pub(crate) fn record_reference(&self, event: ReferenceEvent, after: usize) {
-        let now = machine().now();
-        self.references.lock().push(Reference::new(now, event, after));
-    }
-
-    /// The last references taken and given back, oldest first. They are recorded in debug builds only.
-    pub fn references(&self, visit: impl FnMut(&history::Reference)) {
-        #[cfg(debug_assertions)]
-        {
-            let copy = *self.references.lock();
-            copy.iter().for_each(visit);
-        }
-        #[cfg(not(debug_assertions))]
-        drop(visit);
-    }
 }
 
 impl Drop for ObjectBase {
     fn drop(&mut self) {
-        self.lifecycle.end(|| registry::remove(self.id));
+        self.lifecycle.end(|| registry::remove(self.id, self.kind));
     }
 }

@@ -2,6 +2,8 @@
 
 use alloc::sync::{Arc, Weak};
 
+use super::history::{Histories, Reference, Transfer, TransferEvent};
+use super::tracked::TrackedNode;
 use super::{ObjectBase, ObjectKind};
 use crate::channel::Endpoint;
 use crate::file::FileNode;
@@ -16,6 +18,7 @@ enum Target {
     Channel(Arc<Endpoint>),
     Port(Arc<Port>),
     File(Arc<FileNode>),
+    Tracked(Arc<TrackedNode>),
 }
 
 impl ObjectRef {
@@ -26,16 +29,44 @@ impl ObjectRef {
             Target::Channel(endpoint) => endpoint.base(),
             Target::Port(port) => port.base(),
             Target::File(file) => file.base(),
+            Target::Tracked(node) => node.base(),
         }
     }
 
     /// Its type.
     #[must_use]
     pub fn kind(&self) -> ObjectKind {
+        self.base().kind()
+    }
+
+    /// None for what handles cannot name.
+    fn histories(&self) -> Option<&Histories> {
         match &self.0 {
-            Target::Channel(_) => ObjectKind::Channel,
-            Target::Port(_) => ObjectKind::Port,
-            Target::File(_) => ObjectKind::File,
+            Target::Channel(endpoint) => Some(endpoint.histories()),
+            Target::Port(port) => Some(port.histories()),
+            Target::File(file) => Some(file.histories()),
+            Target::Tracked(_) => None,
+        }
+    }
+
+    /// Records a step of a capability that moves.
+    pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: u32) {
+        if let Some(histories) = self.histories() {
+            histories.record_transfer(event, from, to, rights);
+        }
+    }
+
+    /// The last transfers, oldest first.
+    pub fn transfers(&self, visit: impl FnMut(&Transfer)) {
+        if let Some(histories) = self.histories() {
+            histories.transfers(visit);
+        }
+    }
+
+    /// The last references taken and given back, oldest first. They are recorded in debug builds only.
+    pub fn reference_history(&self, visit: impl FnMut(&Reference)) {
+        if let Some(histories) = self.histories() {
+            histories.references(visit);
         }
     }
 
@@ -57,6 +88,12 @@ impl ObjectRef {
         if let Target::File(file) = &self.0 { Some(file) } else { None }
     }
 
+    /// What is tracked for a file system, if it is that.
+    #[must_use]
+    pub fn tracked(&self) -> Option<&Arc<TrackedNode>> {
+        if let Target::Tracked(node) = &self.0 { Some(node) } else { None }
+    }
+
     /// References that keep it allocated now: for text files.
     #[must_use]
     pub fn references(&self) -> usize {
@@ -64,6 +101,7 @@ impl ObjectRef {
             Target::Channel(endpoint) => Arc::strong_count(endpoint),
             Target::Port(port) => Arc::strong_count(port),
             Target::File(file) => Arc::strong_count(file),
+            Target::Tracked(node) => Arc::strong_count(node),
         }
     }
 
@@ -78,6 +116,7 @@ impl ObjectRef {
             Target::Channel(endpoint) => WeakObject::Channel(Arc::downgrade(endpoint)),
             Target::Port(port) => WeakObject::Port(Arc::downgrade(port)),
             Target::File(file) => WeakObject::File(Arc::downgrade(file)),
+            Target::Tracked(node) => WeakObject::Tracked(Arc::downgrade(node)),
         }
     }
 }
@@ -100,11 +139,19 @@ impl From<Arc<FileNode>> for ObjectRef {
     }
 }
 
+impl From<Arc<TrackedNode>> for ObjectRef {
+    fn from(node: Arc<TrackedNode>) -> Self {
+        ObjectRef(Target::Tracked(node))
+    }
+}
+
 impl Clone for ObjectRef {
     fn clone(&self) -> Self {
         let copy = ObjectRef(self.0.clone());
         #[cfg(debug_assertions)]
-        self.base().record_reference(super::history::ReferenceEvent::Get, self.references());
+        if let Some(histories) = self.histories() {
+            histories.record_reference(super::history::ReferenceEvent::Get, self.references());
+        }
         copy
     }
 }
@@ -114,7 +161,9 @@ impl Drop for ObjectRef {
     fn drop(&mut self) {
         use super::history::ReferenceEvent::{LastPut, Put};
         let after = self.references().saturating_sub(1);
-        self.base().record_reference(if after == 0 { LastPut } else { Put }, after);
+        if let Some(histories) = self.histories() {
+            histories.record_reference(if after == 0 { LastPut } else { Put }, after);
+        }
     }
 }
 
@@ -124,6 +173,7 @@ pub(crate) enum WeakObject {
     Channel(Weak<Endpoint>),
     Port(Weak<Port>),
     File(Weak<FileNode>),
+    Tracked(Weak<TrackedNode>),
 }
 
 impl WeakObject {
@@ -133,14 +183,7 @@ impl WeakObject {
             WeakObject::Channel(endpoint) => endpoint.upgrade().map(ObjectRef::from),
             WeakObject::Port(port) => port.upgrade().map(ObjectRef::from),
             WeakObject::File(file) => file.upgrade().map(ObjectRef::from),
-        }
-    }
-
-    pub(crate) fn kind(&self) -> ObjectKind {
-        match self {
-            WeakObject::Channel(_) => ObjectKind::Channel,
-            WeakObject::Port(_) => ObjectKind::Port,
-            WeakObject::File(_) => ObjectKind::File,
+            WeakObject::Tracked(node) => node.upgrade().map(ObjectRef::from),
         }
     }
 }

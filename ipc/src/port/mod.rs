@@ -21,6 +21,7 @@ use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource};
 use crate::capability::{Capability, OwnerClass};
 use crate::channel::Endpoint;
 use crate::channel::owners::Owners;
+use crate::object::history::Histories;
 use crate::object::registry::{self, ENTRY_BYTES};
 use crate::object::{ObjectBase, ObjectKind, ObjectRef};
 use crate::rights::Rights;
@@ -80,6 +81,7 @@ pub trait PacketSink: Send {
 /// A port.
 pub struct Port {
     base: ObjectBase,
+    histories: Histories,
     owners: Owners,
     waiters: Arc<WaitSource>,
     /// Bindings that live: the queue has room for so many.
@@ -121,10 +123,11 @@ impl Port {
         let state = State { closed: false, pending: VecDeque::new(), dropped: 0 };
         let port = Arc::new(Port {
             base,
+            histories: Histories::new(),
             owners: Owners::new(),
             waiters,
             bindings: AtomicUsize::new(0),
-            state: SpinLock::new(LockClass::Object, state),
+            state: SpinLock::new(LockClass::Port, state),
             charge: SpinLock::new(LockClass::Registry, None),
             _charge: charge,
         });
@@ -137,6 +140,10 @@ impl Port {
     #[must_use]
     pub fn base(&self) -> &ObjectBase {
         &self.base
+    }
+
+    pub(crate) fn histories(&self) -> &Histories {
+        &self.histories
     }
 
     /// Woken when there is a packet.

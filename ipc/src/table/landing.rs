@@ -117,9 +117,9 @@ impl Landing<'_> {
         let node = capability.node().clone();
         let rights = capability.rights().bits();
         self.install(capability)?;
-        let base = node.object().base();
-        base.record_transfer(TransferEvent::Install, NO_PID, pid, rights);
-        base.record_transfer(TransferEvent::Release, NO_PID, NO_PID, rights);
+        let object = node.object();
+        object.record_transfer(TransferEvent::Install, NO_PID, pid, rights);
+        object.record_transfer(TransferEvent::Release, NO_PID, NO_PID, rights);
         Ok(())
     }
 

@@ -189,7 +189,7 @@ impl Inner {
                 continue;
             }
             let (node, rights) = (reservation.node.clone(), reservation.rights);
-            node.object().base().record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights.bits());
+            node.object().record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights.bits());
             // The value still owns the capability, so no object ends under the lock.
             self.slots.free(slot);
             self.reserved -= 1;
@@ -279,14 +279,14 @@ impl Drop for Reserved {
                 .map(|capability| (capability.node().clone(), capability.rights().bits()));
             let settled = self.table.inner.lock().settle(&self.table, entry);
             let Some((node, rights)) = restored else { continue };
-            let base = node.object().base();
+            let object = node.object();
             match settled {
                 Ok(()) if self.recorded => {
-                    base.record_transfer(TransferEvent::Restore, NO_PID, self.pid, rights);
+                    object.record_transfer(TransferEvent::Restore, NO_PID, self.pid, rights);
                 }
                 Ok(()) => {}
                 Err(Lost(capability)) => {
-                    base.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
+                    object.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
                     drop(capability);
                 }
             }

@@ -350,7 +350,7 @@ fn kobj_ops_refcount_history() {
     let copy = far.object().clone();
     drop(copy);
     let mut seen = Vec::new();
-    far.object().base().references(|reference| seen.push(reference.event));
+    far.object().reference_history(|reference| seen.push(reference.event));
     use crate::object::history::ReferenceEvent::{Get, Init, Put};
     assert!([Init, Get, Put].iter().all(|event| seen.contains(event)), "{seen:?}");
 }

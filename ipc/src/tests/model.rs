@@ -331,7 +331,7 @@ impl World {
             let status = object.channel().unwrap().status();
             assert_eq!((status.is_open, status.queued), (end.open, end.queue.len()));
             let mut events = Vec::new();
-            object.base().transfers(|transfer| events.push(transfer.event.name()));
+            object.transfers(|transfer| events.push(transfer.event.name()));
             let kept = end.events.len().saturating_sub(events.len());
             // Several handles of one message may interleave; what counts is how often each happened.
             let (mut real, mut expected) = (events, end.events[kept..].to_vec());

@@ -172,6 +172,6 @@ pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// The events in the history of what a handle names.
 pub(crate) fn events(access: &Access) -> Vec<&'static str> {
     let mut names = Vec::new();
-    access.object().base().transfers(|transfer| names.push(transfer.event.name()));
+    access.object().transfers(|transfer| names.push(transfer.event.name()));
     names
 }

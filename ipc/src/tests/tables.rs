@@ -132,7 +132,7 @@ fn khandle_reserved_transfer_timeout_sweep() {
     set_timeout(before);
     let object = crate::object::registry::lookup(id).expect("the leaked value still keeps it");
     let mut last = None;
-    object.base().transfers(|transfer| last = Some(transfer.event.name()));
+    object.transfers(|transfer| last = Some(transfer.event.name()));
     assert_eq!(last, Some("drop"));
 }
 

@@ -1,0 +1,184 @@
+//! The formats, byte for byte.
+
+use core::fmt::{self, Write};
+
+use super::*;
+use crate::object::{ObjectKind, registry};
+use crate::tests::support::Process;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+fn text(render: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
+    let mut text = String::new();
+    render(&mut text).unwrap();
+    text
+}
+
+/// A process with a channel of which one end went to itself: the handle it has now, and the object.
+fn moved(process: &Process) -> (i32, ObjectRef) {
+    let (near, far) = process.channel();
+    let (from, to) = process.channel();
+    process.send(from, b"", &[near]).unwrap();
+    let handle = process.receive(to).unwrap().unwrap().1[0];
+    process.table.close(far).unwrap();
+    let id = process.table.info(handle).unwrap().object;
+    (handle, registry::lookup(id).unwrap())
+}
+
+#[test]
+fn a_channel_has_its_row_in_the_list_the_page_and_the_summary() {
+    let process = Process::new(1);
+    let (near, _far) = process.channel();
+    let id = process.table.info(near).unwrap().object;
+    let list = text(|out| list(ObjectKind::Channel, id - 1, out));
+    let mut lines = list.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "id refcount handle_refs ref_handle ref_fd ref_other rxq_len peer_closed endpoint_state endpoint_closed"
+    );
+    let object = registry::lookup(id).unwrap();
+    let count = object.references();
+    assert_eq!(lines.next().unwrap(), format!("{id} {} 1 1 0 0 0 0 OPEN 0", count - 1));
+
+    let page = text(|out| objects_page(Query { cursor: id - 1, page_size: 1 }, out));
+    let expected = format!(
+        "cursor={} page_size=1\nid type refcount state\n{id} channel {count} live handle_refs=1 ref_handle=1 \
+         ref_fd=0 ref_other=0 rxq_len=0 peer_closed=0 endpoint_state=OPEN endpoint_closed=0\n\
+         next_cursor={id} has_more=1\n",
+        id - 1
+    );
+    assert_eq!(page, expected);
+
+    let summary = text(|out| summary(&object, out));
+    let expected = format!(
+        "id={id}\ntype=channel\nrefcount={}\nlifecycle=live\nhandle_refs=1\nref_handle=1\nref_fd=0\nref_other=0\n\
+         rxq_len=0\npeer_closed=0\nendpoint_state=OPEN\nendpoint_closed=0\n",
+        count - 1
+    );
+    assert_eq!(summary, expected);
+}
+
+#[test]
+fn a_page_after_the_last_object_is_empty() {
+    let page = text(|out| objects_page(Query { cursor: u32::MAX, page_size: 4 }, out));
+    assert_eq!(
+        page,
+        format!("cursor={} page_size=4\nid type refcount state\nnext_cursor=0 has_more=0\n", u32::MAX)
+    );
+}
+
+/// The columns of rows without the two that tell the time.
+fn timeless(text: &str) -> Vec<String> {
+    let columns = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        words[..words.len() - 2].join(" ")
+    };
+    text.lines().filter(|line| !line.contains('=')).map(columns).collect()
+}
+
+#[test]
+fn a_move_is_told_whole_and_by_pages() {
+    let process = Process::new(7);
+    let (_handle, object) = moved(&process);
+    let id = object.base().id();
+    let whole = text(|out| object_transfers(&object, out));
+    assert_eq!(
+        timeless(&whole),
+        [
+            "seq event from_pid to_pid rights cpu",
+            "1 take 7 -1 0xf 0",
+            "2 enqueue 7 -1 0xf 0",
+            "3 deliver -1 7 0xf 0",
+            "4 install -1 7 0xf 0",
+            "5 release -1 -1 0xf 0"
+        ]
+    );
+    let query = Query { cursor: 1, page_size: 1 };
+    let page = text(|out| object_transfers_page(&object, Schema::Procfs, query, out));
+    let row = whole.lines().nth(2).unwrap();
+    assert_eq!(
+        page,
+        format!(
+            "schema=procfs_ipc_object_transfers_v2\nobj_id={id}\ntype=channel\ncursor=1\npage_size=1\ntoken=1.1\n\
+             columns=seq event from_pid to_pid rights cpu ticks ns\n{row}\nreturned=1\nnext_cursor=2\n\
+             next_token=2.1\nend=0\n"
+        )
+    );
+    let query = Query { cursor: 999_999, page_size: 1 };
+    let page = text(|out| object_transfers_page(&object, Schema::Sysfs, query, out));
+    assert_eq!(
+        page,
+        format!(
+            "schema=sysfs_ipc_object_transfers_v2\nobj_id={id}\ntype=channel\ncursor=999999\npage_size=1\n\
+             columns=seq event from_pid to_pid rights cpu ticks ns\nreturned=0\nnext_cursor=999999\nend=1\n"
+        )
+    );
+}
+
+#[test]
+fn handles_and_their_histories_have_their_rows() {
+    let process = Process::new(7);
+    let (handle, object) = moved(&process);
+    let id = object.base().id();
+    let capability = process.table.info(handle).unwrap().capability;
+    let prefix = format!("{handle} {capability} {id} channel 0xf ");
+    let rows = text(|out| handles(&process.table, out));
+    assert_eq!(rows.lines().next(), Some("handle cap_id obj_id type rights refcount"));
+    assert!(rows.lines().any(|row| row.starts_with(&prefix)), "{rows}");
+
+    let columns = "handle cap_id obj_id type rights seq event from_pid to_pid transfer_rights cpu ticks ns";
+    let whole = text(|out| handle_transfers(&process.table, 7, out));
+    assert!(
+        whole.starts_with(&format!(
+            "schema=procfs_pid_handle_transfers_v1\npid=7\n{columns}\n{prefix}1 take "
+        ))
+    );
+
+    let page = |cursor, page_size| {
+        text(|out| handle_transfers_page(&process.table, 7, Query { cursor, page_size }, out))
+    };
+    let (first, second) = (page(0, 2), page(2, 2));
+    assert!(first.starts_with(&format!(
+        "schema=procfs_pid_handle_transfers_v2\npid=7\ncursor=0\npage_size=2\ntoken=0.2\ncolumns={columns}\n{prefix}1 "
+    )));
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).map(String::from);
+        line.unwrap_or_else(|| panic!("{key} in {text}"))
+    };
+    assert_eq!((value(&first, "returned="), value(&first, "end=")), ("2".into(), "0".into()));
+    let cursor: u32 = value(&first, "next_cursor=").parse().unwrap();
+    assert_eq!(value(&first, "next_token="), format!("{cursor}.2"));
+    // One more move between two pages: what was seen is not seen again.
+    let seen: Vec<&str> = first.lines().filter(|line| line.starts_with(&prefix)).collect();
+    let rest = page(cursor, 512);
+    assert!(seen.iter().all(|row| !rest.contains(row)), "{rest}");
+    assert_eq!(value(&rest, "returned="), "3");
+    assert_eq!(value(&rest, "end="), "1");
+    assert_ne!(first, second);
+}
+
+#[test]
+fn counters_have_their_lines_in_order() {
+    let text = text(stats);
+    let keys: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(key, _)| key).collect();
+    assert_eq!(text.lines().next(), Some("schema=sysfs_ipc_stats_v2"));
+    assert_eq!(keys[1], "registry_register_oom_failures");
+    assert_eq!(keys[48], "kobj_lifecycle_warns");
+    assert!(keys.contains(&"projection_lag_ns") && keys.contains(&"objects_vnode"));
+    let mut unique = keys.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), keys.len(), "each key has one line");
+}
+
+#[test]
+fn a_text_that_is_full_ends_with_a_whole_row_and_says_where_to_go_on() {
+    let mut text = String::new();
+    let mut rows = rows::Rows::new(&mut text);
+    let line = "x".repeat(1000);
+    while rows.add(|row| writeln!(row, "{line}")).unwrap() {}
+    assert!(!rows.add(|row| writeln!(row, "short")).unwrap(), "a gap would be a lie");
+    assert!(text.len() <= TEXT_BYTES && text.len() > TEXT_BYTES - 2000);
+    assert!(text.ends_with(&format!("{line}\n")));
+}
