@@ -15,11 +15,12 @@
 //! | [`fault`] | fault injection |
 //! | [`lifecycle`] | the states of what others may still hold; rare events told rarely |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
+//! | [`trace`] | trace points and the rings of their events |
 #![cfg_attr(not(any(loom, test, feature = "host")), no_std)]
 
 extern crate alloc;
 
-// The model checker builds only `sync`, `errno` and `time`: its atomics cannot stand in a `static`.
+// The model checker builds only `sync`, `errno`, `time` and the trace ring: its atomics cannot stand in a `static`.
 
 #[cfg(not(loom))]
 pub mod buddy;
@@ -48,6 +49,7 @@ pub mod schedule;
 pub mod slab;
 pub mod sync;
 pub mod time;
+pub mod trace;
 #[cfg(not(loom))]
 pub mod wall_clock;
 

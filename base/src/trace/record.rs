@@ -1,0 +1,133 @@
+//! Recording: the switches, the rings of this kernel, and who is at work.
+
+use super::area::Area;
+use super::event::{Classes, Event, EventKind, Identity, flow};
+use super::ring::{Line, Ring};
+use crate::machine;
+use crate::sync::Once;
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+/// The classes that are recorded; none before there are rings.
+static CLASSES: AtomicU32 = AtomicU32::new(0);
+static AREA: Once<Area<'static>> = Once::new();
+static IDENTITY: Once<fn() -> Identity> = Once::new();
+
+/// Takes zeroed `lines` for the rings of `cpus` CPUs and records `classes` from now on. The first call wins.
+pub fn install(lines: &'static [Line], cpus: usize, classes: Classes) {
+    AREA.call_once(|| Area::format(lines, cpus));
+    set_classes(classes);
+}
+
+/// The rings; `None` before [`install`].
+#[must_use]
+pub fn area() -> Option<&'static Area<'static>> {
+    AREA.get()
+}
+
+/// `identity` says from now on who is at work on this CPU. The first call wins.
+pub fn set_identity(identity: fn() -> Identity) {
+    IDENTITY.call_once(|| identity);
+}
+
+/// The classes that are recorded.
+#[must_use]
+pub fn classes() -> Classes {
+    Classes::from_bits_truncate(CLASSES.load(Ordering::Relaxed))
+}
+
+/// Records `classes` and no others from now on.
+pub fn set_classes(classes: Classes) {
+    CLASSES.store(classes.bits(), Ordering::Relaxed);
+}
+
+/// True when one of `classes` is recorded.
+#[inline(always)]
+#[must_use]
+pub fn is_on(classes: Classes) -> bool {
+    CLASSES.load(Ordering::Relaxed) & classes.bits() != 0
+}
+
+/// A trace point: records an event of `kind` with the flags and arguments that `make` gives, when its class is
+/// recorded.
+#[inline(always)]
+pub fn event(kind: EventKind, make: impl FnOnce() -> (u32, [u64; 3])) {
+    if is_on(kind.class()) {
+        let (flags, arguments) = make();
+        record(kind, flags, arguments);
+    }
+}
+
+/// Records an event, whatever the classes are; gives its [flow number](Event::flow), 0 when it was not recorded.
+#[cold]
+pub fn record(kind: EventKind, flags: u32, arguments: [u64; 3]) -> u64 {
+    let Some(area) = AREA.get() else { return 0 };
+    let cpu = machine::cpu_id();
+    let Some(ring) = area.cpus().get(cpu) else { return 0 };
+    let by = IDENTITY.get().map_or(Identity::NONE, |identity| identity());
+    put(ring, kind, flags, by, arguments)
+}
+
+fn put(ring: &Ring<'_>, kind: EventKind, flags: u32, by: Identity, arguments: [u64; 3]) -> u64 {
+    let cpu = u16::try_from(machine::cpu_id()).unwrap_or(u16::MAX);
+    let time = machine::installed().map_or(0, |machine| machine.now().as_nanos());
+    let event = Event { time, seq: 0, cpu, kind: kind as u16, flags, by, arguments };
+    flow(cpu, ring.push(event.payload()))
+}
+
+/// Whose numbers a word of the vocabulary explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Vocabulary {
+    /// System calls.
+    Syscall = 1,
+    /// Kinds of waits.
+    WaitKind = 2,
+    /// Fault points.
+    FaultPoint = 3,
+}
+
+/// Says what `number` means, for whoever reads the trace without this kernel.
+pub fn define(vocabulary: Vocabulary, number: u32, word: &str) {
+    let Some(ring) = area().and_then(Area::words) else { return };
+    put(ring, EventKind::Word, number << 8 | vocabulary as u32, Identity::NONE, packed(word.as_bytes()));
+}
+
+/// Says what a task is called.
+pub fn name_task(who: Identity, name: &[u8]) {
+    let Some(ring) = area().and_then(Area::names) else { return };
+    put(ring, EventKind::TaskName, 0, who, packed(name));
+}
+
+/// The first 24 bytes.
+fn packed(text: &[u8]) -> [u64; 3] {
+    let mut bytes = [0; 24];
+    for (place, byte) in bytes.iter_mut().zip(text) {
+        *place = *byte;
+    }
+    let (words, _) = bytes.as_chunks::<8>();
+    core::array::from_fn(|index| words.get(index).map_or(0, |word| u64::from_le_bytes(*word)))
+}
+
+impl Event {
+    /// The text in the arguments of a name or a word.
+    #[must_use]
+    pub fn text(&self) -> alloc::string::String {
+        let bytes: alloc::vec::Vec<u8> = self.arguments.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        alloc::string::String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_survives_its_words() {
+        let mut event = Event::from_payload(1, [0; 7]);
+        for name in ["", "kairos-init", "a name of twenty-four by", "a name that is longer than that"] {
+            event.arguments = packed(name.as_bytes());
+            assert_eq!(event.text(), name[..name.len().min(24)]);
+        }
+    }
+}
