@@ -65,7 +65,9 @@ mod surface {
     pub use crate::cpu_set::CpuSet;
     pub use crate::executor::Executor;
     pub use crate::pollwait::wait::sleep_until;
-    pub use crate::task::{NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, child_key};
+    pub use crate::task::{
+        NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, WakeSnapshot, child_key,
+    };
     pub use crate::timer::{Timer, TimerTarget};
     pub use crate::yielding::{slice_over, timer_expired, yield_now, yield_point};
 }

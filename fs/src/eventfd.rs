@@ -137,6 +137,10 @@ impl FileOps for EventFd {
         events
     }
 
+    fn wakes(&self, _file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        tell(&self.changed);
+    }
+
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
         Sources::both(&self.changed)
     }

@@ -87,6 +87,10 @@ impl Watcher for Poller {
     fn notify(&self, events: Events, reason: Reason) {
         self.woken.wake_all(events, reason);
     }
+
+    fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        tell(&self.woken);
+    }
 }
 
 /// Looks at every entry; how many are ready.

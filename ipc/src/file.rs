@@ -34,6 +34,9 @@ pub trait FileObject: Send + Sync + Any {
         [None, None]
     }
 
+    /// Calls `tell` with each source that whoever has the file may wake: for the wait graph.
+    fn wakes(&self, _tell: &mut dyn FnMut(&WaitSource)) {}
+
     /// A capability through which somebody uses the file was revoked: whoever waits in it looks again.
     fn revoked(&self) {}
 

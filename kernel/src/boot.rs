@@ -53,6 +53,7 @@ pub fn start(info: &'static BootInfo) -> ! {
     fs::dev::init();
     fs::sysfs::init();
     syscalls::proc::init(executor);
+    syscalls::waitgraph::publish();
     proc::publish(command_line);
     let raw = command_line.value("console") == Some("raw");
     console::start(executor, raw, !ends_at_deadlock(command_line));

@@ -22,3 +22,4 @@ pub mod table;
 pub mod thread;
 pub mod time;
 pub mod user;
+pub mod waitgraph;

@@ -29,6 +29,12 @@ impl Completion {
         self.done.load(Ordering::Acquire)
     }
 
+    /// Where those wait who wait for it: for the wait graph.
+    #[must_use]
+    pub fn source(&self) -> &WaitSource {
+        &self.source
+    }
+
     /// Waits until it has happened.
     ///
     /// Dropped midway: nothing is left behind.

@@ -36,7 +36,7 @@ pub use census::linked_nodes;
 pub use counters::{ended_waits, skipped_waits};
 pub use events::{Events, Reason};
 pub use kind::WaitKind;
-pub use source::{Seq, WaitSource};
+pub use source::{Seq, SourceId, WaitSource};
 #[cfg(not(loom))]
 pub use wait::{Suspend, Wait, WaitFuture, suspend};
-pub use watch::{Watch, Watcher};
+pub use watch::{WATCHERS_SEEN, Watch, Watcher};

@@ -32,6 +32,24 @@ pub(super) const STEP: u64 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seq(pub(super) u64);
 
+/// Tells one source from all others that live at the same time: for the wait graph, never followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceId(core::num::NonZeroU64);
+
+impl SourceId {
+    /// The identity with this number; nothing for 0.
+    #[must_use]
+    pub(crate) fn from_number(number: u64) -> Option<SourceId> {
+        core::num::NonZeroU64::new(number).map(SourceId)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub(crate) fn number(self) -> u64 {
+        self.0.get()
+    }
+}
+
 /// What a waiter waits on and a waker wakes. See the [module](self) for the protocol.
 pub struct WaitSource {
     pub(super) word: AtomicU64,
@@ -115,6 +133,14 @@ impl WaitSource {
     #[must_use]
     pub fn object(&self) -> u64 {
         self.object
+    }
+
+    /// Which source this is, as long as it lives.
+    #[inline]
+    #[must_use]
+    pub fn identity(&self) -> SourceId {
+        let address = core::ptr::from_ref(self).addr() as u64;
+        SourceId(core::num::NonZeroU64::new(address).unwrap_or(core::num::NonZeroU64::MIN))
     }
 
     /// True after [`close`](Self::close).

@@ -13,7 +13,7 @@ use super::events::{Events, Reason};
 use super::node::{Node, Phase};
 use super::source::{Seq, WaitSource};
 use crate::cpu;
-use crate::task::{Task, TaskFlags};
+use crate::task::{Awaited, Task, TaskFlags};
 use crate::timer::node::{Target, TimerNode};
 
 /// How to wait: what ends the wait besides a wake.
@@ -156,7 +156,7 @@ impl<P: Protocol> Waiting<P> {
         }
         let source = self.protocol.source();
         let interrupted = with_task(|task| {
-            task.record_wait(source.kind(), source.object(), self.wait.events, self.wait.deadline);
+            task.record_wait(Awaited::Source(source), self.wait.events, self.wait.deadline);
             self.wait.interruptible && task.flags().contains(TaskFlags::INTERRUPT)
         });
         if interrupted { self.leave(Reason::Signal) } else { Poll::Pending }
@@ -201,7 +201,7 @@ impl<P: Protocol> Waiting<P> {
             Reason::Data | Reason::Hup if self.protocol.source().is_closed() => Reason::Close,
             reason => reason,
         };
-        told(reason);
+        told(Awaited::Source(self.protocol.source()), reason);
         Poll::Ready(reason)
     }
 }
@@ -214,10 +214,10 @@ fn with_task(ask: impl FnOnce(&Task) -> bool) -> bool {
 
 /// Publishes and counts how a wait of the task that is polled here ended.
 #[inline]
-fn told(reason: Reason) {
+fn told(on: Awaited<'_>, reason: Reason) {
     if let Some(cpu) = cpu::this() {
         counters::count_reason(cpu, reason);
-        cpu.with_current(|task| task.record_wake(reason));
+        cpu.with_current(|task| task.record_wake(on, reason));
     }
 }
 
@@ -287,7 +287,7 @@ impl Future for Suspend {
         // SAFETY: nothing is moved out of the pinned future.
         let this = unsafe { self.get_unchecked_mut() };
         let end = |reason| {
-            told(reason);
+            told(Awaited::Nothing(this.kind), reason);
             Poll::Ready(reason)
         };
         if this.wait.deadline.is_some_and(|deadline| deadline <= machine().now()) {
@@ -307,7 +307,7 @@ impl Future for Suspend {
             this.begun = true;
             let (kind, deadline) = (this.kind, this.wait.deadline);
             with_task(|task| {
-                task.record_wait(kind, 0, Events::empty(), deadline);
+                task.record_wait(Awaited::Nothing(kind), Events::empty(), deadline);
                 false
             });
         }

@@ -21,6 +21,9 @@ use crate::list::{Linked, Links};
 /// How many watchers are called for one hold of the lock.
 const BATCH: usize = 8;
 
+/// How many watchers [`WaitSource::for_each_watcher`] sees.
+pub const WATCHERS_SEEN: usize = 32;
+
 /// Somebody who is told of every wake of a source.
 pub trait Watcher: Send + Sync {
     /// The source was woken with `events`, because of `reason`.
@@ -35,6 +38,9 @@ pub trait Watcher: Send + Sync {
         self.notify(events, reason);
         true
     }
+
+    /// Calls `tell` with each source whose waiters it wakes when it is told: for the wait graph.
+    fn wakes(&self, _tell: &mut dyn FnMut(&WaitSource)) {}
 }
 
 /// A watcher on a source's list; no watcher: a cursor.
@@ -240,6 +246,25 @@ impl Drop for Walk<'_> {
 }
 
 impl WaitSource {
+    /// Calls `see` for the first watchers, [`WATCHERS_SEEN`] at most, outside the lock: for the wait graph.
+    pub fn for_each_watcher(&self, mut see: impl FnMut(&dyn Watcher)) {
+        let mut watchers = [const { None::<Arc<dyn Watcher>> }; WATCHERS_SEEN];
+        let lists = self.lists.lock();
+        let mut place = lists.watchers.front();
+        let mut free = watchers.iter_mut();
+        while let Some(node) = place {
+            // SAFETY: L2, a node on the list is alive while the lock is held.
+            if let Some(watcher) = &unsafe { node.as_ref() }.watcher {
+                let Some(slot) = free.next() else { break };
+                *slot = Some(Arc::clone(watcher));
+            }
+            // SAFETY: the node was found on this list.
+            place = unsafe { lists.watchers.after(node) };
+        }
+        drop(lists);
+        watchers.iter().flatten().for_each(|watcher| see(&**watcher));
+    }
+
     /// Tells every watcher that `events` concern.
     #[cold]
     pub(super) fn notify_watchers(&self, events: Events, reason: Reason) {

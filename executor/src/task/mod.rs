@@ -28,4 +28,5 @@ pub use options::{NAME_LENGTH, TaskFlags, TaskOptions};
 pub use reference::TaskRef;
 pub(crate) use shared::{Meta, Runnable, Task};
 pub use shared::{TaskState, child_key};
-pub use wait::WaitSnapshot;
+pub(crate) use wait::Awaited;
+pub use wait::{WaitSnapshot, WakeSnapshot};

@@ -9,7 +9,7 @@ use base::sync::atomic::Ordering;
 
 use super::options::{Name, TaskFlags};
 use super::shared::{Task, TaskState};
-use super::wait::WaitSnapshot;
+use super::wait::{WaitSnapshot, WakeSnapshot};
 use crate::cpu_set::CpuSet;
 
 /// A reference to a task: cheap to clone, valid for ever.
@@ -158,6 +158,12 @@ impl TaskRef {
     #[must_use]
     pub fn last_wait(&self) -> Option<WaitSnapshot> {
         self.0.wait.read()
+    }
+
+    /// How its last wait that is over ended.
+    #[must_use]
+    pub fn last_wake(&self) -> Option<WakeSnapshot> {
+        self.0.wait.last_end()
     }
 
     /// Hangs `local` on the task, for the dumps. Only the first call has an effect. The task does not own it:

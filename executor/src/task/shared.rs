@@ -11,11 +11,11 @@ use base::sync::{LockClass, Once, SpinLock};
 use base::time::Instant;
 
 use super::options::{Name, TaskFlags, TaskOptions};
-use super::wait::LastWait;
+use super::wait::{Awaited, LastWait};
 use crate::cpu_set::CpuSet;
 use crate::executor::Executor;
 use crate::inbox::Chained;
-use crate::pollwait::{Events, Reason, WaitKind};
+use crate::pollwait::{Events, Reason};
 
 /// The metadata in the task's allocation: its shared part.
 pub(crate) struct Meta(pub(crate) Arc<Task>);
@@ -225,14 +225,14 @@ impl Task {
 
     /// Publishes what the task waits for.
     #[inline]
-    pub(crate) fn record_wait(&self, kind: WaitKind, object: u64, events: Events, deadline: Option<Instant>) {
-        self.wait.begin(kind, object, events, deadline);
+    pub(crate) fn record_wait(&self, on: Awaited<'_>, events: Events, deadline: Option<Instant>) {
+        self.wait.begin(on, events, deadline);
     }
 
     /// Publishes how the wait ended.
     #[inline]
-    pub(crate) fn record_wake(&self, reason: Reason) {
-        self.wait.end(reason);
+    pub(crate) fn record_wake(&self, on: Awaited<'_>, reason: Reason) {
+        self.wait.end(on, reason);
     }
 }
 

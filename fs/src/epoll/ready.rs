@@ -85,4 +85,9 @@ impl Watcher for Item {
     fn notify_exclusive(&self, _events: Events, _reason: Reason) -> bool {
         self.ready.notify(self.handle)
     }
+
+    fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        tell(&self.ready.waiters);
+        tell(&self.ready.pollers);
+    }
 }

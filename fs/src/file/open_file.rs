@@ -8,6 +8,7 @@ use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 use executor::lock::Mutex;
+use executor::pollwait::WaitSource;
 
 use super::flags::{AccessMode, IoFlags, OpenFlags};
 use super::followers::{Follower, Followers};
@@ -252,6 +253,23 @@ impl OpenFile {
     /// Changes whom `O_ASYNC` tells.
     pub fn set_owner(&self, owner: FileOwner) {
         *self.owner.lock() = owner;
+    }
+
+    /// Calls `tell` with each source that whoever has the file open may wake: for the wait graph.
+    pub fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        self.ops.wakes(self, tell);
+        if let Some(source) =
+            self.inode().state().existing_locks().and_then(|locks| locks.awaited_from(self.id))
+        {
+            tell(source);
+        }
+    }
+
+    /// The sources on which those wait who wait for the file itself.
+    #[must_use]
+    pub fn awaited(&self) -> [Option<Arc<WaitSource>>; 2] {
+        let sources = self.ops.sources(self);
+        [sources.input.cloned(), sources.output.cloned()]
     }
 
     /// Tells `follower`, which has this id, when the file goes. Asking again changes nothing.

@@ -166,6 +166,11 @@ pub trait FileOps: Send + Sync + Any {
         Sources::default()
     }
 
+    /// Calls `tell` with each source that whoever has the file open may wake, which is where others wait for him:
+    /// the other end of a pipe or a socket. For the wait graph, where a file that tells none is one whose
+    /// events come from elsewhere.
+    fn wakes(&self, _file: &OpenFile, _tell: &mut dyn FnMut(&WaitSource)) {}
+
     /// True when epoll may watch it: a file that tells when it becomes ready. Regular files do not.
     fn watchable(&self, file: &OpenFile) -> bool {
         self.sources(file).iter().next().is_some()

@@ -5,7 +5,7 @@ use core::any::Any;
 
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
-use executor::pollwait::Events;
+use executor::pollwait::{Events, WaitSource};
 use ipc::channel::{Endpoint, Incoming, MESSAGE_BYTES, Options, Outcome, Outgoing, Sizes};
 use ipc::{Capability, Rights};
 
@@ -112,6 +112,10 @@ impl FileOps for ChannelFile {
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
         Sources { input: Some(self.endpoint.readers()), output: Some(self.endpoint.writers()) }
+    }
+
+    fn wakes(&self, _file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        self.endpoint.wakes(tell);
     }
 
     fn writes_all(&self) -> bool {

@@ -38,8 +38,11 @@ impl FileObject for OpenFile {
     }
 
     fn sources(&self) -> [Option<Arc<WaitSource>>; 2] {
-        let sources = self.ops().sources(self);
-        [sources.input.cloned(), sources.output.cloned()]
+        self.awaited()
+    }
+
+    fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        OpenFile::wakes(self, tell);
     }
 
     fn revoked(&self) {

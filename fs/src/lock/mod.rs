@@ -5,8 +5,8 @@
 //! | `records` | locked ranges of one file, without any waiting |
 //! | `blocked` | who waits for whom: deadlocks |
 //!
-//! The locks of a file hang on its inode. Whoever has to wait waits on one source per file, which every release
-//! wakes. An owner is an open file (flock, OFD) or a descriptor table (POSIX); its locks go when it goes, or with
+//! The locks of a file hang on its inode. Whoever has to wait waits on one source per file and kind of lock,
+//! which every release wakes. An owner is an open file (flock, OFD) or a descriptor table (POSIX); its locks go when it goes, or with
 //! POSIX when any descriptor of the file in the table is closed.
 
 mod blocked;
@@ -31,7 +31,10 @@ pub struct FileLocks {
     records: SpinLock<Records>,
     /// flock(2) is a world of its own: whole files, owned by open files.
     whole: SpinLock<Records>,
+    /// Woken when record locks are released.
     released: WaitSource,
+    /// Woken when whole files are.
+    unlocked: WaitSource,
 }
 
 impl Default for FileLocks {
@@ -48,11 +51,16 @@ impl FileLocks {
             records: SpinLock::new(LockClass::FileLock, Records::default()),
             whole: SpinLock::new(LockClass::FileLock, Records::default()),
             released: WaitSource::new(WaitKind::FileLock, 0),
+            unlocked: WaitSource::new(WaitKind::FileLock, 0),
         }
     }
 
-    fn wake(&self) {
+    fn wake_records(&self) {
         self.released.wake_all(Events::empty(), Reason::Data);
+    }
+
+    fn wake_whole(&self) {
+        self.unlocked.wake_all(Events::empty(), Reason::Data);
     }
 
     /// An open file is gone: its flock(2) and OFD locks go.
@@ -60,8 +68,11 @@ impl FileLocks {
         let owner = Owner::File(file);
         let flock = self.whole.lock().remove_owner(owner);
         let ofd = self.records.lock().remove_owner(owner);
-        if !flock.is_empty() || !ofd.is_empty() {
-            self.wake();
+        if !flock.is_empty() {
+            self.wake_whole();
+        }
+        if !ofd.is_empty() {
+            self.wake_records();
         }
     }
 
@@ -69,8 +80,13 @@ impl FileLocks {
     pub(crate) fn release_table(&self, table: u64) {
         let gone = self.records.lock().remove_owner(Owner::Table(table));
         if !gone.is_empty() {
-            self.wake();
+            self.wake_records();
         }
+    }
+
+    /// Where those wait who want the whole file that the open file with this id has locked: for the wait graph.
+    pub(crate) fn awaited_from(&self, file: u64) -> Option<&WaitSource> {
+        self.whole.lock().strength_of(Owner::File(file)).is_some().then_some(&self.unlocked)
     }
 
     /// A lock of somebody else that keeps `owner` from locking `range` so.
@@ -107,7 +123,7 @@ pub async fn set_record_lock(caller: &Caller, file: &OpenFile, request: Request,
         match outcome {
             Ok(released) => {
                 if !released.is_empty() {
-                    locks.wake();
+                    locks.wake_records();
                 }
                 return Ok(());
             }
@@ -147,11 +163,11 @@ pub async fn flock(caller: &Caller, file: &OpenFile, strength: Option<Strength>,
     }
     let released = locks.whole.lock().remove_owner(owner);
     if !released.is_empty() {
-        locks.wake();
+        locks.wake_whole();
     }
     let mut interrupted = false;
     while let Some(strength) = strength {
-        let seen = locks.released.observe();
+        let seen = locks.unlocked.observe();
         let request = Request { owner, range: Range::WHOLE, strength: Some(strength) };
         let charges = charges(caller)?;
         let outcome = locks.whole.lock().set(request, caller.pid, charges);
@@ -161,7 +177,7 @@ pub async fn flock(caller: &Caller, file: &OpenFile, strength: Option<Strength>,
             Err(Errno::EAGAIN) if wait => return Err(Errno::EINTR),
             Err(error) => return Err(error),
         }
-        interrupted = locks.released.wait(seen, Wait::interruptible()).await == Reason::Signal;
+        interrupted = locks.unlocked.wait(seen, Wait::interruptible()).await == Reason::Signal;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use core::any::Any;
 
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
-use executor::pollwait::{Events, Reason};
+use executor::pollwait::{Events, Reason, WaitSource};
 
 use super::ring::PIPE_BUF;
 use super::{IN, OUT, Pipe};
@@ -208,6 +208,15 @@ impl FileOps for PipeEnd {
         Sources {
             input: self.access.contains(AccessMode::READ).then_some(&self.pipe.input),
             output: self.access.contains(AccessMode::WRITE).then_some(&self.pipe.output),
+        }
+    }
+
+    fn wakes(&self, _file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        if self.access.contains(AccessMode::READ) {
+            tell(&self.pipe.output);
+        }
+        if self.access.contains(AccessMode::WRITE) {
+            tell(&self.pipe.input);
         }
     }
 

@@ -1,11 +1,12 @@
 //! A socket as an open file: read, write, poll, ioctl.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::any::Any;
 
 use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
-use executor::pollwait::Events;
+use executor::pollwait::{Events, WaitSource};
 
 use super::budget::OUT;
 use super::receive::{ReceiveFlags, Reception};
@@ -93,6 +94,22 @@ impl FileOps for Socket {
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
         Sources { input: Some(&self.input), output: Some(&self.output) }
+    }
+
+    fn wakes(&self, _file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        let (peer, hungry) = {
+            let state = self.state.lock();
+            let hungry: Vec<_> = state.hungry.values().cloned().collect();
+            (state.peer.clone(), hungry)
+        };
+        if let Some(peer) = peer {
+            // Anybody may send to a datagram socket that has a name.
+            if self.kind.is_connected() || peer.state.lock().address.is_none() {
+                tell(&peer.input);
+            }
+            tell(&peer.output);
+        }
+        hungry.iter().for_each(|source| tell(source));
     }
 
     fn writes_all(&self) -> bool {

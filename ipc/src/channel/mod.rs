@@ -150,6 +150,19 @@ impl Endpoint {
         &self.pair.ends[self.side].writers
     }
 
+    /// Calls `tell` with each source that the owners of this end may wake: those of the other end, and of the
+    /// port that the other end is bound to.
+    pub fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        let there = &self.pair.ends[self.there()];
+        for source in [&*there.readers, &*there.writers, &there.calls] {
+            tell(source);
+        }
+        let binding = self.pair.state.lock().sides[self.there()].binding.clone();
+        if let Some(port) = binding.and_then(|binding| binding.port()) {
+            tell(port.waiters());
+        }
+    }
+
     /// What it is ready for. At the end of what can be received, receiving does not wait either.
     #[must_use]
     pub fn readiness(&self) -> Events {

@@ -63,6 +63,16 @@ impl ObjectRef {
         }
     }
 
+    /// Calls `tell` with each source that whoever has it may wake, which is where others wait for him: for the
+    /// wait graph.
+    pub fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        match (self.channel(), self.file()) {
+            (Some(endpoint), _) => endpoint.wakes(tell),
+            (_, Some(file)) => file.file().wakes(tell),
+            _ => {}
+        }
+    }
+
     /// Reads now: the payload of one message, whose handles are dropped, or one packet of a port.
     ///
     /// # Errors

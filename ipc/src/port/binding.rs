@@ -56,6 +56,11 @@ impl Binding {
         }
     }
 
+    /// The port, while it lives.
+    pub(crate) fn port(&self) -> Option<Arc<Port>> {
+        self.port.upgrade()
+    }
+
     /// True when it is to `port`.
     pub(crate) fn is_to(&self, port: &Port) -> bool {
         core::ptr::eq(self.port.as_ptr(), port)

@@ -60,6 +60,10 @@ impl Watcher for Waiter {
     fn notify(&self, events: Events, reason: Reason) {
         self.0.wake_all(events, reason);
     }
+
+    fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
+        tell(&self.0);
+    }
 }
 
 fn deadline(timeout_ns: u64) -> Option<Instant> {

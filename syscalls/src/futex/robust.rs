@@ -14,9 +14,9 @@ use crate::user::read_words;
 /// The owner of the word has died.
 const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
 /// Somebody waits.
-const FUTEX_WAITERS: u32 = 0x8000_0000;
+pub const FUTEX_WAITERS: u32 = 0x8000_0000;
 /// The owner's thread id.
-const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
+pub const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
 /// Longest list that is walked: a program may have made a ring.
 const LIST_LIMIT: usize = 2048;
 

@@ -58,7 +58,7 @@ pub fn join(key: FutexKey) -> Membership {
     let found = bucket.iter().find(|entry| entry.key == key).map(|entry| entry.queue.clone());
     let queue = found.unwrap_or_else(|| {
         forget_unused(&mut bucket);
-        let queue = Arc::new(WaitSource::new(WaitKind::Futex, 0));
+        let queue = Arc::new(WaitSource::new(WaitKind::Futex, key.place()));
         bucket.push(Entry { key, queue: queue.clone() });
         queue
     });
@@ -76,6 +76,14 @@ pub fn find(key: &FutexKey) -> Option<Arc<WaitSource>> {
 #[must_use]
 pub fn queues() -> usize {
     TABLE.iter().map(|bucket| bucket.lock().len()).sum()
+}
+
+/// Calls `see` for every queue, each bucket's at once and outside its lock: for the wait graph.
+pub fn for_each_queue(mut see: impl FnMut(&FutexKey, &WaitSource)) {
+    for bucket in &TABLE {
+        let entries: Vec<_> = bucket.lock().iter().map(|entry| (entry.key, entry.queue.clone())).collect();
+        entries.iter().for_each(|(key, queue)| see(key, queue));
+    }
 }
 
 fn forget_unused(bucket: &mut Vec<Entry>) {

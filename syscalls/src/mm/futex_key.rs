@@ -32,6 +32,17 @@ pub enum FutexKey {
     },
 }
 
+impl FutexKey {
+    /// Its address, or its byte in what is shared.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        match *self {
+            FutexKey::Private { address, .. } => address,
+            FutexKey::Shared { offset, .. } | FutexKey::File { offset, .. } => offset,
+        }
+    }
+}
+
 /// Whether a futex call said `FUTEX_PRIVATE_FLAG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FutexSharing {

@@ -5,24 +5,17 @@ use core::fmt::Write;
 use base::Result;
 use base::caller::Caller;
 use base::time::Instant;
-use executor::{TaskState, WaitSnapshot};
+use executor::TaskRef;
 use fs::pseudo::Text;
 
 use super::state::State;
 use super::subject::Subject;
 use crate::table;
-use crate::thread::Thread;
-
-/// The wait that a thread is in now.
-fn current_wait(thread: &Thread) -> Option<WaitSnapshot> {
-    let task = thread.task().filter(|task| task.state() == TaskState::Blocked)?;
-    task.last_wait().filter(|wait| wait.ended.is_none())
-}
 
 /// `/proc/<pid>/wchan`: what kind of object it waits for, `0` for none or for those who may not know.
 pub(super) fn wchan(subject: &Subject, caller: &Caller, text: &mut Text) -> Result<()> {
     subject.process()?;
-    let wait = subject.thread().and_then(|thread| current_wait(&thread));
+    let wait = subject.thread().and_then(|thread| thread.current_wait());
     let wait = wait.filter(|_| subject.check_access(caller).is_ok());
     // A full text is noticed by the frame.
     let _ = text.write_str(wait.map_or("0", |wait| wait.kind.name()));
@@ -55,11 +48,15 @@ pub(super) fn wait(subject: &Subject, _caller: &Caller, text: &mut Text) -> Resu
         let name = table::lookup(call.number).map_or("?", |syscall| syscall.name);
         let _ = writeln!(text, "syscall {name}");
     }
-    if let Some(wait) = current_wait(&thread) {
+    if let Some(wait) = thread.current_wait() {
         let _ = writeln!(text, "kind {}\nobject {}", wait.kind.name(), wait.object);
         let _ = writeln!(text, "events {:#x}", wait.events.bits());
         moment(text, "since", Some(wait.since));
         moment(text, "deadline", wait.deadline);
+    }
+    if let Some(woken) = thread.task().and_then(TaskRef::last_wake) {
+        let _ = writeln!(text, "woken_by {}", woken.reason.name());
+        let _ = writeln!(text, "woken_kind {}\nwoken_object {}", woken.kind.name(), woken.object);
     }
     Ok(())
 }

@@ -23,8 +23,9 @@ use base::caller::{Caller, Credentials};
 use base::charge::Charge;
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, Once, SpinLock};
-use executor::TaskRef;
 use executor::lock::Completion;
+use executor::pollwait::WaitSource;
+use executor::{TaskRef, TaskState, WaitSnapshot};
 use fs::file::FdTable;
 use fs::vfs::FsContext;
 use ipc::HandleTable;
@@ -383,6 +384,11 @@ impl Thread {
         }
     }
 
+    /// Where its parent waits in vfork(2).
+    pub(crate) fn vfork_source(&self) -> Option<&WaitSource> {
+        self.vfork.as_deref().map(Completion::source)
+    }
+
     /// The status of exit(2).
     pub(crate) fn exit_code(&self) -> u8 {
         u8::try_from(self.exit_code.load(Ordering::Relaxed)).unwrap_or(0)
@@ -436,6 +442,13 @@ impl Thread {
     #[must_use]
     pub fn task(&self) -> Option<&TaskRef> {
         self.task.get()
+    }
+
+    /// The wait that it is in now; nothing when it runs or could.
+    #[must_use]
+    pub fn current_wait(&self) -> Option<WaitSnapshot> {
+        let task = self.task().filter(|task| task.state() == TaskState::Blocked)?;
+        task.last_wait().filter(|wait| wait.ended.is_none())
     }
 
     /// The thread that runs on this CPU now; `None` in a kernel service.

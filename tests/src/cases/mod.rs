@@ -53,6 +53,7 @@ mod thread;
 mod time;
 mod timerfd;
 mod transfer;
+mod waitgraph;
 
 /// Every table of cases, in the order in which they run.
 pub(crate) const TABLES: &[&[Case]] = &[
@@ -101,6 +102,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     terminal::CASES,
     job_control::CASES,
     procfs::CASES,
+    waitgraph::CASES,
     system::CASES,
     hostile::CASES,
     elf::CASES,
