@@ -22,6 +22,7 @@ extern crate alloc;
 // The model checker builds the parts that have models: `inbox`, `pollwait` without its futures, and
 // `timer` without its one-shot.
 mod cpu_set;
+mod disturbance;
 mod idleness;
 mod inbox;
 mod list;

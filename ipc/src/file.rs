@@ -73,7 +73,7 @@ impl FileNode {
             file,
             _charge: charge,
         });
-        registry::publish(&ObjectRef::from(node.clone()));
+        registry::publish(&ObjectRef::from(node.clone()))?;
         Ok(node)
     }
 

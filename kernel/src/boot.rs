@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use base::machine::Outcome;
 use base::sync::Once;
+use base::{Errno, fault};
 use executor::order::SeededOrder;
 use executor::{Config, Executor, TaskOptions};
 
@@ -49,6 +50,7 @@ pub fn start(info: &'static BootInfo) -> ! {
     for cpu in 1..cpu_area::online() {
         base::machine().kick(cpu);
     }
+    configure_faults(command_line);
     fs::tmpfs::register();
     fs::dev::init();
     fs::sysfs::init();
@@ -80,6 +82,20 @@ fn configuration(command_line: CommandLine<'_>) -> Config {
         }));
     }
     config
+}
+
+/// Fault injection as the command line asks for it. The seed is always said, so that what happens can be replayed.
+fn configure_faults(command_line: CommandLine<'_>) {
+    let seed = command_line.value("fault_seed").and_then(|seed| seed.parse().ok());
+    fault::set_seed(seed.unwrap_or_else(|| base::machine().entropy()));
+    log::info!("fault_seed={}", fault::seed());
+    for wanted in command_line.values("fault") {
+        match fault::configure(wanted) {
+            Ok(()) => log::info!("fault={wanted}"),
+            Err(Errno::ENOENT) => log::error!("fault={wanted}: there is no such point"),
+            Err(error) => log::error!("fault={wanted}: {error}"),
+        }
+    }
 }
 
 /// What a CPU does once it is up: run tasks, for ever.

@@ -31,8 +31,13 @@ impl<'a> CommandLine<'a> {
     /// The value of the last `key=value`, without quotes around it.
     #[must_use]
     pub fn value(self, key: &str) -> Option<&'a str> {
-        let values = self.words().filter_map(|word| word.split_once('='));
-        values.filter(|(found, _)| *found == key).last().map(|(_, value)| value.trim_matches('"'))
+        self.values(key).last()
+    }
+
+    /// The values of every `key=value`, in order, without quotes around them.
+    pub fn values(self, key: &str) -> impl Iterator<Item = &'a str> {
+        let pairs = self.words().filter_map(|word| word.split_once('='));
+        pairs.filter(move |(found, _)| *found == key).map(|(_, value)| value.trim_matches('"'))
     }
 
     /// The whole text.

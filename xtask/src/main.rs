@@ -22,6 +22,7 @@ mod setup;
 mod symbols;
 mod terminal;
 mod test;
+mod verdict;
 
 use std::process::ExitCode;
 

@@ -18,6 +18,8 @@ pub(crate) const QEMU_FAILED: u8 = 204;
 /// Exit status when the person at the terminal, or a closed pipe, ended the run.
 const INTERRUPTED: u8 = 130;
 
+/// Exit status when fault points were set and none of them struck a program that succeeded.
+pub(crate) const NOTHING_INJECTED: u8 = 205;
 /// What starts the kernel's one line about the end of the run.
 const RECORD: &str = "kairos-result: ";
 
@@ -38,8 +40,7 @@ impl Outcome {
     ///
     /// Only the record says how the guest fared; the exit code only says whether QEMU got that far.
     pub(crate) fn judge(kernel_log: &str, qemu: ExitStatus) -> Self {
-        let record = kernel_log.lines().rev().find_map(|line| line.strip_prefix(RECORD));
-        let Some(record) = record else {
+        let Some(record) = last_record(kernel_log) else {
             let reason = match qemu.code() {
                 Some(0) => {
                     "QEMU reset or was switched off without a result record (a triple fault?)".to_owned()
@@ -125,6 +126,29 @@ impl Outcome {
     }
 }
 
+/// The text of the kernel's last record, which the rest of its log cannot forge: programs do not write there.
+fn last_record(kernel_log: &str) -> Option<&str> {
+    kernel_log.lines().rev().find_map(|line| line.strip_prefix(RECORD))
+}
+
+/// What the record says of fault injection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FaultRecord {
+    /// The seed of all decisions.
+    pub(crate) seed: Option<u64>,
+    /// How often a point fired.
+    pub(crate) fired: Option<u64>,
+}
+
+impl FaultRecord {
+    /// Reads the last record of a kernel's log.
+    pub(crate) fn read(kernel_log: &str) -> Self {
+        let record = last_record(kernel_log).and_then(|record| serde_json::from_str::<Value>(record).ok());
+        let number = |key: &str| record.as_ref()?.get(key)?.as_u64();
+        Self { seed: number("fault_seed"), fired: number("faults_fired") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
@@ -142,6 +166,14 @@ mod tests {
         let outcome = Outcome::judge(log, exited(33));
         assert_eq!(outcome, Outcome::Exit(137));
         assert_eq!(outcome.to_json(Duration::ZERO, None)["signal"], 9);
+    }
+
+    #[test]
+    fn a_record_says_what_was_injected() {
+        let log = "kairos-result: {\"kind\":\"exit\",\"status\":0,\"fault_seed\":18446744073709551615,\"faults_fired\":3}\n";
+        assert_eq!(FaultRecord::read(log), FaultRecord { seed: Some(u64::MAX), fired: Some(3) });
+        assert_eq!(FaultRecord::read("kairos-result: {}\n"), FaultRecord::default());
+        assert_eq!(FaultRecord::read(""), FaultRecord::default());
     }
 
     #[test]

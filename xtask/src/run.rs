@@ -13,12 +13,13 @@ use crate::build::{self, Images};
 use crate::cli::Arguments;
 use crate::console::{self, LastOutput, Request};
 use crate::initramfs;
-use crate::outcome::Outcome;
+use crate::outcome::{self, FaultRecord, Outcome};
 use crate::qemu::{self, Machine};
 use crate::qmp::Monitor;
 use crate::run_directory::RunDirectory;
 use crate::run_options::{self, RunOptions};
 use crate::setup::{self, Need};
+use crate::verdict::{Evidence, Verdict};
 use crate::{report, terminal};
 
 /// How long the kernel may take to print its tasks after the interrupt that asks for them.
@@ -44,8 +45,11 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
         println!("{}", prepared.qemu_line()?);
         return Ok(0);
     }
-    let outcome = prepared.run(&options)?;
-    Ok(outcome.exit_status())
+    let (outcome, verdict) = prepared.run(&options)?;
+    Ok(match verdict.reason {
+        "nothing_injected" => outcome::NOTHING_INJECTED,
+        _ => outcome.exit_status(),
+    })
 }
 
 /// A virtual machine that is ready to start.
@@ -84,14 +88,23 @@ impl Prepared {
     }
 
     /// Boots the machine, and returns when it has ended, with the run's files written.
-    fn run(self, options: &RunOptions) -> Result<Outcome> {
+    fn run(self, options: &RunOptions) -> Result<(Outcome, Verdict)> {
         self.directory.write_manifest(options, &self.machine, &self.qemu_line()?)?;
         let started = Instant::now();
         let (child, monitor) = self.machine.start(&self.directory.file("qemu.log"))?;
         let mut guest =
             Guest { child, monitor: Monitor::new(monitor), log: self.machine.debug_console.clone() };
         let (outcome, status) = guest.attend(options, &self.directory, started)?;
-        self.directory.write_result(&outcome, started.elapsed(), status)?;
+        let log = guest.log_text();
+        let faults = FaultRecord::read(&log);
+        let verdict = Verdict::of(&Evidence {
+            outcome: &outcome,
+            kernel_log: &log,
+            qemu: status,
+            faults_asked: !options.faults.is_empty(),
+            faults_fired: faults.fired,
+        });
+        self.directory.write_result(&outcome, started.elapsed(), status, faults, verdict)?;
         self.directory.drop_images();
         if !options.quiet {
             report::failure(&outcome, &self.directory, &self.machine.kernel);
@@ -99,7 +112,7 @@ impl Prepared {
                 eprintln!("xtask: its system calls are in {}", self.machine.debug_console.display());
             }
         }
-        Ok(outcome)
+        Ok((outcome, verdict))
     }
 }
 
@@ -148,6 +161,7 @@ fn kernel_command_line(options: &RunOptions) -> String {
     if options.strace {
         words.push("strace=1".to_owned());
     }
+    words.extend(options.faults.iter().map(|setting| format!("fault={setting}")));
     // Without input nobody can ever end a wait that nothing in the guest will end.
     if !options.has_input() {
         words.push("deadlock=end".to_owned());

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::outcome::Outcome;
+use crate::outcome::{FaultRecord, Outcome};
 use crate::paths;
 use crate::qemu::{self, Machine};
 use crate::run_options::RunOptions;
+use crate::verdict::Verdict;
 
 /// So many folders are kept; making a new one removes the oldest beyond that.
 const KEPT_RUNS: usize = 200;
@@ -73,8 +74,14 @@ impl RunDirectory {
         outcome: &Outcome,
         took: Duration,
         qemu: Option<ExitStatus>,
+        faults: FaultRecord,
+        verdict: Verdict,
     ) -> Result<()> {
-        self.write_json("result.json", &outcome.to_json(took, qemu))
+        let mut result = outcome.to_json(took, qemu);
+        result["verdict"] = verdict.to_json();
+        result["fault_seed"] = json!(faults.seed);
+        result["faults_fired"] = json!(faults.fired);
+        self.write_json("result.json", &result)
     }
 
     /// Removes the initramfs: it is large, and the manifest says how to make it again.

@@ -27,6 +27,8 @@ stdout, its status is the exit status.
   --timeout SECONDS   ask for a dump, then end the run with status 203
   --stall SECONDS     the same when the console has been silent for so long
   --icount            one guest nanosecond per instruction: exact and repeatable
+  --faults SPEC       make a fault point strike: NAME[:p=0.01,after=100,times=3,...] (repeatable;
+                      docs/faults.md)
   --strace            log every system call (to kernel.log in the run's folder)
   --machine NAME      pc, q35 or microvm (default: pc with the quick qboot firmware)
   --release           the kernel as it is measured
@@ -36,7 +38,7 @@ stdout, its status is the exit status.
   --dry-run           print the QEMU command line and start nothing
 
 exit status: the program's own (128+N for signal N); 201 panic, 202 deadlock, 203 timeout,
-204 QEMU failed. target/kairos/runs/latest/result.json tells them from a program's own 201-204.";
+204 QEMU failed, 205 --faults struck nothing. target/kairos/runs/latest/result.json tells them from a program's own 201-205.";
 
 /// What to run and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub(crate) struct RunOptions {
     pub(crate) stall: Option<Duration>,
     pub(crate) icount: bool,
     pub(crate) strace: bool,
+    /// Settings of fault points, as `fault=` of the kernel command line takes them.
+    pub(crate) faults: Vec<String>,
     pub(crate) board: Board,
     pub(crate) profile: KernelProfile,
     pub(crate) freshness: Freshness,
@@ -77,6 +81,7 @@ impl Default for RunOptions {
             stall: None,
             icount: false,
             strace: false,
+            faults: Vec::new(),
             board: Board::default(),
             profile: KernelProfile::default(),
             freshness: Freshness::default(),
@@ -124,6 +129,7 @@ impl RunOptions {
             "--stall" => self.stall = Some(seconds(name, arguments.parsed(name)?)?),
             "--icount" => self.icount = true,
             "--strace" => self.strace = true,
+            "--faults" => self.faults.push(one_word(name, arguments.text(name)?)?),
             "--machine" => self.board = Board::named(&arguments.text(name)?)?,
             "--release" => self.profile = KernelProfile::Release,
             "--no-build" => self.freshness = Freshness::Reuse,
@@ -168,6 +174,7 @@ impl RunOptions {
         self.overlays.iter().for_each(|dir| option("--overlay", dir.into()));
         self.init.iter().for_each(|path| option("--init", path.into()));
         self.kernel.iter().for_each(|path| option("--kernel", path.into()));
+        self.faults.iter().for_each(|text| option("--faults", text.into()));
         self.append.iter().for_each(|text| option("--append", text.into()));
         self.environment.iter().for_each(|text| option("--env", text.into()));
         self.timeout.iter().for_each(|limit| option("--timeout", limit.as_secs_f64().to_string().into()));
@@ -241,6 +248,8 @@ mod tests {
             "--stall=2",
             "--icount",
             "--strace",
+            "--faults",
+            "kmalloc:p=0.01",
             "--machine",
             "q35",
             "--release",
@@ -278,6 +287,7 @@ mod tests {
             &["true"],
             &["--"],
             &["--init", "a b"],
+            &["--faults", "kmalloc p=1"],
             &["--quiet=1"],
         ] {
             let error = parse(words).expect_err(&words.join(" "));

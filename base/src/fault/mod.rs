@@ -6,6 +6,7 @@
 //! | [`setting`] | what is asked of a point: probability, and whom it concerns |
 //! | `decision` | whether a hit fires, as a pure function |
 //! | [`task`] | what each task counts, and its `fail-nth` |
+//! | [`user_copy`] | copies from and to a program |
 //!
 //! A point is one line at the place itself, and does what the operation's own contract allows:
 //!
@@ -19,15 +20,18 @@
 //! and the number of the hit in that task: it does not depend on what other tasks do.
 //!
 //! The kernel's own tasks and the first process are spared unless they are named: what is under test is how
-//! programs fare, and a machine whose first process dies tests nothing.
+//! programs fare, and a machine whose first process dies tests nothing. What a thread does without having been
+//! asked by its program (the end of a thread, a page that it touches, a signal's frame) is under [`spare`]: nobody
+//! could be told of an error there.
 
 mod decision;
 pub mod point;
 pub mod setting;
 pub mod task;
+pub mod user_copy;
 
 use crate::current::{self, TaskLocal};
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{LockClass, SpinLock};
 
@@ -42,14 +46,15 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 
 /// What is known of one point.
 struct State {
-    setting: SpinLock<Option<Setting>>,
+    /// With the number of times that it was set.
+    setting: SpinLock<(Option<Setting>, u32)>,
     hits: AtomicU64,
     fails: AtomicU64,
 }
 
 static STATES: [State; Point::COUNT] = [const {
     State {
-        setting: SpinLock::new(LockClass::Fault, None),
+        setting: SpinLock::new(LockClass::Fault, (None, 0)),
         hits: AtomicU64::new(0),
         fails: AtomicU64::new(0),
     }
@@ -62,6 +67,68 @@ pub struct Counts {
     pub hits: u64,
     /// Fired.
     pub fails: u64,
+}
+
+/// True when an interruptible wait of the current task is to end before it begins.
+#[inline]
+#[must_use]
+pub fn cuts_wait_short() -> bool {
+    if !is_on() {
+        return false;
+    }
+    let to_the_end = fires(Point::SyscallEintr);
+    if to_the_end {
+        current::with(|task| task.faults().set_cut_short(true));
+    }
+    to_the_end || fires(Point::PollwaitBlock)
+}
+
+/// True when [`Point::SyscallEintr`] ended a wait of the call that the current task ends now.
+#[inline]
+#[must_use]
+pub fn was_cut_short() -> bool {
+    is_on() && current::with(|task| task.faults().set_cut_short(false)).unwrap_or(false)
+}
+
+/// While it lives, no point fires in the task that made it.
+#[derive(Debug)]
+#[must_use = "the task is spared only while this lives"]
+pub struct Spared(());
+
+/// Spares the current task. It may be held across an `await`.
+pub fn spare() -> Spared {
+    current::with(|task| task.faults().enter_spared());
+    Spared(())
+}
+
+impl Drop for Spared {
+    fn drop(&mut self) {
+        current::with(|task| task.faults().leave_spared());
+    }
+}
+
+/// Sets the points that `text` names: `NAME:SETTING`, or `NAME` alone for "always"; `all` names every point.
+///
+/// # Errors
+///
+/// `ENOENT` for a name that is no point's; else as [`Setting::parse`]. Nothing has changed then.
+pub fn configure(text: &str) -> Result<()> {
+    let (name, setting) = match text.split_once(':') {
+        Some((name, setting)) => (name, Setting::parse(setting)?),
+        None => (text, Some(Setting::ALWAYS)),
+    };
+    if name == "all" {
+        Point::ALL.iter().for_each(|point| point.set(setting));
+    } else {
+        Point::from_name(name).ok_or(Errno::ENOENT)?.set(setting);
+    }
+    Ok(())
+}
+
+/// How often any point fired since boot.
+#[must_use]
+pub fn total_fired() -> u64 {
+    Point::ALL.iter().map(|point| point.counts().fails).sum()
 }
 
 /// True while somebody asks for faults.
@@ -95,15 +162,18 @@ pub fn check(point: Point) -> Result<()> {
 fn hit(point: Point, task: &TaskLocal) -> bool {
     let state = point.state();
     let faults = task.faults();
+    if faults.is_spared() {
+        return false;
+    }
     if point.is_failure() && faults.is_counting() {
         state.hits.fetch_add(1, Ordering::Relaxed);
         // It takes precedence over the settings, as on Linux.
         return faults.count_down() && fired(state);
     }
-    let setting = *state.setting.lock();
+    let (setting, epoch) = *state.setting.lock();
     let Some(setting) = setting.filter(|setting| setting.concerns(task)) else { return false };
     state.hits.fetch_add(1, Ordering::Relaxed);
-    let hit = faults.count_hit(point);
+    let hit = faults.count_hit(point, epoch);
     if hit.number <= setting.after || hit.fired >= setting.times {
         return false;
     }
@@ -125,7 +195,7 @@ pub fn seed() -> u64 {
     SEED.load(Ordering::Relaxed)
 }
 
-/// Sets the seed. The tasks' counts go on.
+/// Sets the seed.
 pub fn set_seed(seed: u64) {
     SEED.store(seed, Ordering::Relaxed);
 }
@@ -135,10 +205,14 @@ impl Point {
         &STATES[self as usize]
     }
 
-    /// Asks for faults at this point, or with `None` for no more. The tasks' counts go on.
+    /// Asks for faults at this point, or with `None` for no more. The hits of each task are counted from now on.
     pub fn set(self, setting: Option<Setting>) {
         let setting = setting.filter(Setting::can_fire);
-        let old = core::mem::replace(&mut *self.state().setting.lock(), setting);
+        let old = {
+            let mut state = self.state().setting.lock();
+            state.1 = state.1.wrapping_add(1);
+            core::mem::replace(&mut state.0, setting)
+        };
         match (old, setting) {
             (None, Some(_)) => asks(),
             (Some(_), None) => asks_no_more(),
@@ -149,7 +223,7 @@ impl Point {
     /// What is asked of this point.
     #[must_use]
     pub fn setting(self) -> Option<Setting> {
-        *self.state().setting.lock()
+        self.state().setting.lock().0
     }
 
     /// How often it was passed and fired.

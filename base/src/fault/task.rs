@@ -6,17 +6,19 @@ use alloc::boxed::Box;
 
 use super::{Point, asks, asks_no_more};
 use crate::sync::Once;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A task's hits of one point.
 #[derive(Debug)]
 struct Tally {
+    /// The setting during which they were: each one counts from its beginning.
+    epoch: AtomicU32,
     hits: AtomicU32,
     fired: AtomicU32,
 }
 
 impl Tally {
-    const ZERO: Tally = Tally { hits: AtomicU32::new(0), fired: AtomicU32::new(0) };
+    const ZERO: Tally = Tally { epoch: AtomicU32::new(0), hits: AtomicU32::new(0), fired: AtomicU32::new(0) };
 }
 
 /// A hit, as the task counts it.
@@ -34,6 +36,12 @@ pub struct TaskFaults {
     /// Failures to go until one is injected; 0 for none.
     nth: AtomicU32,
     marked: AtomicBool,
+    /// How many [`Spared`](super::Spared) of it there are. Only the task itself writes it.
+    spared: AtomicU32,
+    /// A wait of the call that is under way was ended so that it answers `EINTR`.
+    cut_short: AtomicBool,
+    /// The address of a copy that was made to fail, until somebody faults it in; 0 for none.
+    bad_address: AtomicU64,
     /// Made at the task's first hit: most tasks of most runs have none. It is small, and it is not charged,
     /// because a charge is itself a point.
     tallies: Once<Box<[Tally; Point::COUNT]>>,
@@ -41,7 +49,14 @@ pub struct TaskFaults {
 
 impl TaskFaults {
     pub(crate) const fn new() -> TaskFaults {
-        TaskFaults { nth: AtomicU32::new(0), marked: AtomicBool::new(false), tallies: Once::new() }
+        TaskFaults {
+            nth: AtomicU32::new(0),
+            marked: AtomicBool::new(false),
+            spared: AtomicU32::new(0),
+            cut_short: AtomicBool::new(false),
+            bad_address: AtomicU64::new(0),
+            tallies: Once::new(),
+        }
     }
 
     /// `fail-nth`: the failures to go until one is injected; 0 when it was, or when none was asked for.
@@ -70,6 +85,31 @@ impl TaskFaults {
         self.marked.store(marked, Ordering::Relaxed);
     }
 
+    pub(super) fn is_spared(&self) -> bool {
+        self.spared.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn enter_spared(&self) {
+        self.spared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave_spared(&self) {
+        self.spared.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What it was.
+    pub(super) fn set_cut_short(&self, cut_short: bool) -> bool {
+        self.cut_short.swap(cut_short, Ordering::Relaxed)
+    }
+
+    pub(super) fn set_bad_address(&self, address: u64) {
+        self.bad_address.store(address, Ordering::Relaxed);
+    }
+
+    pub(super) fn bad_address(&self) -> u64 {
+        self.bad_address.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_counting(&self) -> bool {
         self.nth() != 0
     }
@@ -83,8 +123,13 @@ impl TaskFaults {
         left == Ok(1)
     }
 
-    pub(super) fn count_hit(&self, point: Point) -> Hit {
+    /// Counts a hit under the setting `epoch`. Only the task itself does.
+    pub(super) fn count_hit(&self, point: Point, epoch: u32) -> Hit {
         let tally = self.tally(point);
+        if tally.epoch.swap(epoch, Ordering::Relaxed) != epoch {
+            tally.hits.store(0, Ordering::Relaxed);
+            tally.fired.store(0, Ordering::Relaxed);
+        }
         let number = u64::from(tally.hits.fetch_add(1, Ordering::Relaxed)) + 1;
         Hit { number, fired: tally.fired.load(Ordering::Relaxed).into() }
     }

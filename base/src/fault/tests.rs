@@ -108,6 +108,14 @@ fn after_and_times_count_in_each_task() {
 }
 
 #[test]
+fn a_new_setting_counts_from_its_beginning() {
+    let task = thread(5);
+    let count = || run_as(&task, || (0..4).filter(|_| fires(POINT)).count());
+    assert_eq!(under(1, "times=3", count), 3);
+    assert_eq!(under(1, "after=1,times=2", count), 2);
+}
+
+#[test]
 fn the_kernel_and_the_first_process_are_spared_unless_they_are_named() {
     let count = |task: &TaskLocal| run_as(task, || fires(POINT));
     let (kernel, init, other) = (TaskLocal::new(1), thread(2), thread(3));
@@ -157,6 +165,18 @@ fn what_is_no_setting_is_refused() {
     assert_eq!(Setting::parse("pid=4294967296"), Err(Errno::ERANGE));
     assert_eq!(Setting::parse(" off\n"), Ok(None));
     assert_eq!(Setting::parse("p=0.02"), Ok(Some(Setting { probability: 20_000_000, ..Setting::ALWAYS })));
+}
+
+#[test]
+fn a_text_names_the_point_and_what_is_asked() {
+    let _turn = TURN.lock();
+    assert_eq!(configure("kmalloc:p=0.25"), Ok(()));
+    assert_eq!(POINT.setting().map(|setting| setting.probability), Some(250_000_000));
+    assert_eq!(configure("kmalloc:p=2"), Err(Errno::ERANGE));
+    assert_eq!(configure("nowhere:p=1"), Err(Errno::ENOENT));
+    assert_eq!(POINT.setting().map(|setting| setting.probability), Some(250_000_000));
+    assert_eq!((configure("kmalloc"), POINT.setting()), (Ok(()), Some(Setting::ALWAYS)));
+    assert_eq!((configure("all:off"), is_on()), (Ok(()), false));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::events::{Events, Reason};
 use super::node::{Node, Phase};
 use super::source::{Seq, WaitSource};
 use crate::cpu;
+use crate::disturbance::{self, delayed};
 use crate::task::{Awaited, Task, TaskFlags};
 use crate::timer::node::{Target, TimerNode};
 
@@ -159,7 +160,11 @@ impl<P: Protocol> Waiting<P> {
             task.record_wait(Awaited::Source(source), self.wait.events, self.wait.deadline);
             self.wait.interruptible && task.flags().contains(TaskFlags::INTERRUPT)
         });
-        if interrupted { self.leave(Reason::Signal) } else { Poll::Pending }
+        if interrupted || (self.wait.interruptible && disturbance::cuts_wait_short()) {
+            self.leave(Reason::Signal)
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Polled while linked: by the timer, by an interruption, or for nothing.
@@ -259,7 +264,7 @@ fn arm(timer: &TimerNode, deadline: Instant, context: &Context<'_>) {
     let target = Target::Wake(context.waker().clone());
     // SAFETY: T1: the callers own the node, which is idle and pinned in their future, and whose drop
     // cancels it.
-    unsafe { timer.arm(cpu.wheel(), deadline, target, keeping) };
+    unsafe { timer.arm(cpu.wheel(), delayed(deadline), target, keeping) };
     cpu.deadline_added();
 }
 
@@ -305,6 +310,10 @@ impl Future for Suspend {
         }
         if !this.begun {
             this.begun = true;
+            if this.wait.interruptible && disturbance::cuts_wait_short() {
+                this.timer.cancel();
+                return end(Reason::Signal);
+            }
             let (kind, deadline) = (this.kind, this.wait.deadline);
             with_task(|task| {
                 task.record_wait(Awaited::Nothing(kind), Events::empty(), deadline);

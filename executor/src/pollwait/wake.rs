@@ -12,6 +12,7 @@ use super::census;
 use super::events::{Events, Reason};
 use super::node::Node;
 use super::source::{CLOSED, HAS_WAITERS, HAS_WATCHERS, Lists, STEP, WaitSource};
+use crate::disturbance;
 
 /// How many wakers are taken out under one hold of the lock.
 const BATCH: usize = 8;
@@ -41,6 +42,8 @@ impl WaitSource {
         let woken = match count {
             _ if before & HAS_WAITERS == 0 => 0,
             0 => 0,
+            // Whoever is woken looks, so that more than one is no mistake; the waker is told of the one it asked for.
+            1 if disturbance::wakes_everybody() => self.wake_waiters(usize::MAX, events, reason).min(1),
             1 => self.wake_first(events, reason),
             _ => self.wake_waiters(count, events, reason),
         };

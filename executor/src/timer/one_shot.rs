@@ -9,6 +9,7 @@ use base::time::Instant;
 
 use super::node::{Target, TimerNode, TimerTarget};
 use crate::cpu;
+use crate::disturbance::delayed;
 
 /// A one-shot timer with a target: for timerfd, itimers, POSIX timers.
 ///
@@ -44,7 +45,7 @@ impl Timer {
         let cpu = cpu::this_or_first();
         // SAFETY: T1: the node is boxed, idle now, and cancelled by its `Drop`; the lock makes this
         // call its only owner.
-        unsafe { node.arm(cpu.wheel(), deadline, Target::Call(target), !self.daemon) };
+        unsafe { node.arm(cpu.wheel(), delayed(deadline), Target::Call(target), !self.daemon) };
         drop(node);
         cpu.deadline_added();
     }

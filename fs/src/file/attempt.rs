@@ -44,6 +44,7 @@ impl OpenFile {
         if positioned && io.position.checked_add(buffer.remaining() as u64)? > MAX_POSITION {
             return None;
         }
+        self.shorten(way, buffer);
         let before = buffer.moved();
         let outcome = match way {
             Way::Read => ops.read(&io, buffer),

@@ -16,12 +16,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::caller::{Caller, Resource};
+use base::fault::{self, Point};
+use base::frame::PAGE_SIZE;
 use base::memory::{Access, KernelBytes, UserBuffer};
 use base::time::Instant;
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
 
-use super::flags::{AccessMode, IoFlags};
+use super::flags::{AccessMode, IoFlags, OpenFlags};
 use super::open_file::OpenFile;
 use super::ops::{Expiry, Io};
 use crate::signal::{SIGPIPE, SIGXFSZ, signal_caller};
@@ -123,6 +125,7 @@ impl OpenFile {
             return Err(Errno::EINVAL);
         }
         buffer.truncate(MAX_TRANSFER);
+        self.shorten(way, buffer);
         // One write at a time, so that an appended record lies in one piece.
         let mut order = None;
         if way == Way::Write && positioned && self.inode().metadata().kind == FileType::Regular {
@@ -142,6 +145,34 @@ impl OpenFile {
             self.tell(way, moved);
         }
         result
+    }
+
+    /// Where a program has to expect that less is moved than it asked for, a fault point moves half of it. Pseudo
+    /// files take what is written as a whole, records have ends, and a page or less goes into a pipe in one piece.
+    #[inline]
+    pub(super) fn shorten(&self, way: Way, buffer: &mut UserBuffer<'_>) {
+        if fault::is_on() {
+            self.maybe_shorten(way, buffer);
+        }
+    }
+
+    #[cold]
+    fn maybe_shorten(&self, way: Way, buffer: &mut UserBuffer<'_>) {
+        let size = buffer.remaining();
+        let least = match self.inode().metadata().kind {
+            _ if self.status().contains(OpenFlags::DIRECT) => return,
+            FileType::Fifo if way == Way::Write => PAGE_SIZE,
+            FileType::Fifo => 1,
+            FileType::Regular if self.ops().mappable().is_some() => 1,
+            _ => return,
+        };
+        let point = match way {
+            Way::Read => Point::ShortRead,
+            Way::Write => Point::ShortWrite,
+        };
+        if size > least && fault::fires(point) {
+            buffer.truncate(size.div_ceil(2));
+        }
     }
 
     /// Tells those who watch the file, when something was moved.

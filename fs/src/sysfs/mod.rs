@@ -2,6 +2,7 @@
 //!
 //! Who owns what is shown adds it to the tree.
 
+mod fault_inject;
 mod ipc;
 
 use alloc::sync::Arc;
@@ -56,6 +57,7 @@ fn make(cpus: usize) -> SysFs {
     let devices = tree.directory(&top, "devices");
     let devices_system = tree.directory(&devices, "system");
     ipc::publish(&tree);
+    fault_inject::publish(&tree, &kernel);
     processors(&tree, &devices_system, cpus);
     SysFs { tree, kernel, devices_system }
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use base::charge::Charge;
+use base::fault::{self, Point};
 use base::frame::{Frame, PAGE_SIZE};
 use base::memory::UserBuffer;
 use base::sync::{LockClass, SpinLock};
@@ -73,6 +74,7 @@ impl Content {
     fn frame(&mut self, pool: &Pool, index: u64) -> Result<(&Frame, bool)> {
         let hole = !self.frames.contains_key(&index);
         if hole {
+            fault::check(Point::PageAlloc)?;
             pool.take_pages(1)?;
             let made = self.charge_one(pool).and_then(|()| Frame::zeroed());
             let frame = made.inspect_err(|_| pool.put_pages(1))?;

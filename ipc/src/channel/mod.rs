@@ -108,7 +108,7 @@ impl Endpoint {
         let charge = Charge::new(&caller.account, size_of::<Endpoint>() + ENTRY_BYTES)?;
         let endpoint = Arc::new(Endpoint { base, histories: Histories::new(), side, pair, _charge: charge });
         let object = ObjectRef::from(endpoint);
-        registry::publish(&object);
+        registry::publish(&object)?;
         Ok(object)
     }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use base::Result;
 use base::caller::Caller;
 use base::charge::Charge;
+use base::fault::{self, Point};
 use base::sync::{LockClass, SpinLock};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
@@ -128,6 +129,11 @@ impl Pair {
             let debris = core::mem::take(&mut own.queue);
             (debris, own.binding.take(), state.sides[peer].binding.clone())
         };
+        if fault::fires(Point::IpcChannelClose) {
+            for end in &self.ends {
+                end.wake_everybody();
+            }
+        }
         if self.ends[side].wake_everybody() > 0 {
             bump(Counter::CloseWakeLocal);
         }

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use base::caller::Caller;
+use base::fault::{self, Point};
 use base::memory::BoxFuture;
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, Wait};
@@ -158,6 +159,7 @@ impl Endpoint {
 
     /// One hold of the channel's lock, and the wakes that follow from it.
     fn look(&self, ticket: u32, numbers: Numbers<'_>, incoming: &mut dyn Incoming) -> Result<Look> {
+        fault::check(Point::IpcChannelRecv)?;
         let (look, remains, binding, spent) = {
             let mut state = self.pair.state.lock();
             let hang_up = state.sides.iter().any(|side| !side.open);

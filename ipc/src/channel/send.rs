@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use base::caller::Caller;
+use base::fault::{self, Point};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, Wait};
 
@@ -72,6 +73,7 @@ impl Endpoint {
     /// `EINVAL` when a handle names the end that would receive it; `EPIPE` when an end is closed; `EAGAIN` when
     /// the queue is full; `ENOMEM`.
     pub fn try_send(&self, caller: &Caller, outgoing: &mut Outgoing<'_>, options: Options) -> Result<()> {
+        fault::check(Point::IpcChannelSend)?;
         if let Some(handles) = &outgoing.handles
             && handles
                 .capabilities()

@@ -5,6 +5,7 @@ use core::fmt;
 
 use base::caller::Caller;
 use base::charge::Charge;
+use base::fault::{self, Point};
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
@@ -76,13 +77,15 @@ pub struct CapNode {
     /// Its entry in the forest.
     place: AtomicU32,
     links: SpinLock<Links>,
+    /// It was derived from another, whose revocation can reach it wherever it is.
+    is_derived: bool,
     _charge: Charge,
 }
 
 impl CapNode {
     /// A node without parents.
     pub(crate) fn root(caller: &Caller, object: ObjectRef) -> Result<Arc<CapNode>> {
-        let node = Self::make(caller, object)?;
+        let node = Self::make(caller, object, false)?;
         forest::plant(&node);
         Ok(node)
     }
@@ -91,12 +94,12 @@ impl CapNode {
     ///
     /// `EACCES` when `self` is revoked, `ENOENT` when it is gone.
     pub(crate) fn child(&self, caller: &Caller) -> Result<Arc<CapNode>> {
-        let node = Self::make(caller, self.object.clone())?;
+        let node = Self::make(caller, self.object.clone(), true)?;
         forest::graft(&node, self)?;
         Ok(node)
     }
 
-    fn make(caller: &Caller, object: ObjectRef) -> Result<Arc<CapNode>> {
+    fn make(caller: &Caller, object: ObjectRef, is_derived: bool) -> Result<Arc<CapNode>> {
         let charge =
             Charge::new(&caller.account, size_of::<CapNode>() + 2 * size_of::<usize>() + ENTRY_BYTES)?;
         Ok(Arc::new(CapNode {
@@ -105,6 +108,7 @@ impl CapNode {
             revoked: AtomicU64::new(0),
             place: AtomicU32::new(NONE),
             links: SpinLock::new(LockClass::Lineage, Links::default()),
+            is_derived,
             _charge: charge,
         }))
     }
@@ -138,6 +142,10 @@ impl CapNode {
         if self.is_revoked() {
             bump(Counter::BindRejectedRevoked);
             return Err(Errno::EACCES);
+        }
+        // Nobody could have revoked any other on its way.
+        if self.is_derived {
+            fault::check(Point::LineageBind)?;
         }
         links.holder = Some((holder, slot));
         Ok(())

@@ -6,6 +6,8 @@
 
 use alloc::collections::BTreeMap;
 
+use base::Result;
+use base::fault::{self, Point};
 use base::sync::{LockClass, SpinLock};
 
 use super::reference::WeakObject;
@@ -21,7 +23,12 @@ static OBJECTS: SpinLock<Objects> =
 pub(crate) const ENTRY_BYTES: usize = 512;
 
 /// Makes a new object known: from now on it can be looked up.
-pub(crate) fn publish(object: &ObjectRef) {
+///
+/// # Errors
+///
+/// `ENOMEM`; whoever makes the object charges its entry, so that only a fault point answers this.
+pub(crate) fn publish(object: &ObjectRef) -> Result<()> {
+    fault::check(Point::RegistryAdd)?;
     let base = object.base();
     if base.lifecycle().publish() {
         if let Some(kind) = OBJECTS.lock().get_mut(base.kind().index()) {
@@ -29,6 +36,7 @@ pub(crate) fn publish(object: &ObjectRef) {
         }
         feed::changed(base.id());
     }
+    Ok(())
 }
 
 /// The last reference of the object with this id went.

@@ -28,7 +28,8 @@ impl TrackedNode {
     #[must_use]
     pub fn new(kind: ObjectKind, thing: Weak<dyn Tracked>) -> Arc<TrackedNode> {
         let node = Arc::new(TrackedNode { base: ObjectBase::new(kind), thing });
-        registry::publish(&node.clone().into());
+        // Without a place in the registry it works all the same, unseen.
+        let _ = registry::publish(&node.clone().into());
         node
     }
 

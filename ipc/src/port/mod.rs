@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::charge::Charge;
+use base::fault::{self, Point};
 use base::memory::BoxFuture;
 use base::sync::atomic::{AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
@@ -132,7 +133,7 @@ impl Port {
             _charge: charge,
         });
         let object = ObjectRef::from(port);
-        registry::publish(&object);
+        registry::publish(&object)?;
         Capability::root(caller, object, Rights::PORT)
     }
 
@@ -238,7 +239,8 @@ impl Port {
                 state.pending.push_back(binding.clone());
             }
         }
-        self.waiters.wake_one(Events::IN | Events::RDNORM, Reason::Data);
+        let count = if fault::fires(Point::PortEnqueue) { usize::MAX } else { 1 };
+        self.waiters.wake_n(count, Events::IN | Events::RDNORM, Reason::Data);
     }
 
     /// Takes the first packet now.

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::charge::Charge;
+use base::fault::{self, Point};
 use base::{Errno, Result};
 
 use super::slots::Slots;
@@ -37,6 +38,7 @@ impl HandleTable {
         count: usize,
         cloexec: bool,
     ) -> Result<Landing<'a>> {
+        fault::check(Point::HandleInstall)?;
         let mut landing = Landing { table: self, slots: [0; LANDING_MAX], count: 0, done: 0 };
         let mut inner = self.lock();
         for place in landing.slots.iter_mut().take(count) {

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Arguments, Display, Write};
 
+use base::fault;
 use base::machine::Outcome;
 use x86_64::instructions::port::Port;
 
@@ -20,10 +21,10 @@ pub fn off(outcome: Outcome<'_>) -> ! {
     match outcome {
         Outcome::Exit(status) => {
             crate::console::finish();
-            emergency::line(format_args!("kairos-result: {{\"kind\":\"exit\",\"status\":{status}}}"));
+            record("exit", "status", format_args!("{status}"));
         }
-        Outcome::Panic(message) => record("panic", format_args!("{message}")),
-        Outcome::Deadlock(message) => record("deadlock", format_args!("{message}")),
+        Outcome::Panic(message) => told("panic", format_args!("{message}")),
+        Outcome::Deadlock(message) => told("deadlock", format_args!("{message}")),
     }
     turn_off()
 }
@@ -42,13 +43,21 @@ pub fn turn_off() -> ! {
 
 /// As [`off`] after a panic, without the need for a finished string.
 pub(super) fn panicked(message: Arguments<'_>) -> ! {
-    record("panic", message);
+    told("panic", message);
     turn_off()
 }
 
-fn record(kind: &str, message: Arguments<'_>) {
-    let message = JsonText(message);
-    emergency::line(format_args!("kairos-result: {{\"kind\":\"{kind}\",\"message\":\"{message}\"}}"));
+/// The record of an end that needs words.
+fn told(kind: &str, message: Arguments<'_>) {
+    record(kind, "message", format_args!("\"{}\"", JsonText(message)));
+}
+
+/// The record: how the run ended, and what is needed to judge and to repeat it.
+fn record(kind: &str, key: &str, value: Arguments<'_>) {
+    let (seed, fired) = (fault::seed(), fault::total_fired());
+    emergency::line(format_args!(
+        "kairos-result: {{\"kind\":\"{kind}\",\"{key}\":{value},\"fault_seed\":{seed},\"faults_fired\":{fired}}}"
+    ));
 }
 
 /// Text with the escapes of a JSON string (RFC 8259, section 7).

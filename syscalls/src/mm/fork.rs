@@ -11,6 +11,7 @@ use core::ops::ControlFlow;
 use base::Result;
 use base::caller::Limits;
 use base::charge::Account;
+use base::fault::{self, Point};
 use executor::yield_point;
 
 use super::file::FileMapping;
@@ -67,6 +68,7 @@ impl AddressSpace {
                 state.regions.insert(copy.clone());
             }
             if !copy.is_shared() && copy.flags.contains(RegionFlags::HAS_COPIES) {
+                fault::check(Point::PageAlloc)?;
                 let mut next = Some(region.start);
                 while let Some(start) = next {
                     next = self.share_pages(child, start, region.end, stale)?;

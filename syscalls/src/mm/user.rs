@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use base::fault::{self, Point, user_copy};
 use base::frame::Frame;
 use base::memory::{Access, BoxFuture, UserMemory};
 use base::{Errno, Result};
@@ -16,10 +17,16 @@ const PAGES_AT_ONCE: u64 = 16;
 
 impl UserMemory for AddressSpace {
     fn copy_in_nofault(&self, from: u64, into: &mut [u8]) -> usize {
+        if user_copy::cuts_short(from, Access::Read) {
+            return 0;
+        }
         self.page_table().copy_in(from, into)
     }
 
     fn copy_out_nofault(&self, to: u64, from: &[u8]) -> usize {
+        if user_copy::cuts_short(to, Access::Write) {
+            return 0;
+        }
         self.page_table().copy_out(to, from)
     }
 
@@ -32,6 +39,7 @@ impl UserMemory for AddressSpace {
             if at >= USER_END {
                 return Err(Errno::EFAULT);
             }
+            user_copy::check_fault_in(at, length)?;
             let access = match access {
                 Access::Read => FaultAccess::Read,
                 Access::Write => FaultAccess::Write,
@@ -51,10 +59,16 @@ impl UserMemory for AddressSpace {
     }
 
     fn copy_out_frame_nofault(&self, to: u64, frame: &Frame, offset: usize, length: usize) -> usize {
+        if user_copy::cuts_short(to, Access::Write) {
+            return 0;
+        }
         self.page_table().copy_out_frame(to, frame, offset, length)
     }
 
     fn copy_in_frame_nofault(&self, from: u64, frame: &Frame, offset: usize, length: usize) -> usize {
+        if user_copy::cuts_short(from, Access::Read) {
+            return 0;
+        }
         self.page_table().copy_in_frame(from, frame, offset, length)
     }
 }
@@ -81,6 +95,7 @@ impl AddressSpace {
         if mapped.is_some_and(|mapped| mapped.flags.contains(wanted)) {
             return Ok(());
         }
+        fault::check(Point::PageAlloc)?;
         self.handle_fault(address, access).await.map_err(|signal| match signal.signo {
             super::fault::SIGKILL => Errno::ENOMEM,
             _ => Errno::EFAULT,

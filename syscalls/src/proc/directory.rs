@@ -14,7 +14,7 @@ use fs::vfs::{FileType, Inode, LinkTarget, Path};
 use super::descriptors::{Descriptors, Show};
 use super::subject::Subject;
 use super::tasks::Tasks;
-use super::{handles, links, maps, memory, settings, stat, status, waiting};
+use super::{faults, handles, links, maps, memory, settings, stat, status, waiting};
 
 /// Writes a file's text.
 type Render = fn(&Subject, &Caller, &mut Text) -> Result<()>;
@@ -72,6 +72,8 @@ const COMMON: &[Entry] = &[
     entry("oom_score", 0o444, Shape::Text(settings::oom_score)),
     entry("oom_score_adj", 0o644, Shape::Settable(settings::oom_score_adj, settings::set_oom_score_adj)),
     entry("wait", 0o400, Shape::Private(waiting::wait)),
+    entry("fail-nth", 0o644, Shape::Settable(faults::fail_nth, faults::set_fail_nth)),
+    entry("make-it-fail", 0o644, Shape::Settable(faults::make_it_fail, faults::set_make_it_fail)),
     entry("handles", 0o400, Shape::Private(handles::handles)),
     entry("handle_transfers", 0o400, Shape::Private(handles::transfers)),
 ];

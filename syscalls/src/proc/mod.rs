@@ -8,13 +8,14 @@
 //! | `maps`, `memory` | its memory |
 //! | `descriptors`, `links` | its files, and where it stands |
 //! | `handles` | its handles, and what became of them |
-//! | `settings`, `waiting` | what can be set; what it waits for |
+//! | `settings`, `faults`, `waiting` | what can be set; what it waits for |
 //! | `system`, [`load`] | the machine: time, memory, load |
 //! | `sysctl` | `/proc/sys/kernel` and `/proc/sys/vm` |
 //! | `kairos` | `/proc/kairos`: the census, syscalls |
 
 mod descriptors;
 mod directory;
+mod faults;
 mod handles;
 mod kairos;
 mod links;

@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::machine::Outcome;
-use base::{Result, machine};
+use base::{Result, fault, machine};
 use executor::pollwait::{Events, Reason};
 
 use crate::futex;
@@ -33,6 +33,7 @@ use crate::user::write_u32;
 
 /// Takes the calling thread out of its process. Its task ends when this returns.
 pub async fn leave(thread: Arc<Thread>) {
+    let _spared = fault::spare();
     let process = thread.process().clone();
     release_memory(&thread).await;
     if let Some(resources) = thread.resources() {

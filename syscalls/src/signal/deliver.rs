@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::memory::UserMemory;
-use base::{Errno, Result};
+use base::{Errno, Result, fault};
 use executor::pollwait::Wait;
 
 use crate::machine::{UserContext, user_machine};
@@ -51,6 +51,7 @@ pub struct Interrupted {
 ///
 /// Dropping the future leaves signals that were taken undelivered: only a dying thread is dropped here.
 pub async fn deliver(thread: &Arc<Thread>, context: &mut UserContext, mut interrupted: Option<Interrupted>) {
+    let _spared = fault::spare();
     loop {
         if thread.attention().is_dying() {
             return;

@@ -2,6 +2,7 @@
 
 use core::pin::pin;
 
+use base::fault;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::{Errno, Result};
 
@@ -137,7 +138,14 @@ pub(super) async fn dispatch(
             Drive::new(thread, future).publishing(call).await
         }
     };
-    result.map(|result| result.map_err(|error| syscall.settle(error)))
+    let cut_short = fault::was_cut_short();
+    result.map(|result| {
+        result.map_err(|error| match syscall.settle(error) {
+            // As if a handler without SA_RESTART had run.
+            error if cut_short && error.number() >= Errno::ERESTARTSYS.number() => Errno::EINTR,
+            error => error,
+        })
+    })
 }
 
 /// Makes a call that answers at once, and found that it has to fault user memory in first.

@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::pin::pin;
 
-use base::{Errno, Result};
+use base::{Errno, Result, fault};
 
 use crate::declare::Syscall;
 use crate::machine::{FaultAccess, PageTable, Trap, UserContext, user_machine};
@@ -198,6 +198,7 @@ async fn attend(
 
 /// A page is missing, or does not allow what the program did.
 async fn page_fault(thread: &Arc<Thread>, context: &mut UserContext, address: u64, access: FaultAccess) {
+    let _spared = fault::spare();
     let space = thread.space();
     let mut fault = pin!(space.handle_fault(address, access));
     let drive = Drive::new(thread, fault.as_mut()).saving(context);

@@ -74,10 +74,14 @@ impl Case {
         self
     }
 
+    /// The module below the folder of cases.
+    pub(super) fn subject(&self) -> &'static str {
+        self.module.split_once("::cases::").map_or(self.module, |(_, rest)| rest)
+    }
+
     /// `module::function` below the folder of cases.
     pub(crate) fn name(&self) -> String {
-        let module = self.module.split_once("::cases::").map_or(self.module, |(_, rest)| rest);
-        format!("{module}::{}", self.function)
+        format!("{}::{}", self.subject(), self.function)
     }
 
     /// The marks as `--list` shows them.

@@ -2,6 +2,7 @@
 
 mod case;
 mod census;
+mod faults;
 mod options;
 mod platform;
 mod run;
@@ -11,6 +12,7 @@ pub(crate) use case::case;
 pub(crate) use platform::own_executable;
 pub(crate) use run::{note, or_skip, our_children, scale, seed, skip};
 
+use faults::Faults;
 use options::{Command, Options};
 use platform::Platform;
 use run::Outcome;
@@ -37,15 +39,26 @@ pub(crate) fn main(arguments: &[OsString], tables: &[&[Case]]) -> i32 {
         return 0;
     }
     let platform = Platform::detect();
+    let mut faults = match Faults::new(&options.faults, options.seed) {
+        Ok(faults) => faults,
+        Err(message) => {
+            eprintln!("guest-tests: {message}");
+            return 2;
+        }
+    };
     let mut totals = Totals::default();
     run::prepare(&options);
     for _ in 0..options.rounds {
         for case in &selected {
-            totals.add(case, report(case, &options, &platform));
+            totals.add(case, faults.watch(case.subject(), || report(case, &options, &platform)));
         }
     }
     run::clean_up();
-    totals.print()
+    let silent = faults.finish();
+    if !silent.is_empty() {
+        println!("no fault was injected: {}", silent.join(" "));
+    }
+    totals.print().max(i32::from(!silent.is_empty()))
 }
 
 /// Runs one case and prints its lines.

@@ -11,6 +11,8 @@ usage: guest-tests [options] [FILTER...]
   --scale N         multiply the rounds of long cases (default 1)
   --rounds N        run the selection so many times (default 1)
   --seed S          seed of random cases (default 1)
+  --faults SPEC     run the cases under fault injection: POINT[:p=0.02,...] (repeatable, only in Kairos);
+                    failures are then allowed, hangs and leaks are not
   --deadline SECS   a case that takes longer is a hang (default 60)
   --jobs 1          cases at a time; only 1 is possible
 ";
@@ -31,6 +33,7 @@ pub(super) struct Options {
     pub(super) seed: u64,
     pub(super) rounds: u64,
     pub(super) deadline_seconds: u64,
+    pub(super) faults: Vec<String>,
 }
 
 impl Options {
@@ -52,6 +55,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
         seed: 1,
         rounds: 1,
         deadline_seconds: 60,
+        faults: Vec::new(),
     };
     let mut rest = arguments.iter().map(|argument| argument.to_string_lossy().into_owned());
     while let Some(argument) = rest.next() {
@@ -65,6 +69,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
             "--seed" => options.seed = number(&value()?)?,
             "--rounds" => options.rounds = number(&value()?)?,
             "--deadline" => options.deadline_seconds = number(&value()?)?.max(1),
+            "--faults" => options.faults.push(value()?),
             "--jobs" => match number(&value()?)? {
                 1 => {}
                 _ => return Err("cases run one at a time: --jobs 1".to_owned()),

@@ -2,7 +2,7 @@
 
 use super::census::Census;
 use super::options::Options;
-use super::{Case, own_executable};
+use super::{Case, faults, own_executable};
 use crate::sys::{
     ENOSYS, Mask, Status, Sys, change_mask, close, dup2, exit_group, kill, mask_of, milliseconds, monotonic,
     open, path, pipe2, read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
@@ -19,6 +19,21 @@ pub(super) enum Outcome {
     Failed(&'static str, String),
 }
 
+impl Outcome {
+    /// What it means with these faults: under any, only a hang is the kernel's.
+    fn under(self, faults: &[String]) -> Outcome {
+        match self {
+            Outcome::Failed(kind, details) if !faults.is_empty() && kind != HANG => {
+                let first = details.lines().next().unwrap_or("no details");
+                Outcome::Passed(format!("failed: {first}"))
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// The word for a case that did not end.
+const HANG: &str = " (hang)";
 /// Exit code of a process whose assertion failed.
 const ASSERTION_FAILED: i32 = 101;
 /// What the lines of [`note`] start with.
@@ -101,7 +116,7 @@ pub(super) fn run(case: &Case, options: &Options) -> Outcome {
         // A signal that waits for the harness itself is no leak of a case, neither before nor after it.
         forget_child_signals();
         let before = Census::take();
-        let outcome = run_once(case, options);
+        let outcome = run_once(case, options).under(&options.faults);
         forget_child_signals();
         let (Outcome::Passed(_), Some(before)) = (&outcome, before) else { return outcome };
         growth = before.growth(case);
@@ -124,7 +139,7 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     // SAFETY: the harness has one thread.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        become_case(case, &folder, to);
+        become_case(case, options, &folder, to);
     }
     let outcome = if pid < 0 {
         Outcome::Failed("", format!("cannot fork: {}", std::io::Error::last_os_error()))
@@ -141,7 +156,7 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     outcome
 }
 
-fn become_case(case: &Case, folder: &str, report: i32) -> ! {
+fn become_case(case: &Case, options: &Options, folder: &str, report: i32) -> ! {
     let _ = setpgid(0, 0);
     change_mask(libc::SIG_SETMASK, 0);
     keep_off_the_verdicts();
@@ -154,6 +169,9 @@ fn become_case(case: &Case, folder: &str, report: i32) -> ! {
     set_nonblocking(high as i32);
     std::env::set_current_dir(folder).expect("the case's folder");
     let _ = syscall!(SYS_umask, 0o022);
+    if !options.faults.is_empty() {
+        faults::mark();
+    }
     (case.body)();
     exit_group(0)
 }
@@ -262,7 +280,7 @@ fn verdict(status: Option<Status>, report: &str, states: String) -> Outcome {
         report.split_inclusive('\n').partition(|line| line.starts_with(NOTE));
     let report = &report.concat();
     match status {
-        None => Outcome::Failed(" (hang)", format!("{report}{states}")),
+        None => Outcome::Failed(HANG, format!("{report}{states}")),
         Some(Status::Exited(0)) if report.is_empty() => Outcome::Passed(notes.concat()),
         Some(Status::Exited(0)) => Outcome::Failed(" (in a child)", report.to_owned()),
         Some(Status::Exited(SKIPPED)) => Outcome::Skipped(report.trim().to_owned()),
