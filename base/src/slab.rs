@@ -63,6 +63,18 @@ pub fn class_of(size: usize, align: usize) -> Option<usize> {
     Some(class)
 }
 
+/// Order of the blocks that slabs of objects of `size` bytes are made of, when there is one.
+#[must_use]
+pub fn preferred_order(size: usize) -> usize {
+    if size <= SMALL { 0 } else { LARGE_ORDER }
+}
+
+/// How many objects of `size` bytes a slab of 2^`order` frames holds.
+#[must_use]
+pub fn objects(order: usize, size: usize) -> usize {
+    (PAGE_SIZE << order) / size
+}
+
 /// Objects that move between a CPU's list and the slabs at a time.
 #[inline]
 #[must_use]
@@ -194,6 +206,8 @@ struct Class {
     partial: u32,
     /// Slabs in `partial` without an object in use: at most one is kept.
     empty: usize,
+    /// Objects that all its slabs have room for.
+    capacity: usize,
 }
 
 /// All classes over one source of frames.
@@ -207,14 +221,19 @@ pub struct Slabs<B> {
 impl<B: Blocks> Slabs<B> {
     /// Classes without slabs.
     pub const fn new(blocks: B) -> Self {
-        let classes =
-            [const { SpinLock::new(LockClass::Heap, Class { partial: NONE, empty: 0 }) }; SIZES.len()];
+        let classes = [const { SpinLock::new(LockClass::Heap, Class { partial: NONE, empty: 0, capacity: 0 }) };
+            SIZES.len()];
         Slabs { blocks, classes, frames: AtomicUsize::new(0) }
     }
 
     /// Frames that slabs hold.
     pub fn frames(&self) -> usize {
         self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Objects that the slabs of `class` have room for, in use or not.
+    pub fn capacity(&self, class: usize) -> usize {
+        self.classes.get(class).map_or(0, |class| class.lock().capacity)
     }
 
     /// The source of frames.
@@ -303,14 +322,14 @@ impl<B: Blocks> Slabs<B> {
             state.empty = 1;
             return None;
         }
-        self.unlink(state, number);
+        self.retire(state, number, size);
         Some(number)
     }
 
     /// Gives the empty slabs of every class back; returns the frames that were freed.
     pub fn drain(&self) -> usize {
         let mut freed = 0;
-        for lock in &self.classes {
+        for (lock, &size) in self.classes.iter().zip(&SIZES) {
             loop {
                 let mut state = lock.lock();
                 let mut number = if state.empty > 0 { state.partial } else { NONE };
@@ -321,7 +340,7 @@ impl<B: Blocks> Slabs<B> {
                     break;
                 }
                 state.empty -= 1;
-                self.unlink(&mut state, number);
+                self.retire(&mut state, number, size);
                 drop(state);
                 freed += self.shrink(number);
             }
@@ -331,7 +350,7 @@ impl<B: Blocks> Slabs<B> {
 
     /// Adds a slab to a class. False when there is no frame.
     fn grow(&self, lock: &SpinLock<Class>, class: usize, size: usize) -> bool {
-        let preferred = if size <= SMALL { 0 } else { LARGE_ORDER };
+        let preferred = preferred_order(size);
         let block = self.blocks.allocate(preferred).map(|number| (number, preferred));
         // A charge promises memory, not a run of frames: single ones must do when memory is in pieces.
         let Some((number, order)) = block.or_else(|| self.blocks.allocate(0).map(|number| (number, 0)))
@@ -339,7 +358,7 @@ impl<B: Blocks> Slabs<B> {
             return false;
         };
         let base = self.blocks.base(number);
-        let count = (PAGE_SIZE << order) / size;
+        let count = objects(order, size);
         for index in 0..count {
             let next = if index + 1 < count { (index + 1) as u16 } else { END };
             // SAFETY: L2; the block is new, so nobody else touches it.
@@ -354,13 +373,24 @@ impl<B: Blocks> Slabs<B> {
         debug_assert!(SIZES.get(class) == Some(&size));
         let mut state = lock.lock();
         state.empty += 1;
+        state.capacity += count;
         self.link(&mut state, number);
         true
     }
 
+    /// Takes an empty slab out of its class.
+    fn retire(&self, state: &mut Class, number: u32, size: usize) {
+        state.capacity -= objects(self.order(number), size);
+        self.unlink(state, number);
+    }
+
+    fn order(&self, number: u32) -> usize {
+        (self.blocks.entry(number).state.load(Ordering::Relaxed) >> ORDER_SHIFT) as usize
+    }
+
     /// Frees the block of a slab that is on no list and has no object in use; returns its frames.
     fn shrink(&self, number: u32) -> usize {
-        let order = (self.blocks.entry(number).state.load(Ordering::Relaxed) >> ORDER_SHIFT) as usize;
+        let order = self.order(number);
         for before in 0..1u32 << order {
             self.blocks.entry(number + before).state.store(0, Ordering::Relaxed);
         }

@@ -6,6 +6,7 @@ use alloc::string::String;
 
 use base::Result;
 use base::caller::Caller;
+use base::slab;
 use fs::procfs::procfs;
 use fs::pseudo::{Attributes, PseudoFile, Text};
 
@@ -15,6 +16,7 @@ use crate::arch::trap::interrupts::{self, BELL, IO_APIC, SHOOT_DOWN, SPURIOUS, T
 use crate::command_line::CommandLine;
 use crate::drivers::clock;
 use crate::dump;
+use crate::memory::heap;
 
 /// Inputs of the interrupt controllers that can have a vector.
 const INPUTS: u8 = 0xc0;
@@ -31,6 +33,7 @@ pub fn publish(command_line: CommandLine<'_>) {
         let _ = writeln!(text, "{line}");
         Ok(())
     });
+    top.add("slabinfo", PseudoFile::new(Attributes::root(tree.device(), 0o400), slab_info));
     top.add("sysrq-trigger", PseudoFile::write_only(Attributes::root(tree.device(), 0o200), request));
 }
 
@@ -50,6 +53,33 @@ fn cpuinfo(_caller: &Caller, text: &mut Text) -> Result<()> {
     for index in 0..cpus {
         let apic_id = CpuArea::of(index).map_or(0, CpuArea::apic_id);
         let _ = cpu_info::describe(text, index, cpus, apic_id, clock::tsc_hertz());
+    }
+    Ok(())
+}
+
+/// The size classes of the heap, in the columns of `slabinfo(5)`.
+fn slab_info(_caller: &Caller, text: &mut Text) -> Result<()> {
+    let _ = writeln!(text, "slabinfo - version: 2.1");
+    let _ = writeln!(
+        text,
+        "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> \
+         <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>"
+    );
+    for heap::ClassUse { size, in_use, capacity } in heap::classes() {
+        let order = slab::preferred_order(size);
+        let in_slab = slab::objects(order, size);
+        let slabs = capacity.div_ceil(in_slab);
+        let _ = writeln!(
+            text,
+            "{:<17} {in_use:6} {capacity:6} {size:6} {in_slab:4} {:4} : tunables {:4} {:4} {:4} \
+             : slabdata {slabs:6} {slabs:6} {:6}",
+            alloc::format!("kmalloc-{size}"),
+            1 << order,
+            0,
+            0,
+            0,
+            0
+        );
     }
     Ok(())
 }

@@ -43,8 +43,11 @@ unsafe impl Blocks for HeapFrames {
 
 struct CpuHeap {
     lists: UnsafeCell<[Chain; SIZES.len()]>,
-    /// Bytes allocated minus bytes freed on this CPU: only the sum over all CPUs means something.
-    bytes: AtomicIsize,
+    /// Objects of each class allocated minus those freed on this CPU: only the sum over all CPUs means
+    /// something.
+    objects: [AtomicIsize; SIZES.len()],
+    /// The same for the frames of what is larger.
+    pages: AtomicIsize,
 }
 
 // SAFETY: H1.
@@ -55,7 +58,8 @@ static CPUS: PerCpu<CpuHeap> = PerCpu::from_padded(
     [const {
         CachePadded(CpuHeap {
             lists: UnsafeCell::new([const { Chain::new() }; SIZES.len()]),
-            bytes: AtomicIsize::new(0),
+            objects: [const { AtomicIsize::new(0) }; SIZES.len()],
+            pages: AtomicIsize::new(0),
         })
     }; MAX_CPUS],
 );
@@ -67,19 +71,20 @@ fn this_cpu() -> &'static CpuHeap {
     CPUS.get(CpuArea::current().index() % MAX_CPUS).expect("an index below MAX_CPUS")
 }
 
-impl CpuHeap {
-    fn count(&self, bytes: isize) {
-        // Only this CPU writes: no read-modify-write is needed.
-        self.bytes.store(self.bytes.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
-    }
+/// Adds to a counter that only this CPU writes: no read-modify-write is needed.
+#[inline]
+fn count(counter: &AtomicIsize, by: isize) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}
 
+impl CpuHeap {
     #[inline]
     fn allocate(&self, class: usize) -> *mut u8 {
         // SAFETY: H1; the reference ends before anything else can look at the lists.
         let object = unsafe { (&mut *self.lists.get())[class].pop() };
         match object.or_else(|| self.refill(class)) {
             Some(object) => {
-                self.count(SIZES[class] as isize);
+                count(&self.objects[class], 1);
                 object
             }
             None => null_mut(),
@@ -104,7 +109,7 @@ impl CpuHeap {
     /// `object` is of this class, and the caller gives it up.
     #[inline]
     unsafe fn free(&self, class: usize, object: *mut u8) {
-        self.count(-(SIZES[class] as isize));
+        count(&self.objects[class], -1);
         // SAFETY: H1, as in `allocate`.
         let list = unsafe { &mut (&mut *self.lists.get())[class] };
         // SAFETY: the caller's promise; every class is a multiple of 16 bytes at multiples of 16.
@@ -145,7 +150,6 @@ unsafe impl GlobalAlloc for KernelHeap {
             // SAFETY: the caller's promise is that of `GlobalAlloc`.
             Some(class) => unsafe { this_cpu().free(class, object) },
             None => {
-                this_cpu().count(-((pages(layout) * PAGE_SIZE) as isize));
                 free_large(object, pages(layout));
             }
         }
@@ -183,13 +187,14 @@ fn allocate_large(pages: usize) -> *mut u8 {
         object = scattered::allocate(pages);
     }
     if !object.is_null() {
-        this_cpu().count((pages * PAGE_SIZE) as isize);
+        count(&this_cpu().pages, pages as isize);
     }
     object
 }
 
 #[cold]
 fn free_large(object: *mut u8, pages: usize) {
+    count(&this_cpu().pages, -(pages as isize));
     if scattered::contains(object) {
         scattered::free(object, pages);
     } else {
@@ -197,10 +202,40 @@ fn free_large(object: *mut u8, pages: usize) {
     }
 }
 
+/// A size class, as `/proc/slabinfo` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassUse {
+    /// Bytes of an object.
+    pub size: usize,
+    /// Objects that are allocated now.
+    pub in_use: usize,
+    /// Objects that its slabs have room for, those on the CPUs' lists among them.
+    pub capacity: usize,
+}
+
+/// The size classes, smallest first.
+pub fn classes() -> impl Iterator<Item = ClassUse> {
+    SIZES.iter().enumerate().map(|(class, &size)| {
+        let in_use = sum(|cpu| &cpu.objects[class]);
+        ClassUse { size, in_use, capacity: SLABS.capacity(class).max(in_use) }
+    })
+}
+
+/// Frames of what is larger than any class.
+pub fn large_pages() -> usize {
+    sum(|cpu| &cpu.pages)
+}
+
 /// Bytes that are allocated now, as the size classes round them.
 #[must_use]
 pub fn bytes() -> usize {
-    let sum: isize = CPUS.iter().map(|cpu| cpu.bytes.load(Ordering::Relaxed)).sum();
+    let small: usize = classes().map(|class| class.in_use * class.size).sum();
+    small + large_pages() * PAGE_SIZE
+}
+
+/// A counter over all CPUs. Another CPU may be in the middle of moving an object: never below 0.
+fn sum(counter: impl Fn(&CpuHeap) -> &AtomicIsize) -> usize {
+    let sum: isize = CPUS.iter().map(|cpu| counter(cpu).load(Ordering::Relaxed)).sum();
     usize::try_from(sum).unwrap_or(0)
 }
 

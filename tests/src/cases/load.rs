@@ -4,6 +4,7 @@
 use crate::harness::{Case, case, note};
 use crate::sys::*;
 use libc::SIGKILL;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub(crate) const CASES: &[Case] = &[
@@ -22,17 +23,40 @@ fn census(name: &str) -> Option<i64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// Prints what each of `count` blocked things costs the kernel.
-fn print_cost(what: &str, count: i64, before: Option<i64>) {
-    if let (Some(before), Some(after)) = (before, census("heap_bytes")) {
+/// The kernel's heap: bytes in use, and objects in use by their size. Nothing where the kernel does not say.
+struct Heap {
+    bytes: Option<i64>,
+    objects: BTreeMap<i64, i64>,
+}
+
+impl Heap {
+    fn now() -> Heap {
+        let slabs = text(c"/proc/slabinfo").unwrap_or_default();
+        let objects = slabs.lines().filter(|line| line.starts_with("kmalloc-")).filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1).map(str::parse);
+            let (in_use, size) = (words.next()?.ok()?, words.nth(1)?.ok()?);
+            Some((size, in_use))
+        });
+        Heap { bytes: census("heap_bytes"), objects: objects.collect() }
+    }
+
+    /// Prints what each of the `count` blocked things made since then costs, and in objects of which sizes.
+    fn print_cost(&self, what: &str, count: i64) {
+        let now = Heap::now();
+        let (Some(before), Some(after)) = (self.bytes, now.bytes) else { return };
         note(format_args!("{} bytes of kernel heap for each blocked {what}", (after - before) / count));
+        let each = |(size, in_use): (&i64, &i64)| {
+            let tenths = 10 * (in_use - self.objects.get(size).unwrap_or(&0)) / count;
+            (tenths > 0).then(|| format!("{}.{} of {size}", tenths / 10, tenths % 10))
+        };
+        note(now.objects.iter().filter_map(each).collect::<Vec<_>>().join(", "));
     }
 }
 
 fn ten_thousand_blocked_threads() {
     const THREADS: usize = 10_000;
     let (from, to) = pipe();
-    let before = census("heap_bytes");
+    let before = Heap::now();
     let threads: Vec<_> = (0..THREADS)
         .map(|number| {
             let thread = std::thread::Builder::new().stack_size(16 << 10);
@@ -47,7 +71,7 @@ fn ten_thousand_blocked_threads() {
             tid == getpid() || thread_state(tid) == Ok(b'S')
         })
     });
-    print_cost("thread", THREADS as i64, before);
+    before.print_cost("thread", THREADS as i64);
     let mut woken = 0;
     while woken < THREADS {
         woken += write(to, &vec![1; THREADS - woken]).unwrap();
@@ -58,7 +82,7 @@ fn ten_thousand_blocked_threads() {
 fn two_thousand_blocked_processes() {
     const PROCESSES: usize = 2000;
     let (from, to) = pipe();
-    let before = census("heap_bytes");
+    let before = Heap::now();
     let children: Vec<Child> = (0..PROCESSES)
         .map(|_| {
             fork(|| {
@@ -68,7 +92,7 @@ fn two_thousand_blocked_processes() {
         })
         .collect();
     children.iter().for_each(|child| wait_until_blocked(child.pid));
-    print_cost("process", PROCESSES as i64, before);
+    before.print_cost("process", PROCESSES as i64);
     let mut woken = 0;
     while woken < PROCESSES {
         woken += write(to, &vec![1; PROCESSES - woken]).unwrap();
