@@ -209,12 +209,15 @@ impl Stale {
     }
 }
 
+/// Bytes of the longest floating-point image: x87, SSE and AVX in XSAVE's standard format.
+pub const FPU_IMAGE_BYTES: usize = 832;
+
 /// Floating-point and vector state of a thread: an XSAVE image that belongs to the machine.
 ///
 /// While a CPU owns the state, the image is old; [`UserMachine::save_fpu`] brings it up to date.
 pub trait FpuState: Send {
     /// The image as the ABI of signal frames defines it (XSAVE standard format, with the software-reserved
-    /// bytes of the legacy area left to the caller).
+    /// bytes of the legacy area left to the caller); [`FPU_IMAGE_BYTES`] long at the most.
     fn image(&self) -> &[u8];
 
     /// Replaces the image, sanitised so that loading it cannot fault.

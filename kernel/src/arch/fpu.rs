@@ -15,13 +15,11 @@ use core::arch::asm;
 use core::sync::atomic::Ordering;
 
 use base::{Errno, Result};
-use syscalls::machine::{FpuState, UserContext};
+use syscalls::machine::{FPU_IMAGE_BYTES, FpuState, UserContext};
 
 use super::cpu_area::CpuArea;
 use super::features::Features;
 
-/// Bytes of an image with x87, SSE and AVX in XSAVE's standard format.
-const IMAGE_SIZE: usize = 832;
 const LEGACY_SIZE: usize = 512;
 const CONTROL_WORD: usize = 0;
 const MXCSR: usize = 24;
@@ -35,7 +33,7 @@ const NOWHERE: usize = usize::MAX;
 /// One thread's state.
 #[repr(C, align(64))]
 pub struct FpuArea {
-    image: [u8; IMAGE_SIZE],
+    image: [u8; FPU_IMAGE_BYTES],
     /// CPU that loaded it last; [`NOWHERE`] when no CPU's registers are its state (X1).
     last_cpu: usize,
 }
@@ -124,7 +122,7 @@ impl Drop for FpuArea {
 
 impl FpuState for FpuArea {
     fn image(&self) -> &[u8] {
-        &self.image[..Features::get().fpu_image_size.min(IMAGE_SIZE)]
+        &self.image[..Features::get().fpu_image_size.min(FPU_IMAGE_BYTES)]
     }
 
     fn set_image(&mut self, image: &[u8]) -> Result<()> {
@@ -138,7 +136,7 @@ impl FpuState for FpuArea {
             0 => DEFAULT_MXCSR_MASK,
             mask => mask,
         };
-        let length = image.len().min(IMAGE_SIZE);
+        let length = image.len().min(FPU_IMAGE_BYTES);
         self.image[length..].fill(0);
         self.put(0, &image[..length]);
         let mxcsr = u32::from_le_bytes(self.get(MXCSR)) & mask;

@@ -5,18 +5,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use base::memory::UserMemory;
+use base::memory::{Access, UserMemory};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Reason, Wait};
 
 use crate::declare;
 use crate::declare::Pointer;
-use crate::machine::{UserContext, user_machine};
+use crate::machine::{UserContext, check_user_range};
 use crate::process::Process;
 use crate::process::table::{all_processes, find_process, find_thread, group_members};
-use crate::signal::action::{Action, ActionFlags};
+use crate::signal::action::Action;
 use crate::signal::altstack::STACK_T_BYTES;
-use crate::signal::frame::{self, FRAME_BYTES, MARKER_BYTES};
+use crate::signal::handler::return_from_handler;
 use crate::signal::info::{SEGV_MAPERR, SI_TKILL, SI_USER, SIGINFO_BYTES};
 use crate::signal::permission::may_signal;
 use crate::signal::send::{deliverable, discard, take_matching};
@@ -29,8 +29,8 @@ use crate::thread::attention::Reasons;
 use crate::user::{copy_in, copy_out, read_words, write_words};
 
 declare! {
-    async 13 => rt_sigaction(signal: i32, action: Pointer, old: Pointer, size: usize);
-    async 14 => rt_sigprocmask(how: i32, set: Pointer, old: Pointer, size: usize);
+    async 13 => rt_sigaction(signal: i32, action: Pointer, old: Pointer, size: usize) after try_rt_sigaction;
+    async 14 => rt_sigprocmask(how: i32, set: Pointer, old: Pointer, size: usize) after try_rt_sigprocmask;
     context 15 => rt_sigreturn();
     async 34 => pause() [nohand];
     sync 62 => kill(pid: i32, signal: i32);
@@ -48,35 +48,88 @@ const SIG_BLOCK: i32 = 0;
 const SIG_UNBLOCK: i32 = 1;
 const SIG_SETMASK: i32 = 2;
 
+/// Does it all when the program's memory is there.
+fn try_rt_sigaction(
+    thread: &Thread,
+    signal: i32,
+    new: Pointer,
+    old: Pointer,
+    size: usize,
+) -> Option<Result<u64>> {
+    check_mask_size(size).ok()?;
+    let words = if new.is_null() { None } else { Some(thread.get_words(new).ok()?) };
+    let change = Change::new(signal, words).ok()?;
+    let space = thread.space();
+    if !old.is_null() {
+        check_user_range(old.0, size_of::<[u64; 4]>() as u64, Access::Write).ok()?;
+    }
+    let show = |previous: &Action| {
+        let bytes = previous.to_words().map(u64::to_ne_bytes);
+        old.is_null() || space.copy_out_nofault(old.0, bytes.as_flattened()) == bytes.as_flattened().len()
+    };
+    change.make(thread, show)?;
+    Some(Ok(0))
+}
+
 async fn rt_sigaction(thread: &Thread, signal: i32, new: Pointer, old: Pointer, size: usize) -> Result<u64> {
     check_mask_size(size)?;
     let space = thread.space();
-    let new = if new.is_null() { None } else { Some(read_words::<4>(&*space, new.0).await?) };
-    let signal = Signal::new(signal)?;
-    if new.is_some() && SignalSet::UNBLOCKABLE.contains(signal) {
-        return Err(Errno::EINVAL);
-    }
-    let actions = thread.process().actions();
-    let previous = match new {
-        None => actions.get(signal),
-        Some([handler, flags, restorer, mask]) => {
-            // Unknown flags are dropped, so that a program that reads them back sees what is supported.
-            let flags = ActionFlags::from_bits_truncate(flags);
-            let mask = SignalSet(mask).minus(SignalSet::UNBLOCKABLE);
-            let action = Action { handler, flags, restorer, mask };
-            let previous = actions.set(signal, action);
-            if action.ignores(signal) {
-                discard(thread.process(), SignalSet::of(&[signal]));
-                recompute(thread);
-            }
-            previous
-        }
-    };
-    if !old.is_null() {
-        let words = [previous.handler, previous.flags.bits(), previous.restorer, previous.mask.0];
-        write_words(&*space, old.0, &words).await?;
+    let words = if new.is_null() { None } else { Some(read_words(&*space, new.0).await?) };
+    let change = Change::new(signal, words)?;
+    // As on Linux, the action is changed even if the old one can't be told.
+    if let Some(previous) = change.make(thread, |_| true).filter(|_| !old.is_null()) {
+        write_words(&*space, old.0, &previous.to_words()).await?;
     }
     Ok(0)
+}
+
+/// What sigaction(2) is asked for.
+struct Change {
+    signal: Signal,
+    new: Option<Action>,
+}
+
+impl Change {
+    fn new(signal: i32, words: Option<[u64; 4]>) -> Result<Change> {
+        let signal = Signal::new(signal)?;
+        if words.is_some() && SignalSet::UNBLOCKABLE.contains(signal) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Change { signal, new: words.map(Action::from_words) })
+    }
+
+    /// Changes the action when `show`, given the old one, allows it, and returns the old one then.
+    fn make(&self, thread: &Thread, show: impl FnOnce(&Action) -> bool) -> Option<Action> {
+        let process = thread.process();
+        let Some(new) = self.new else { return Some(process.actions().get(self.signal)).filter(show) };
+        let previous = process.actions().exchange(self.signal, new, show)?;
+        if new.ignores(self.signal) {
+            discard(process, SignalSet::of(&[self.signal]));
+            recompute(thread);
+        }
+        Some(previous)
+    }
+}
+
+/// Does it all when the program's memory is there.
+fn try_rt_sigprocmask(
+    thread: &Thread,
+    how: i32,
+    set: Pointer,
+    old: Pointer,
+    size: usize,
+) -> Option<Result<u64>> {
+    check_mask_size(size).ok()?;
+    let before = thread.signals().mask();
+    let mask =
+        if set.is_null() { None } else { Some(combine(how, before, thread.get_words(set).ok()?).ok()?) };
+    if !old.is_null() {
+        thread.put_words(old, [before.0]).ok()?;
+    }
+    if let Some(mask) = mask {
+        let _ = set_mask(thread, mask);
+    }
+    Some(Ok(0))
 }
 
 async fn rt_sigprocmask(thread: &Thread, how: i32, set: Pointer, old: Pointer, size: usize) -> Result<u64> {
@@ -84,20 +137,25 @@ async fn rt_sigprocmask(thread: &Thread, how: i32, set: Pointer, old: Pointer, s
     let space = thread.space();
     let before = thread.signals().mask();
     if !set.is_null() {
-        let [bits] = read_words::<1>(&*space, set.0).await?;
-        let given = SignalSet(bits);
-        let mask = match how {
-            SIG_BLOCK => before.union(given),
-            SIG_UNBLOCK => before.minus(given),
-            SIG_SETMASK => given,
-            _ => return Err(Errno::EINVAL),
-        };
+        let mask = combine(how, before, read_words(&*space, set.0).await?)?;
+        // As on Linux, the mask is changed even if the old one can't be told.
         let _ = set_mask(thread, mask);
     }
     if !old.is_null() {
         write_words(&*space, old.0, &[before.0]).await?;
     }
     Ok(0)
+}
+
+/// The mask that sigprocmask(2) makes of `before`.
+fn combine(how: i32, before: SignalSet, [bits]: [u64; 1]) -> Result<SignalSet> {
+    let given = SignalSet(bits);
+    match how {
+        SIG_BLOCK => Ok(before.union(given)),
+        SIG_UNBLOCK => Ok(before.minus(given)),
+        SIG_SETMASK => Ok(given),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 async fn rt_sigpending(thread: &Thread, set: Pointer, size: usize) -> Result<u64> {
@@ -224,58 +282,51 @@ async fn sigaltstack(thread: &Thread, context: &mut UserContext, new: Pointer, o
 }
 
 async fn rt_sigreturn(thread: &Thread, context: &mut UserContext) -> Result<u64> {
-    match restore_frame(thread, context).await {
-        Ok(()) => {}
-        Err(_) => force(thread, SigInfo::fault(Signal::SIGSEGV, SEGV_MAPERR, 0)),
+    if return_from_handler(thread, context).await.is_err() {
+        force(thread, SigInfo::fault(Signal::SIGSEGV, SEGV_MAPERR, 0));
     }
     Ok(context.registers.rax)
 }
 
-async fn restore_frame(thread: &Thread, context: &mut UserContext) -> Result<()> {
-    let space = thread.space();
-    let memory: &dyn UserMemory = &*space;
-    // The handler's `ret` popped the return address.
-    let at = context.registers.rsp.wrapping_sub(8);
-    let mut bytes = [0; FRAME_BYTES];
-    copy_in(memory, at, &mut bytes).await?;
-    let restored = frame::decode(&bytes, &context.registers);
-    if restored.image == 0 {
-        user_machine().discard_fpu(context);
-        context.fpu.reset();
-    } else {
-        let mut image = alloc::vec![0; context.fpu.image().len() + MARKER_BYTES];
-        copy_in(memory, restored.image, &mut image).await?;
-        image.truncate(image.len() - MARKER_BYTES);
-        user_machine().discard_fpu(context);
-        context.fpu.set_image(&image)?;
+fn kill(thread: &Thread, pid: i32, signal: i32) -> Result<u64> {
+    match pid {
+        1.. => {
+            let target = find_process(pid.unsigned_abs()).ok_or(Errno::ESRCH)?;
+            signal_process(thread, &target, signal)?;
+        }
+        0 => signal_all(thread, || group_members(thread.process().group()), signal)?,
+        -1 => signal_all(thread, || everyone_but(thread.process()), signal)?,
+        i32::MIN => return Err(Errno::ESRCH),
+        _ => signal_all(thread, || group_members(pid.unsigned_abs()), signal)?,
     }
-    context.registers = restored.registers;
-    context.full_restore = true;
-    let _ = set_mask(thread, restored.mask);
-    // As Linux: a stack that can't be installed is no reason to fail.
-    if let Ok(stack) = thread.signals().alternate().replace(&restored.stack, context.registers.rsp) {
-        thread.signals().set_alternate(stack);
+    Ok(0)
+}
+
+/// Signals a process, or only looks whether that is allowed when `signal` is 0.
+fn signal_process(thread: &Thread, target: &Arc<Process>, signal: i32) -> Result<()> {
+    let info = from_own_process(thread, signal, SI_USER)?;
+    may_signal(thread, target, signal)?;
+    info.map_or(Ok(()), |info| send_to_process(target, info))
+}
+
+/// What kill(2) and its like tell of the sender; `None` for signal 0.
+fn from_own_process(thread: &Thread, signal: i32, code: i32) -> Result<Option<SigInfo>> {
+    if signal == 0 {
+        return Ok(None);
     }
-    Ok(())
+    let (pid, uid) = (thread.process().pid(), thread.with_credentials(|own| own.uid));
+    Ok(Some(SigInfo::from_process(Signal::new(signal)?, code, pid, uid)))
 }
 
 /// How often kill(2) looks at a group again for members that were forked meanwhile.
 const MOST_LOOKS: usize = 64;
 
-fn kill(thread: &Thread, pid: i32, signal: i32) -> Result<u64> {
-    let info = |number| {
-        let signal = Signal::new(number)?;
-        Ok(SigInfo::from_process(signal, SI_USER, thread.process().pid(), thread.credentials().uid))
-    };
-    let targets = || match pid {
-        1.. => find_process(pid.unsigned_abs()).into_iter().collect(),
-        0 => group_members(thread.process().group()),
-        -1 => everyone_but(thread.process()),
-        _ => group_members(pid.unsigned_abs()),
-    };
-    if pid == i32::MIN {
-        return Err(Errno::ESRCH);
-    }
+/// Signals every process that `targets` finds.
+///
+/// # Errors
+///
+/// `ESRCH` when it finds none; without one success, the last refusal.
+fn signal_all(thread: &Thread, targets: impl Fn() -> Vec<Arc<Process>>, signal: i32) -> Result<()> {
     let mut outcome = Err(Errno::ESRCH);
     let mut reached = BTreeSet::new();
     // A member that forks between the look and its signal leaves a child that must not escape: the group
@@ -285,24 +336,16 @@ fn kill(thread: &Thread, pid: i32, signal: i32) -> Result<u64> {
         if new.is_empty() {
             break;
         }
-        if signal != 0 {
-            Signal::new(signal)?;
-        }
         for target in new {
-            let sent = match may_signal(thread, &target, signal) {
-                Ok(()) if signal == 0 => Ok(()),
-                Ok(()) => send_to_process(&target, info(signal)?),
-                Err(error) => Err(error),
-            };
-            // One success is a success; without one, the last refusal is told.
-            outcome = if outcome.is_ok() { outcome } else { sent.map(|()| 0) };
+            let sent = signal_process(thread, &target, signal);
+            outcome = if outcome.is_ok() { outcome } else { sent };
         }
     }
     outcome
 }
 
 /// What kill(-1) reaches: every process but the first and the caller's own.
-fn everyone_but(own: &Process) -> alloc::vec::Vec<Arc<Process>> {
+fn everyone_but(own: &Process) -> Vec<Arc<Process>> {
     let mut all = all_processes();
     all.retain(|process| process.pid() > 1 && process.pid() != own.pid());
     all
@@ -324,15 +367,9 @@ fn tgkill(thread: &Thread, pid: i32, tid: i32, signal: i32) -> Result<u64> {
 
 fn signal_thread(thread: &Thread, pid: Option<i32>, tid: i32, signal: i32) -> Result<u64> {
     let target = target_thread(pid, tid)?;
-    if signal != 0 {
-        Signal::new(signal)?;
-    }
+    let info = from_own_process(thread, signal, SI_TKILL)?;
     may_signal(thread, target.process(), signal)?;
-    if signal != 0 {
-        let signal = Signal::new(signal)?;
-        let sender = thread.process().pid();
-        send_to_thread(&target, SigInfo::from_process(signal, SI_TKILL, sender, thread.credentials().uid))?;
-    }
+    info.map_or(Ok(()), |info| send_to_thread(&target, info))?;
     Ok(0)
 }
 

@@ -2,10 +2,7 @@
 
 use base::{Errno, Result};
 
-use crate::machine::FpuState;
-
-/// Bytes of an XSAVE image with x87, SSE and AVX state.
-const IMAGE_BYTES: usize = 832;
+use crate::machine::{FPU_IMAGE_BYTES, FpuState};
 
 /// An image that a test can compare.
 pub struct HostFpu {
@@ -16,7 +13,7 @@ impl HostFpu {
     /// The state of a new program.
     #[must_use]
     pub fn new() -> HostFpu {
-        HostFpu { image: vec![0; IMAGE_BYTES] }
+        HostFpu { image: vec![0; FPU_IMAGE_BYTES] }
     }
 }
 

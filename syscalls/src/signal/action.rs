@@ -50,6 +50,20 @@ pub struct Action {
 }
 
 impl Action {
+    /// The action that a `struct sigaction` of the program describes. Unknown flags are dropped, so that a program
+    /// that reads them back sees what is supported.
+    #[must_use]
+    pub fn from_words([handler, flags, restorer, mask]: [u64; 4]) -> Action {
+        let mask = SignalSet(mask).minus(SignalSet::UNBLOCKABLE);
+        Action { handler, flags: ActionFlags::from_bits_truncate(flags), restorer, mask }
+    }
+
+    /// The `struct sigaction` of the program.
+    #[must_use]
+    pub fn to_words(&self) -> [u64; 4] {
+        [self.handler, self.flags.bits(), self.restorer, self.mask.0]
+    }
+
     /// True when the signal would do nothing at all.
     #[must_use]
     pub fn ignores(&self, signal: Signal) -> bool {
@@ -100,6 +114,19 @@ impl Actions {
     /// Replaces an action and returns the old one.
     pub fn set(&self, signal: Signal, action: Action) -> Action {
         core::mem::replace(&mut self.0.lock()[signal.index()], action)
+    }
+
+    /// Replaces an action if `show`, which is given the old one, says so, and returns the old one then. The table
+    /// is locked meanwhile.
+    pub fn exchange(
+        &self,
+        signal: Signal,
+        new: Action,
+        show: impl FnOnce(&Action) -> bool,
+    ) -> Option<Action> {
+        let mut table = self.0.lock();
+        let slot = &mut table[signal.index()];
+        show(slot).then(|| core::mem::replace(slot, new))
     }
 
     /// Takes the action for a delivery, resetting it when it says `SA_RESETHAND`.

@@ -10,27 +10,23 @@
 //! ```
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use base::memory::UserMemory;
-use base::{Errno, Result, fault};
+use base::{Errno, fault};
 use executor::pollwait::Wait;
 
-use crate::machine::{UserContext, user_machine};
+use crate::machine::UserContext;
 use crate::process::ending::ExitStatus;
 use crate::process::report::Halt;
 use crate::process::table;
 use crate::signal::action::{Action, ActionFlags, SIG_DFL, SIG_IGN};
-use crate::signal::altstack::{AltStack, SS_AUTODISARM};
 use crate::signal::child::report_change;
-use crate::signal::frame::{self, Saved};
+use crate::signal::handler::call_handler;
 use crate::signal::info::SEGV_MAPERR;
 use crate::signal::send::{end_process, force, is_first, recompute, set_mask, take_unblocked};
 use crate::signal::set::DefaultAction;
-use crate::signal::{SigInfo, Signal, SignalSet};
+use crate::signal::{SigInfo, Signal};
 use crate::thread::attention::Reasons;
 use crate::thread::{Thread, strace};
-use crate::user::copy_out;
 
 /// Bytes of the `syscall` instruction, to step back over when a call restarts.
 const SYSCALL_BYTES: u64 = 2;
@@ -181,71 +177,6 @@ fn settle_for_handler(context: &mut UserContext, call: Interrupted, flags: Actio
     } else {
         context.registers.rax = Errno::EINTR.as_return_value();
     }
-}
-
-/// Builds the frame and points the registers at the handler.
-///
-/// # Errors
-///
-/// `EFAULT` when the frame cannot be written; nothing has changed for the thread then.
-async fn call_handler(
-    thread: &Arc<Thread>,
-    context: &mut UserContext,
-    info: &SigInfo,
-    action: &Action,
-) -> Result<()> {
-    if !action.flags.contains(ActionFlags::RESTORER) {
-        return Err(Errno::EFAULT);
-    }
-    user_machine().save_fpu(context);
-    let alternate = thread.signals().alternate();
-    let (top, on_alternate) = stack_for(&alternate, context.registers.rsp, action.flags);
-    let mut image = Vec::from(context.fpu.image());
-    let placed = frame::place(top, on_alternate, image.len());
-    if on_alternate && !alternate.holds(placed.frame) {
-        return Err(Errno::EFAULT);
-    }
-    // The mask to return to is the one from before a borrowed mask.
-    let before = thread.signals().take_borrowed().unwrap_or_else(|| thread.signals().mask());
-    let saved = Saved {
-        registers: context.registers,
-        mask: before,
-        alternate,
-        fault_address: thread.fault_address(),
-    };
-    let has_header = frame::has_xsave_header(image.len());
-    let bytes = frame::encode(&saved, action.restorer, &info.to_bytes(), placed.image, has_header);
-    frame::describe_image(&mut image);
-    image.extend_from_slice(&frame::end_marker());
-    let space = thread.space();
-    let memory: &dyn UserMemory = &*space;
-    copy_out(memory, placed.image, &image).await?;
-    copy_out(memory, placed.frame, &bytes).await?;
-
-    let signal = info.signal;
-    context.registers =
-        frame::handler_registers(&context.registers, placed.frame, action.handler, signal.number());
-    context.full_restore = true;
-    user_machine().discard_fpu(context);
-    context.fpu.reset();
-    if on_alternate && alternate.flags & SS_AUTODISARM != 0 {
-        thread.signals().clear_alternate();
-    }
-    let own =
-        if action.flags.contains(ActionFlags::NODEFER) { SignalSet::EMPTY } else { SignalSet::of(&[signal]) };
-    let _ = set_mask(thread, thread.signals().mask().union(action.mask).union(own));
-    Ok(())
-}
-
-/// The stack that the frame goes on, and whether it is the alternate one.
-fn stack_for(alternate: &AltStack, stack_pointer: u64, flags: ActionFlags) -> (u64, bool) {
-    if alternate.contains(stack_pointer) {
-        return (stack_pointer, true);
-    }
-    if flags.contains(ActionFlags::ONSTACK) && alternate.is_armed() {
-        return (alternate.top(), true);
-    }
-    (stack_pointer, false)
 }
 
 /// A frame that cannot be written is a segmentation fault; a second one ends the process.

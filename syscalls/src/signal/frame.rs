@@ -37,9 +37,8 @@ const UC_STRICT_RESTORE_SS: u64 = 4;
 
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
-/// The software-reserved bytes of the legacy area.
-const SOFTWARE_AT: usize = 464;
 const LEGACY_BYTES: usize = 512;
+const DESCRIPTION_BYTES: usize = 48;
 /// Bytes of the end marker.
 pub const MARKER_BYTES: usize = 4;
 /// Bytes below the stack pointer that compiled code may use without moving it.
@@ -164,23 +163,21 @@ pub fn handler_registers(present: &Registers, frame: u64, handler: u64, signal: 
     }
 }
 
-/// Puts the software-reserved description into a copy of the floating-point image, so that
-/// programs and sigreturn can tell how long it is.
-pub fn describe_image(image: &mut [u8]) {
-    let length = image.len();
-    if length < LEGACY_BYTES {
-        return;
+/// Offset in the image of what [`description`] gives.
+pub const DESCRIPTION_AT: u64 = 464;
+
+/// The software-reserved bytes of an image of this length, by which programs and sigreturn can tell how long it is.
+#[must_use]
+pub fn description(image_bytes: usize) -> [u8; DESCRIPTION_BYTES] {
+    let mut out = [0; DESCRIPTION_BYTES];
+    let features = features(image_bytes);
+    if features != 0 {
+        let length = image_bytes as u64;
+        put(&mut out, 0, u64::from(MAGIC1) | (length + MARKER_BYTES as u64) << 32);
+        put(&mut out, 8, features);
+        put(&mut out, 16, length);
     }
-    let header = features(length);
-    #[allow(clippy::cast_possible_truncation, reason = "an image has a few hundred bytes")]
-    let (size, extended) = (length as u32, (length + MARKER_BYTES) as u32);
-    image[SOFTWARE_AT..LEGACY_BYTES].fill(0);
-    if header != 0 {
-        image[SOFTWARE_AT..SOFTWARE_AT + 4].copy_from_slice(&MAGIC1.to_le_bytes());
-        image[SOFTWARE_AT + 4..SOFTWARE_AT + 8].copy_from_slice(&extended.to_le_bytes());
-        image[SOFTWARE_AT + 8..SOFTWARE_AT + 16].copy_from_slice(&header.to_le_bytes());
-        image[SOFTWARE_AT + 16..SOFTWARE_AT + 20].copy_from_slice(&size.to_le_bytes());
-    }
+    out
 }
 
 /// The end marker behind an image.

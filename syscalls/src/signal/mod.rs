@@ -9,6 +9,7 @@
 //! | [`altstack`] | the alternate stack |
 //! | [`stop`] | stopping and continuing a process |
 //! | [`frame`] | the frame that a handler runs on |
+//! | [`handler`] | into a handler, and back out of it |
 //! | [`state`] | the part of a thread and of a process that signals need |
 //! | [`child`] | telling a parent of stops |
 //! | [`permission`] | who may signal whom |
@@ -22,6 +23,7 @@ pub mod altstack;
 pub mod child;
 pub mod deliver;
 pub mod frame;
+pub mod handler;
 pub mod info;
 pub mod pending;
 pub mod permission;

@@ -13,16 +13,15 @@ use crate::thread::Thread;
 ///
 /// `EPERM` when neither the user ids match nor `CAP_KILL` is there. `SIGCONT` passes within a session.
 pub fn may_signal(sender: &Thread, target: &Process, signal: i32) -> Result<()> {
-    let own = sender.credentials();
-    let same_user = ids_of(target).is_some_and(|ids| [own.euid, own.uid].iter().any(|id| ids.contains(id)));
-    let same_process = core::ptr::eq(&raw const **sender.process(), target);
-    let continues =
-        signal == i32::from(Signal::SIGCONT.number()) && target.session() == sender.process().session();
-    if same_process || same_user || continues || own.capable(Capabilities::KILL) {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
+    if core::ptr::eq(&raw const **sender.process(), target) {
+        return Ok(());
     }
+    let (ids, is_privileged) =
+        sender.with_credentials(|own| ([own.euid, own.uid], own.capable(Capabilities::KILL)));
+    let same_user = || ids_of(target).is_some_and(|theirs| ids.iter().any(|id| theirs.contains(id)));
+    let continues =
+        || signal == i32::from(Signal::SIGCONT.number()) && target.session() == sender.process().session();
+    if is_privileged || same_user() || continues() { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Real and saved user id of a process; `None` for one that has ended, which only root may signal.

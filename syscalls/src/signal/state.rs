@@ -87,6 +87,11 @@ impl ThreadSignals {
         *self.borrowed.lock() = Some(old);
     }
 
+    /// The mask that the way out of the kernel leaves: the one from before a mask was borrowed away.
+    pub(super) fn lasting_mask(&self) -> SignalSet {
+        self.borrowed.lock().unwrap_or_else(|| self.mask())
+    }
+
     pub(super) fn take_borrowed(&self) -> Option<SignalSet> {
         self.borrowed.lock().take()
     }

@@ -5,21 +5,56 @@
 //! not have done anything yet that would show twice.
 
 use base::memory::{Access, UserMemory};
-use base::sync::atomic::{AtomicU64, Ordering};
+use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use base::{Errno, Result};
 
 use crate::declare::Pointer;
 use crate::machine::check_user_range;
 use crate::thread::Thread;
 
-/// A range of user memory that is to be written. Its thread alone uses it.
+/// A range of user memory that is to be read, or written. Its thread alone uses it.
 #[derive(Debug, Default)]
 pub struct Missing {
     address: AtomicU64,
     length: AtomicU64,
+    write: AtomicBool,
+}
+
+impl Missing {
+    #[cold]
+    fn note(&self, address: u64, length: usize, access: Access) -> Errno {
+        self.address.store(address, Ordering::Relaxed);
+        self.length.store(length as u64, Ordering::Relaxed);
+        self.write.store(access == Access::Write, Ordering::Relaxed);
+        Errno::ENOPAGE
+    }
 }
 
 impl Thread {
+    /// Reads bytes from `from`, for a call that answers at once and has done nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the range is outside of user space; `ENOPAGE` when not all of it is resident.
+    pub fn get(&self, from: Pointer, into: &mut [u8]) -> Result<()> {
+        check_user_range(from.0, into.len() as u64, Access::Read)?;
+        if self.space().copy_in_nofault(from.0, into) == into.len() {
+            return Ok(());
+        }
+        Err(self.missing.note(from.0, into.len(), Access::Read))
+    }
+
+    /// Reads 64-bit words. As [`Thread::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Thread::get`].
+    pub fn get_words<const N: usize>(&self, from: Pointer) -> Result<[u64; N]> {
+        let mut words = [[0; 8]; N];
+        self.get(from, words.as_flattened_mut())?;
+        Ok(words.map(u64::from_ne_bytes))
+    }
+
     /// Writes `bytes` at `to`, for a call that answers at once and has done nothing yet.
     ///
     /// # Errors
@@ -30,9 +65,7 @@ impl Thread {
         if self.space().copy_out_nofault(to.0, bytes) == bytes.len() {
             return Ok(());
         }
-        self.missing.address.store(to.0, Ordering::Relaxed);
-        self.missing.length.store(bytes.len() as u64, Ordering::Relaxed);
-        Err(Errno::ENOPAGE)
+        Err(self.missing.note(to.0, bytes.len(), Access::Write))
     }
 
     /// Writes 64-bit words. As [`Thread::put`].
@@ -49,12 +82,13 @@ impl Thread {
     /// # Errors
     ///
     /// `EFAULT` when the program has no business there; `ENOMEM`.
-    pub(super) async fn fault_missing_in(&self) -> Result<()> {
+    pub(crate) async fn fault_missing_in(&self) -> Result<()> {
         let (mut at, space) = (self.missing.address.load(Ordering::Relaxed), self.space());
         let end = at.saturating_add(self.missing.length.load(Ordering::Relaxed));
+        let access = if self.missing.write.load(Ordering::Relaxed) { Access::Write } else { Access::Read };
         while at < end {
             // One page is promised by each step; the page behind it may have no region.
-            space.fault_in(at, 1, Access::Write).await?;
+            space.fault_in(at, 1, access).await?;
             at = (at / PAGE + 1) * PAGE;
         }
         // A page may be taken away again and again: a kill gets in here.

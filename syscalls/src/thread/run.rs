@@ -234,3 +234,21 @@ async fn interrupt(thread: &Arc<Thread>, context: &mut UserContext) {
 fn kill(thread: &Arc<Thread>) {
     end_process(thread.process(), ExitStatus::Signal { signal: Signal::SIGKILL, core: false });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a thread's future may take: with what async-task adds it fits the heap's class of 1536 bytes.
+    const BUDGET: usize = 1456;
+
+    fn size_of_future<F: Future>(_run: fn(Arc<Thread>, UserContext, Start) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_thread_fits_its_budget() {
+        let size = size_of_future(run);
+        assert!(size <= BUDGET, "{size} bytes");
+    }
+}
