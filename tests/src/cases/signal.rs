@@ -6,6 +6,7 @@ use libc::{
     SA_NOCLDSTOP, SA_NODEFER, SA_RESETHAND, SA_RESTART, SI_QUEUE, SI_TKILL, SI_USER, SIGCHLD, SIGCONT,
     SIGKILL, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2,
 };
+use std::sync::atomic::Ordering::SeqCst;
 
 pub(crate) const CASES: &[Case] = &[
     case!(handler_runs_before_kill_returns),
@@ -13,6 +14,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(kill_and_stop_cannot_be_changed),
     case!(sigaction_reports_the_old_one),
     case!(sigaction_errors),
+    case!(arguments_in_pages_never_touched),
+    case!(what_cannot_be_told_is_changed_all_the_same),
     case!(blocked_signals_wait),
     case!(procmask_how),
     case!(kill_and_stop_cannot_be_blocked),
@@ -116,6 +119,33 @@ fn sigaction_errors() {
     assert_eq!(syscall!(SYS_rt_sigaction, SIGUSR1, &action, 0, 4), Err(EINVAL));
     assert_eq!(syscall!(SYS_rt_sigaction, SIGUSR1, 8, 0, 8), Err(EFAULT));
     assert_eq!(syscall!(SYS_rt_sigaction, SIGUSR1, 0, 8, 8), Err(EFAULT));
+}
+
+fn arguments_in_pages_never_touched() {
+    let at = map_anonymous(4 * PAGE);
+    catch(SIGUSR1, SA_RESTART);
+    // Both lie across the edge of two pages that are not there yet.
+    let (new, old) = (at + PAGE - 16, at + 3 * PAGE - 16);
+    syscall!(SYS_rt_sigaction, SIGUSR1, new, old, 8).unwrap();
+    assert_eq!(disposition(SIGUSR1).0, libc::SIG_DFL, "a page never touched is full of zeros");
+    assert_eq!(word_at(old).load(SeqCst) as usize, recorder() & 0xffff_ffff);
+    let at = map_anonymous(2 * PAGE);
+    block(&[SIGUSR1]);
+    syscall!(SYS_rt_sigprocmask, libc::SIG_SETMASK, at, at + PAGE, 8).unwrap();
+    assert_eq!(current_mask(), NO_SIGNALS);
+    assert_eq!(u64::from(word_at(at + PAGE).load(SeqCst)), mask_of(&[SIGUSR1]));
+}
+
+fn what_cannot_be_told_is_changed_all_the_same() {
+    let ignore = [libc::SIG_IGN, 0, 0, 0];
+    assert_eq!(syscall!(SYS_rt_sigaction, SIGUSR1, &ignore, 8, 8), Err(EFAULT));
+    assert_eq!(disposition(SIGUSR1).0, libc::SIG_IGN);
+    let read_only = map(0, PAGE, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0).unwrap();
+    assert_eq!(syscall!(SYS_rt_sigaction, SIGUSR1, &[0usize; 4], read_only, 8), Err(EFAULT));
+    assert_eq!(disposition(SIGUSR1).0, libc::SIG_DFL);
+    let one = mask_of(&[SIGUSR1]);
+    assert_eq!(syscall!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &one, read_only, 8), Err(EFAULT));
+    assert_eq!(current_mask(), one);
 }
 
 fn blocked_signals_wait() {
