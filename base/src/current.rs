@@ -20,6 +20,7 @@ pub struct TaskLocal {
     key: u64,
     pid: AtomicU32,
     tid: AtomicU32,
+    draws: AtomicU32,
     faults: TaskFaults,
 }
 
@@ -27,7 +28,13 @@ impl TaskLocal {
     /// A task with this stable key, which is no thread of a program (yet).
     #[must_use]
     pub const fn new(key: u64) -> TaskLocal {
-        TaskLocal { key, pid: AtomicU32::new(0), tid: AtomicU32::new(0), faults: TaskFaults::new() }
+        TaskLocal {
+            key,
+            pid: AtomicU32::new(0),
+            tid: AtomicU32::new(0),
+            draws: AtomicU32::new(0),
+            faults: TaskFaults::new(),
+        }
     }
 
     /// Its stable key: the same in every run of one seed.
@@ -52,6 +59,12 @@ impl TaskLocal {
     pub fn set_thread(&self, pid: u32, tid: u32) {
         self.pid.store(pid, Ordering::Relaxed);
         self.tid.store(tid, Ordering::Relaxed);
+    }
+
+    /// How many random numbers it has drawn before the one that it draws now.
+    #[must_use]
+    pub fn count_draw(&self) -> u32 {
+        self.draws.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Its part in fault injection.

@@ -10,6 +10,7 @@
 //! | [`buddy`] | the bookkeeping of free page frames |
 //! | [`slab`] | the heap's size classes and slabs |
 //! | [`caller`] | who is asking: credentials, limits, account |
+//! | [`decision`] | what a seed decided, as a list that repeats it |
 //! | [`charge`] | memory charged before it is allocated |
 //! | [`current`] | the task under which code runs |
 //! | [`fault`] | fault injection |
@@ -30,6 +31,8 @@ pub mod caller;
 pub mod charge;
 #[cfg(not(loom))]
 pub mod current;
+#[cfg(not(loom))]
+pub mod decision;
 pub mod errno;
 #[cfg(not(loom))]
 pub mod fault;

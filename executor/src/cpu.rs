@@ -3,6 +3,8 @@
 //! All fields are atomic or locked, so any CPU may look; those marked "own" are written by the CPU
 //! itself only, and with relaxed order.
 
+mod ordered;
+
 use alloc::sync::Arc;
 use core::ptr;
 
@@ -17,6 +19,8 @@ use crate::queue::{Popped, ReadyQueue};
 use crate::task::{Runnable, Task, TaskRef};
 use crate::timer::WheelLock;
 use crate::timer::node::fire_due;
+
+use ordered::UserSlice;
 
 pub(crate) use crate::here::{enter, this, this_or_first};
 
@@ -44,8 +48,10 @@ pub(crate) struct Cpu {
     current: AtomicPtr<Task>,
     /// What the hardware timer is armed for, `u64::MAX` for nothing; own.
     armed: AtomicU64,
-    /// When the running slice ends; own.
+    /// When the running slice ends; own. Never, under an order policy.
     slice_end: AtomicU64,
+    /// The running slice as an order policy has it.
+    user_slice: UserSlice,
     /// When ready tasks are offered to idle CPUs; own.
     share_at: AtomicU64,
     /// The clock at the last look; own.
@@ -73,6 +79,7 @@ impl Cpu {
             current: AtomicPtr::new(ptr::null_mut()),
             armed: AtomicU64::new(u64::MAX),
             slice_end: AtomicU64::new(0),
+            user_slice: UserSlice::default(),
             share_at: AtomicU64::new(u64::MAX),
             stamp: AtomicU64::new(0),
             poll_start: AtomicU64::new(0),
@@ -126,9 +133,13 @@ impl Cpu {
     }
 
     /// Puts `runnable` on this CPU's own queue: when a task wakes it and `prefer` says so into the
-    /// hand-over place, otherwise at the end.
+    /// hand-over place, otherwise at the end. An order policy may put it elsewhere.
     #[inline]
     pub(crate) fn enqueue(&self, runnable: Runnable, prefer: bool) {
+        if !self.executor.is_fair {
+            self.enqueue_in_order(runnable);
+            return;
+        }
         if !self.is_polling() {
             self.enqueue_last(runnable);
             return;
@@ -192,12 +203,25 @@ impl Cpu {
         if self.inbox.is_empty() {
             return;
         }
-        let mut ready = self.ready.lock();
-        for task in self.inbox.take_all() {
-            // SAFETY: I1: `send` made the pointer from a runnable and gave it away.
-            ready.push(unsafe { Task::into_runnable(task) });
+        // SAFETY: I1: `send` made the pointer from a runnable and gave it away.
+        let arrivals = self.inbox.take_all().map(|task| unsafe { Task::into_runnable(task) });
+        if !self.executor.is_fair {
+            arrivals.for_each(|runnable| self.enqueue_in_order(runnable));
+            return;
         }
+        let mut ready = self.ready.lock();
+        arrivals.for_each(|runnable| ready.push(runnable));
         self.waiting.store(ready.len(), Ordering::Release);
+    }
+
+    /// Puts `runnable`, which has just run here, on this CPU's own queue.
+    #[inline]
+    pub(crate) fn enqueue_again(&self, runnable: Runnable) {
+        if self.executor.is_fair {
+            self.enqueue_last(runnable);
+        } else {
+            self.enqueue_again_in_order(runnable);
+        }
     }
 
     /// Takes the next task to run.
@@ -207,13 +231,7 @@ impl Cpu {
             return None;
         }
         let mut ready = self.ready.lock();
-        let popped = match &self.executor.config().order {
-            None => ready.pop(),
-            Some(order) => {
-                let len = ready.len();
-                ready.pop_at(order.pick(self.index, len).min(len.saturating_sub(1)))
-            }
-        };
+        let popped = ready.pop();
         self.waiting.store(ready.len(), Ordering::Release);
         popped
     }
@@ -243,14 +261,10 @@ impl Cpu {
     pub(crate) fn begin_poll(&self, task: &Arc<Task>, handed_over: bool) {
         let now = self.stamp();
         if !handed_over {
-            let slice = match &self.executor.config().order {
-                None => self.executor.slice,
-                Some(order) => {
-                    let default = self.executor.config().slice;
-                    order.slice(task.key(), task.next_slice(), default).as_nanos() as u64
-                }
-            };
-            self.slice_end.store(now.saturating_add(slice), Ordering::Relaxed);
+            self.slice_end.store(now.saturating_add(self.executor.slice), Ordering::Relaxed);
+        }
+        if !self.executor.is_fair {
+            Cpu::begin_poll_in_order(task);
         }
         self.share_at.store(u64::MAX, Ordering::Relaxed);
         self.poll_start.store(now, Ordering::Relaxed);
@@ -348,7 +362,7 @@ impl Cpu {
             self.rearm();
             return false;
         }
-        if self.slice_end.load(Ordering::Relaxed) <= now {
+        if self.slice_end.load(Ordering::Relaxed) <= now || self.user_slice_is_over(task) {
             return true;
         }
         self.somebody_waits();

@@ -30,7 +30,7 @@ pub struct Executor {
     config: Config,
     /// The default order; with a policy nobody is preferred.
     pub(crate) is_fair: bool,
-    /// `config.slice` in nanoseconds.
+    /// `config.slice` in nanoseconds; with a policy there is no end to it.
     pub(crate) slice: u64,
     /// `config.poll_budget` in nanoseconds.
     pub(crate) poll_budget: u64,
@@ -50,7 +50,8 @@ impl Executor {
         let executor: &'static Executor = Box::leak(Box::new(Executor {
             cpus: Once::new(),
             is_fair: config.order.is_none(),
-            slice: config.slice.as_nanos() as u64,
+            // A policy measures slices by the time in user mode.
+            slice: if config.order.is_none() { config.slice.as_nanos() as u64 } else { u64::MAX },
             poll_budget: config.poll_budget.as_nanos() as u64,
             config,
             registry: Registry::new(),
@@ -277,7 +278,7 @@ impl Executor {
         let target = self.place(&runnable.metadata().0, here);
         match (here, target) {
             (Some(here), Some(target)) if ptr::eq(here, target) => {
-                here.enqueue(runnable, self.is_fair && here.is_polling());
+                here.enqueue(runnable, here.is_polling());
             }
             (_, Some(target)) => target.send(runnable),
             // There is at least one CPU, so this is not reached; dropping would kill the task.
@@ -299,9 +300,9 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
     {
         if info.woken_while_running {
             // It yields, or was woken before it slept: behind the others.
-            here.enqueue_last(runnable);
+            here.enqueue_again(runnable);
         } else {
-            here.enqueue(runnable, executor.is_fair);
+            here.enqueue(runnable, true);
         }
         return;
     }

@@ -70,7 +70,7 @@ mod surface {
         NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, WakeSnapshot, child_key,
     };
     pub use crate::timer::{Timer, TimerTarget};
-    pub use crate::yielding::{slice_over, timer_expired, yield_now, yield_point};
+    pub use crate::yielding::{enter_user, leave_user, slice_over, timer_expired, yield_now, yield_point};
 }
 
 #[cfg(not(loom))]

@@ -60,6 +60,33 @@ impl ReadyQueue {
         }
     }
 
+    /// Puts `runnable` behind the first `others`, or at the end when there are not so many. The hand-over place
+    /// is not in use.
+    pub(crate) fn push_behind(&mut self, others: usize, runnable: Runnable) {
+        let place = others.checked_sub(1).map(|last| self.iter().nth(last));
+        let task = Task::from_runnable(runnable);
+        self.len += 1;
+        match place {
+            None => self.prepend(task),
+            Some(Some(before)) if link(before).is_some() => {
+                set_link(task, link(before));
+                set_link(before, Some(task));
+            }
+            Some(_) => self.append(task),
+        }
+    }
+
+    /// The tasks in line, without the one in the hand-over place.
+    fn iter(&self) -> impl Iterator<Item = NonNull<Task>> {
+        core::iter::successors(self.ends.map(|(front, _)| front), |task| link(*task))
+    }
+
+    /// Calls `see` with each task in line, from the front on, until it says `true`; how many it had seen before.
+    pub(crate) fn position(&self, mut see: impl FnMut(&Task) -> bool) -> Option<usize> {
+        // SAFETY: I1: a task in the queue is alive.
+        self.iter().position(|task| see(unsafe { task.as_ref() }))
+    }
+
     /// Takes the next one to run.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Popped> {
@@ -73,15 +100,6 @@ impl ReadyQueue {
         Some(self.popped(task, false))
     }
 
-    /// Takes the one at `index`, counted from the hand-over place on: for a policy that permutes.
-    pub(crate) fn pop_at(&mut self, index: usize) -> Option<Popped> {
-        if let Some(task) = self.next.take() {
-            self.prepend(task);
-        }
-        let task = self.unlink_where(index, |_| true)?;
-        Some(self.popped(task, false))
-    }
-
     /// Takes the oldest one that may run on `cpu`, of the first `depth`; at last the one in the
     /// hand-over place. For a CPU that has nothing to do.
     pub(crate) fn pull(&mut self, cpu: usize, depth: usize) -> Option<Runnable> {
@@ -91,7 +109,7 @@ impl ReadyQueue {
             && seen < depth
         {
             if may_run_on(task, cpu) {
-                let task = self.unlink_where(seen, |_| true)?;
+                let task = self.unlink_at(seen)?;
                 return Some(self.popped(task, false).runnable);
             }
             place = link(task);
@@ -132,17 +150,13 @@ impl ReadyQueue {
         Some(front)
     }
 
-    /// Takes out the first one from `index` on for which `wanted` holds.
-    fn unlink_where(
-        &mut self,
-        index: usize,
-        wanted: impl Fn(NonNull<Task>) -> bool,
-    ) -> Option<NonNull<Task>> {
+    /// Takes out the one at `index`.
+    fn unlink_at(&mut self, index: usize) -> Option<NonNull<Task>> {
         let mut before = None;
         let mut place = self.ends.map(|(front, _)| front);
         let mut position = 0;
         while let Some(task) = place {
-            if position >= index && wanted(task) {
+            if position == index {
                 let Some(before) = before else { return self.unlink_front() };
                 let after = link(task);
                 set_link(before, after);

@@ -44,6 +44,23 @@ pub fn slice_over() -> bool {
     cpu::this().is_some_and(cpu::Cpu::slice_over)
 }
 
+/// The current task goes to user mode. True when it must not, because its slice is over and somebody waits: then
+/// it calls [`slice_over`], as after an interrupt.
+///
+/// Only under an order policy, which measures slices by the time in user mode: the machine calls it right before it
+/// enters user mode, and [`leave_user`] right after.
+#[must_use]
+pub fn enter_user() -> bool {
+    cpu::this().is_some_and(cpu::Cpu::enter_user)
+}
+
+/// The current task is back from user mode, after [`enter_user`] said false.
+pub fn leave_user() {
+    if let Some(cpu) = cpu::this() {
+        cpu.leave_user();
+    }
+}
+
 /// Records that this CPU's timer interrupt came. For the interrupt handler; it takes no lock.
 pub fn timer_expired() {
     if let Some(cpu) = cpu::this() {

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use base::machine::Outcome;
 use base::sync::Once;
 use base::{Errno, fault};
-use executor::order::SeededOrder;
+use executor::order::OrderPolicy;
 use executor::{Config, Executor, TaskOptions};
 
 use crate::arch::boot::start_info::BootInfo;
@@ -14,7 +14,7 @@ use crate::arch::trap::interrupts::{self, BELL, TIMER};
 use crate::arch::{machine, nmi, smp, vdso};
 use crate::command_line::CommandLine;
 use crate::drivers::{self, clock, local_apic};
-use crate::{console, dump, first_process, memory, proc};
+use crate::{console, dump, first_process, memory, order, proc};
 
 static EXECUTOR: Once<&'static Executor> = Once::new();
 
@@ -26,7 +26,7 @@ pub fn executor() -> Option<&'static Executor> {
 /// Brings the kernel up on the first CPU, which then runs tasks.
 pub fn start(info: &'static BootInfo) -> ! {
     let command_line = CommandLine::new(info.command_line());
-    machine::install();
+    machine::install(order::is_wanted(command_line));
     memory::init(info);
     let madt = drivers::init(info, command_line);
     CpuArea::current().set_apic_id(local_apic::id());
@@ -43,7 +43,9 @@ pub fn start(info: &'static BootInfo) -> ! {
         let prepared = vdso::prepare(clock::relation(), clock::wall_clock_at_boot());
         prepared.unwrap_or_else(|error| log::warn!("no vDSO: {error:?}"));
     }
-    let executor = Executor::new(cpu_area::online(), configuration(command_line));
+    let initrd = memory::Initrd::take(info);
+    let order = order::policy(command_line, initrd.as_ref());
+    let executor = Executor::new(cpu_area::online(), configuration(command_line, order));
     nmi::set_dump_hook(dump::tasks);
     EXECUTOR.call_once(|| executor);
     executor.spawn(TaskOptions::new("reaper").daemon(), memory::reaper::run());
@@ -59,7 +61,7 @@ pub fn start(info: &'static BootInfo) -> ! {
     proc::publish(command_line);
     let raw = command_line.value("console") == Some("raw");
     console::start(executor, raw, !ends_at_deadlock(command_line));
-    first_process::start(executor, memory::Initrd::take(info), command_line);
+    first_process::start(executor, initrd, command_line);
     run_cpu()
 }
 
@@ -68,11 +70,8 @@ fn ends_at_deadlock(command_line: CommandLine<'_>) -> bool {
     command_line.value("deadlock") == Some("end")
 }
 
-fn configuration(command_line: CommandLine<'_>) -> Config {
-    let mut config = Config::default();
-    if let Some(seed) = command_line.value("sched_seed").and_then(|seed| seed.parse().ok()) {
-        config.order = Some(Box::new(SeededOrder::new(seed)));
-    }
+fn configuration(command_line: CommandLine<'_>, order: Option<Box<dyn OrderPolicy>>) -> Config {
+    let mut config = Config { order, ..Config::default() };
     if ends_at_deadlock(command_line) {
         config.on_deadlock = Some(Box::new(|_| {
             dump::tasks();

@@ -28,6 +28,8 @@ const OURS: &[&str] = &[
     "log",
     "seed",
     "sched_seed",
+    "schedule",
+    "decisions",
     "fault",
     "fault_seed",
     "deadlock",

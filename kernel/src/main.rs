@@ -12,6 +12,7 @@ pub mod drivers;
 mod dump;
 mod first_process;
 pub mod memory;
+mod order;
 mod proc;
 
 use core::panic::PanicInfo;

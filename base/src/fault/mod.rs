@@ -31,6 +31,7 @@ pub mod task;
 pub mod user_copy;
 
 use crate::current::{self, TaskLocal};
+use crate::decision::{Decision, record, script};
 use crate::errno::{Errno, Result};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{LockClass, SpinLock};
@@ -177,9 +178,15 @@ fn hit(point: Point, task: &TaskLocal) -> bool {
     if hit.number <= setting.after || hit.fired >= setting.times {
         return false;
     }
-    if !decision::fires(seed(), point, task.key(), hit.number, setting.probability) {
+    let (key, nth) = (task.key(), hit.number);
+    let fires = match script() {
+        Some(script) => script.fault(key, nth, point),
+        None => decision::fires(seed(), point, key, nth, setting.probability),
+    };
+    if !fires {
         return false;
     }
+    record(Decision::Fault { key, nth, point });
     faults.count_fired(point);
     fired(state)
 }

@@ -200,11 +200,15 @@ impl Task {
         self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// The number of the slice that begins now.
-    pub(crate) fn next_slice(&self) -> u64 {
-        let slice = self.slices.load(Ordering::Relaxed);
-        self.slices.store(slice.wrapping_add(1), Ordering::Relaxed);
-        slice
+    /// How many slices have begun, as an order policy counts them.
+    pub(crate) fn slices(&self) -> u64 {
+        self.slices.load(Ordering::Relaxed)
+    }
+
+    /// One more begins.
+    pub(crate) fn count_slice(&self) {
+        // Only the CPU that polls the task writes it.
+        self.slices.store(self.slices().wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Keeps the task's own waker until it finishes.

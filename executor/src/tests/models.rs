@@ -28,7 +28,7 @@ enum QueueStep {
     Push,
     PushNext,
     Pop,
-    PopAt(usize),
+    PushBehind(usize),
     Pull(usize),
 }
 
@@ -37,7 +37,7 @@ fn queue_step() -> impl Strategy<Value = QueueStep> {
         3 => Just(QueueStep::Push),
         2 => Just(QueueStep::PushNext),
         2 => Just(QueueStep::Pop),
-        1 => (0_usize..6).prop_map(QueueStep::PopAt),
+        1 => (0_usize..6).prop_map(QueueStep::PushBehind),
         1 => (0_usize..2).prop_map(QueueStep::Pull),
     ]
 }
@@ -96,13 +96,12 @@ proptest! {
                     prop_assert_eq!(popped.as_ref().map(|popped| (key(&popped.runnable), popped.handed_over)), expected);
                     taken.extend(popped.map(|popped| popped.runnable));
                 }
-                QueueStep::PopAt(index) => {
-                    if let Some(key) = next.take() {
-                        fifo.push_front(key);
-                    }
-                    let popped = queue.pop_at(index);
-                    prop_assert_eq!(popped.as_ref().map(|popped| key(&popped.runnable)), fifo.remove(index));
-                    taken.extend(popped.map(|popped| popped.runnable));
+                QueueStep::PushBehind(others) => {
+                    queue.push_behind(others, runnable(executor, made));
+                    fifo.insert(others.min(fifo.len()), made);
+                    let place = fifo.iter().position(|key| *key == made);
+                    prop_assert_eq!(queue.position(|task| task.key() == made), place);
+                    made += 1;
                 }
                 QueueStep::Pull(cpu) => {
                     let allowed = |key: &u64| cpu == 0 || !key.is_multiple_of(2);

@@ -10,7 +10,7 @@ use base::machine;
 use base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use base::time::Instant;
 
-use crate::order::SeededOrder;
+use crate::order::{Schedule, SeededOrder};
 use crate::{
     Config, CpuSet, TaskOptions, Timer, TimerTarget, current, host, sleep_until, slice_over, spawn,
     yield_now, yield_point,
@@ -219,23 +219,24 @@ fn a_long_poll_gives_the_cpu_back_at_its_yield_points() {
 #[test]
 fn one_seed_one_order() {
     let run = |seed| {
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let out = Arc::clone(&order);
-        let config =
-            Config { order: Some(alloc::boxed::Box::new(SeededOrder::new(seed))), ..Config::default() };
+        let ran = Arc::new(Mutex::new(Vec::new()));
+        let out = Arc::clone(&ran);
+        let order = SeededOrder::new(seed, Schedule::Random);
+        let config = Config { order: Some(alloc::boxed::Box::new(order)), ..Config::default() };
         host::run_with(1, Clock::Virtual, config, move |executor| {
-            for task in 0..6 {
-                let out = Arc::clone(&out);
-                executor.spawn(TaskOptions::new("task").key(task), async move {
-                    for _ in 0..4 {
-                        out.lock().expect("no panic").push(task);
-                        yield_now().await;
-                    }
-                });
-            }
+            executor.spawn(TaskOptions::new("parent").key(100), async move {
+                for task in 0..6 {
+                    let out = Arc::clone(&out);
+                    spawn(TaskOptions::new("task").key(task), async move {
+                        for _ in 0..4 {
+                            out.lock().expect("no panic").push(task);
+                            yield_now().await;
+                        }
+                    });
+                }
+            });
         });
-
-        order.lock().expect("no panic").clone()
+        ran.lock().expect("no panic").clone()
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));

@@ -117,6 +117,21 @@ fn later_archives_lie_over_earlier_ones_and_may_be_compressed() {
 }
 
 #[test]
+fn one_file_is_found_without_a_tree() {
+    let mut second = Vec::new();
+    entry(&mut second, 9, 0o100600, 1, "etc/list", b"later");
+    entry(&mut second, 9, 0o100600, 1, "etc/list.old", b"other");
+    entry(&mut second, 0, 0, 1, "TRAILER!!!", b"");
+    let mut archive = sample();
+    archive.extend(gzip(&second));
+    assert_eq!(find(&archive, b"/bin/two").as_deref(), Some(&b"shared data"[..]));
+    assert_eq!(find(&archive, b"etc/list").as_deref(), Some(&b"later"[..]));
+    assert_eq!(find(&archive, b"etc/none"), None);
+    archive.truncate(archive.len() - 20);
+    assert_eq!(find(&archive, b"bin/one").as_deref(), Some(&b""[..]));
+}
+
+#[test]
 fn what_is_damaged_is_counted_and_the_rest_is_there() {
     let world = World::new();
     let mut archive = sample();

@@ -11,7 +11,7 @@ use base::sync::atomic::{AtomicU64, Ordering};
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
-use executor::order::SeededOrder;
+use executor::order::{Schedule, SeededOrder};
 use executor::{Config, TaskOptions, host};
 
 fn write(caller: &Caller, file: &OpenFile, bytes: &[u8]) -> Option<Result<usize>> {
@@ -210,9 +210,8 @@ impl UserMemory for Fickle {
 fn read_from_four_writers(seed: u64, rounds: usize) -> Vec<u8> {
     let result = Arc::new(SpinLock::new(LockClass::KernelBytes, Vec::new()));
     let out = result.clone();
-    let order: alloc::boxed::Box<dyn executor::order::OrderPolicy> =
-        alloc::boxed::Box::new(SeededOrder::new(seed));
-    let config = Config { order: Some(order), ..Config::default() };
+    let order = SeededOrder::new(seed, Schedule::Random);
+    let config = Config { order: Some(alloc::boxed::Box::new(order)), ..Config::default() };
     let deadlock = host::run_with(2, Clock::Virtual, config, move |executor| {
         let caller = testing::root();
         let (reader, writer) = pipe(&caller, OpenFlags::empty()).unwrap();

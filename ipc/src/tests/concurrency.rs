@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::Errno;
 use base::host::Clock;
-use executor::order::SeededOrder;
+use executor::order::{Schedule, SeededOrder};
 use executor::{Config, Executor, TaskOptions, yield_now};
 
 use super::support::{Letter, Postcard, Process};
@@ -16,7 +16,8 @@ use crate::port::{Port, Signals};
 
 /// Runs what `setup` spawns on `cpus` CPUs in the order of `seed`.
 fn run(cpus: usize, seed: u64, setup: impl FnOnce(&'static Executor)) {
-    let config = Config { order: Some(Box::new(SeededOrder::new(seed))), ..Config::default() };
+    let order = SeededOrder::new(seed, Schedule::Random);
+    let config = Config { order: Some(Box::new(order)), ..Config::default() };
     if let Some(deadlock) = executor::host::run_with(cpus, Clock::Virtual, config, setup) {
         panic!("seed {seed}: deadlock:\n{deadlock}");
     }

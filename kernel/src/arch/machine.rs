@@ -22,16 +22,17 @@ use crate::memory::frames::KernelFrames;
 use crate::memory::reaper;
 use crate::memory::user::UserSpace;
 
-/// A PC.
+/// A PC. One that is `ORDERED` tells the executor's order policy of each entry to user mode and each return.
 #[derive(Debug)]
-pub struct Pc;
+pub struct Pc<const ORDERED: bool>;
 
-static PC: Pc = Pc;
+static PC: Pc<false> = Pc;
+static ORDERED_PC: Pc<true> = Pc;
 
-/// Installs the machine for the floors above.
-pub fn install() {
+/// Installs the machine for the floors above; with `ordered`, for an executor that has an order policy.
+pub fn install(ordered: bool) {
     base::machine::install(&PC);
-    syscalls::machine::install(&PC);
+    syscalls::machine::install(if ordered { &ORDERED_PC } else { &PC });
 }
 
 /// What `base::machine::cpu_id` links to: the trait's answer without the call through it.
@@ -41,7 +42,7 @@ extern "Rust" fn kairos_cpu_id() -> usize {
     CpuArea::current().index()
 }
 
-impl Machine for Pc {
+impl Machine for Pc<false> {
     fn now(&self) -> Instant {
         clock::now()
     }
@@ -94,10 +95,18 @@ impl Machine for Pc {
     }
 }
 
-impl UserMachine for Pc {
+impl<const ORDERED: bool> UserMachine for Pc<ORDERED> {
     fn run_user(&self, context: &mut UserContext, space: &Arc<dyn PageTable>) -> Trap {
         user_space(space).load();
-        user::run(CpuArea::current(), context)
+        if !ORDERED {
+            return user::run(CpuArea::current(), context);
+        }
+        if executor::enter_user() {
+            return Trap::Interrupt;
+        }
+        let trap = user::run(CpuArea::current(), context);
+        executor::leave_user();
+        trap
     }
 
     fn save_fpu(&self, context: &mut UserContext) {

@@ -7,6 +7,7 @@ use base::machine::Outcome;
 use x86_64::instructions::port::Port;
 
 use super::emergency;
+use crate::order;
 
 /// QEMU's isa-debug-exit device.
 const DEBUG_EXIT: u16 = 0xf4;
@@ -56,8 +57,18 @@ fn told(kind: &str, message: Arguments<'_>) {
 fn record(kind: &str, key: &str, value: Arguments<'_>) {
     let (seed, fired) = (fault::seed(), fault::total_fired());
     emergency::line(format_args!(
-        "kairos-result: {{\"kind\":\"{kind}\",\"{key}\":{value},\"fault_seed\":{seed},\"faults_fired\":{fired}}}"
+        "kairos-result: {{\"kind\":\"{kind}\",\"{key}\":{value},\"fault_seed\":{seed},\"faults_fired\":{fired}{}}}",
+        SchedSeed
     ));
+}
+
+/// The seed of the order of tasks as a member of the record, if there is one.
+struct SchedSeed;
+
+impl Display for SchedSeed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        order::seed().map_or(Ok(()), |seed| write!(formatter, ",\"sched_seed\":{seed}"))
+    }
 }
 
 /// Text with the escapes of a JSON string (RFC 8259, section 7).

@@ -1,5 +1,6 @@
 //! Random numbers: the processor's own, or those of the boot seed when the run is to be repeated.
 
+use base::current::{self, TaskLocal};
 use base::sync::{LockClass, SpinLock};
 use conquer_once::spin::OnceCell;
 use x86_64::instructions::random::RdRand;
@@ -12,8 +13,9 @@ use super::{clock, tsc};
 pub enum Source {
     /// RDRAND.
     Processor(RdRand),
-    /// A generator with the seed of the command line.
-    Seed,
+    /// The seed of the command line. What a task draws depends on its stable key and on how often it has drawn, so
+    /// that it is the same whatever others do.
+    Seed(u64),
     /// A generator stirred by the time of each call: the processor has no RDRAND. Guessable.
     Time,
 }
@@ -23,10 +25,10 @@ static GENERATOR: SpinLock<Generator> = SpinLock::new(LockClass::Device, Generat
 /// RDRAND may fail now and then; Intel says that ten times in a row means a fault.
 const TRIES: usize = 10;
 
-/// Chooses the source. `seed` makes every later number a function of it and of the number's place in the sequence.
+/// Chooses the source; with a `seed`, that.
 pub(super) fn init(seed: Option<u64>) -> Source {
     let source = match (seed, RdRand::new()) {
-        (Some(_), _) => Source::Seed,
+        (Some(seed), _) => Source::Seed(seed),
         (None, Some(processor)) => Source::Processor(processor),
         (None, None) => Source::Time,
     };
@@ -47,9 +49,20 @@ pub fn next() -> u64 {
     {
         return number;
     }
+    if let Source::Seed(seed) = source
+        && let Some(number) = current::with(|task| drawn(seed, task))
+    {
+        return number;
+    }
     let mut generator = GENERATOR.lock();
-    if !matches!(source, Source::Seed) {
+    if !matches!(source, Source::Seed(_)) {
         generator.stir(tsc::ticks());
     }
     generator.number()
+}
+
+/// The next number of `task`.
+fn drawn(seed: u64, task: &TaskLocal) -> u64 {
+    let place = Generator::new(task.key()).number() ^ u64::from(task.count_draw());
+    Generator::new(seed ^ Generator::new(place).number()).number()
 }

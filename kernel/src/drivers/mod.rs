@@ -10,11 +10,13 @@
 //! | [`entropy`], [`generator`] | random numbers |
 //! | [`serial`] | the console |
 //! | [`kernel_log`] | the kernel's log |
+//! | [`decision_log`] | what a seed decided |
 
 pub mod acpi;
 pub mod calendar;
 pub mod calibrate;
 pub mod clock;
+pub mod decision_log;
 pub mod entropy;
 pub mod generator;
 pub mod io_apic;
@@ -42,6 +44,7 @@ const LOCAL_APIC: u64 = 0xfee0_0000;
 /// firmware has no MADT.
 pub fn init(info: &BootInfo, command_line: CommandLine<'_>) -> Madt {
     kernel_log::init(command_line.value("log"));
+    base::decision::set_recorder(decision_log::write);
     let madt = read_madt(info).unwrap_or_else(|error| {
         log::warn!("acpi: {error:?}: one CPU, no device interrupts");
         Madt { local_apic: LOCAL_APIC, ..Madt::default() }
