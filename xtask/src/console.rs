@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -47,34 +48,90 @@ impl LastOutput {
     }
 }
 
-/// Copies the guest's output to stdout and to the file `record` until QEMU closes its end.
+/// Where the guest's output comes from.
+pub(crate) enum Output {
+    /// QEMU's pipe, and the file that keeps a copy.
+    Pipe(ChildStdout, File),
+    /// The file that QEMU writes.
+    File(GrowingFile),
+}
+
+impl Output {
+    /// QEMU's pipe, with a copy in the file `record`.
+    pub(crate) fn pipe(guest: ChildStdout, record: &Path) -> Result<Self> {
+        let record = File::create(record).with_context(|| format!("creating {}", record.display()))?;
+        Ok(Self::Pipe(guest, record))
+    }
+
+    /// The next piece; 0 when there will be no more.
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Pipe(guest, record) => {
+                let len = guest.read(buffer)?;
+                record.write_all(&buffer[..len])?;
+                Ok(len)
+            }
+            Self::File(file) => file.next(buffer),
+        }
+    }
+}
+
+/// A file that another process writes, read up to its end when that process is gone.
+pub(crate) struct GrowingFile {
+    file: File,
+    ended: Arc<AtomicBool>,
+}
+
+impl GrowingFile {
+    /// How long it looks away when there is nothing new.
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    /// Follows `path`, which is made if it is missing, until `ended` says that it will not grow any more.
+    pub(crate) fn follow(path: &Path, ended: Arc<AtomicBool>) -> Result<Self> {
+        let open = || File::options().create(true).append(true).read(true).open(path);
+        let file = open().with_context(|| format!("opening {}", path.display()))?;
+        Ok(Self { file, ended })
+    }
+
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Looked at first: what was written before the end is read after it.
+            let ended = self.ended.load(Ordering::Acquire);
+            let len = self.file.read(buffer)?;
+            if len > 0 || ended {
+                return Ok(len);
+            }
+            thread::sleep(Self::PAUSE);
+        }
+    }
+}
+
+/// Copies the guest's output to stdout, if it is to be heard, until there is no more.
 pub(crate) fn pump_output<E: Send + 'static>(
-    mut guest: ChildStdout,
-    record: &Path,
+    mut guest: Output,
+    is_heard: bool,
     events: Sender<E>,
     request: fn(Request) -> E,
     last_output: LastOutput,
-) -> Result<JoinHandle<io::Result<()>>> {
-    let mut record = File::create(record).with_context(|| format!("creating {}", record.display()))?;
-    Ok(thread::spawn(move || {
+) -> JoinHandle<io::Result<()>> {
+    thread::spawn(move || {
         let mut stdout = unbuffered(libc::STDOUT_FILENO);
-        let mut open = true;
+        let mut open = is_heard;
         let mut buffer = [0; 16 * 1024];
         loop {
-            let len = match guest.read(&mut buffer) {
+            let len = match guest.next(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             last_output.is_now();
-            record.write_all(&buffer[..len])?;
             if open && stdout.write_all(&buffer[..len]).is_err() {
                 open = false;
                 let _ = events.send(request(Request::OutputClosed));
             }
         }
-    }))
+    })
 }
 
 /// Where the guest's console input comes from.
@@ -183,6 +240,31 @@ fn unbuffered(fd: RawFd) -> ManuallyDrop<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_growing_file_is_read_to_its_end() {
+        let path = std::env::temp_dir().join(format!("kairos-growing-{}", std::process::id()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let mut file = GrowingFile::follow(&path, Arc::clone(&ended)).unwrap();
+        let writer = thread::spawn({
+            let path = path.clone();
+            move || {
+                let mut file = File::options().append(true).open(path).unwrap();
+                for _ in 0..3 {
+                    thread::sleep(GrowingFile::PAUSE * 2);
+                    file.write_all(b"ab").unwrap();
+                }
+                ended.store(true, Ordering::Release);
+            }
+        });
+        let (mut all, mut buffer) = (Vec::new(), [0; 16]);
+        while let len @ 1.. = file.next(&mut buffer).unwrap() {
+            all.extend_from_slice(&buffer[..len]);
+        }
+        writer.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(all, b"ababab");
+    }
 
     #[test]
     fn requests_are_taken_out_of_the_keys() {

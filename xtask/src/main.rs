@@ -5,9 +5,11 @@
 
 mod bench;
 mod build;
+mod chance;
 mod cli;
 mod console;
 mod gdb;
+mod identity;
 mod initramfs;
 mod outcome;
 mod paths;

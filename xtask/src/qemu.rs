@@ -15,6 +15,11 @@ use crate::paths;
 /// QEMU's exit code after the guest wrote 0x10 to the debug-exit port: `(0x10 << 1) | 1`.
 pub(crate) const CLEAN_END: i32 = 33;
 
+/// The day on which a machine that counts instructions starts.
+const CLOCK_BASE: &str = "2026-01-01T00:00:00";
+/// The same in seconds since 1970.
+pub(crate) const CLOCK_BASE_SECONDS: u32 = 1_767_225_600;
+
 /// The machine that QEMU models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Board {
@@ -80,6 +85,12 @@ pub(crate) struct Machine {
     pub(crate) append: String,
     /// The file that the debug console writes.
     pub(crate) debug_console: PathBuf,
+    /// The file that the first serial port writes, in place of QEMU's stdout; then nobody is heard.
+    pub(crate) console: Option<PathBuf>,
+    /// The file for the kernel's list of decisions.
+    pub(crate) decisions: Option<PathBuf>,
+    /// What QEMU's own random numbers follow from.
+    pub(crate) seed: Option<u64>,
     /// More arguments, for the debugger.
     pub(crate) extra: Vec<OsString>,
 }
@@ -95,16 +106,33 @@ impl Machine {
         option("-kernel", self.kernel.clone().into());
         option("-initrd", self.initrd.clone().into());
         option("-append", self.append.clone().into());
-        option("-chardev", "stdio,id=console,signal=off".into());
+        let file = |start: &str, path: &Path| {
+            let mut word = OsString::from(start);
+            word.push(path);
+            word
+        };
+        // A reader that is slow at the other end of a pipe would be felt in the guest; a file never is.
+        option(
+            "-chardev",
+            match &self.console {
+                Some(path) => file("file,id=console,path=", path),
+                None => "stdio,id=console,signal=off".into(),
+            },
+        );
         option("-serial", "chardev:console".into());
-        let mut debug_console = OsString::from("file:");
-        debug_console.push(&self.debug_console);
-        option("-debugcon", debug_console);
+        option("-debugcon", file("file:", &self.debug_console));
+        if let Some(path) = &self.decisions {
+            option("-chardev", file("file,id=decisions,path=", path));
+            option("-device", "isa-debugcon,iobase=0xe8,chardev=decisions".into());
+        }
+        if let Some(seed) = self.seed {
+            option("-seed", seed.to_string().into());
+        }
         option("-device", "isa-debug-exit,iobase=0xf4,iosize=4".into());
         if self.icount {
             option("-icount", "shift=0,sleep=off".into());
             // A clock that follows the instructions from a fixed day: the run is repeatable.
-            option("-rtc", "base=2026-01-01T00:00:00,clock=vm".into());
+            option("-rtc", format!("base={CLOCK_BASE},clock=vm").into());
         }
         all.extend(self.extra.iter().cloned());
         all

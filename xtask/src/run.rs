@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::build::{self, Images};
+use crate::chance;
 use crate::cli::Arguments;
-use crate::console::{self, LastOutput, Request};
+use crate::console::{self, GrowingFile, LastOutput, Output, Request};
+use crate::identity::Identity;
 use crate::initramfs;
 use crate::outcome::{self, FaultRecord, Outcome};
 use crate::qemu::{self, Machine};
@@ -22,6 +26,10 @@ use crate::setup::{self, Need};
 use crate::verdict::{Evidence, Verdict};
 use crate::{report, terminal};
 
+/// The initramfs, in the run's folder.
+pub(crate) const ROOT: &str = "initramfs.cpio";
+/// What the guest's console said, in the run's folder.
+const CONSOLE: &str = "console.log";
 /// How long the kernel may take to print its tasks after the interrupt that asks for them.
 const DUMP_LIMIT: Duration = Duration::from_secs(5);
 /// The dump is over when the log has not grown for this long.
@@ -56,6 +64,7 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
 pub(crate) struct Prepared {
     pub(crate) machine: Machine,
     pub(crate) directory: RunDirectory,
+    pub(crate) identity: Identity,
 }
 
 impl Prepared {
@@ -64,20 +73,42 @@ impl Prepared {
         setup::ensure(&[Need::Run])?;
         let images = build::images(options.profile, options.freshness, options.kernel.as_deref())?;
         let directory = RunDirectory::create()?;
-        let initrd = directory.file("initramfs.cpio");
-        write_root(&images, options, &initrd)?;
+        let root = directory.file(ROOT);
+        write_root(&images, options, &root)?;
+        let identity = Identity::of(&images.kernel, &root)?;
+        Self::of(options, images.kernel, identity, directory)
+    }
+
+    /// A machine whose root lies in the run's directory already.
+    pub(crate) fn of(
+        options: &RunOptions,
+        kernel: PathBuf,
+        identity: Identity,
+        directory: RunDirectory,
+    ) -> Result<Self> {
+        if let Some(expected) = options.expected.as_ref().filter(|_| !options.force) {
+            expected.check(&identity)?;
+        }
+        let initrd = directory.file(ROOT);
+        if let Some(list) = &options.chance.decisions {
+            let list = std::fs::read(list).with_context(|| format!("reading {}", list.display()))?;
+            initramfs::append_file(&initrd, chance::SCRIPT, list)?;
+        }
         let machine = Machine {
             board: options.board,
             cpus: options.cpus(),
             memory: options.memory.clone(),
             icount: options.icount,
-            kernel: images.kernel,
+            kernel,
             initrd,
             append: kernel_command_line(options),
             debug_console: directory.file("kernel.log"),
+            console: is_to_be_repeated(options).then(|| directory.file(CONSOLE)),
+            decisions: options.chance.is_any().then(|| directory.file("decisions")),
+            seed: options.chance.seed,
             extra: Vec::new(),
         };
-        Ok(Self { machine, directory })
+        Ok(Self { machine, directory, identity })
     }
 
     /// QEMU's command line, for a person to start.
@@ -87,25 +118,33 @@ impl Prepared {
         Ok(qemu::shell_line(&words))
     }
 
-    /// Boots the machine, and returns when it has ended, with the run's files written.
-    fn run(self, options: &RunOptions) -> Result<(Outcome, Verdict)> {
-        self.directory.write_manifest(options, &self.machine, &self.qemu_line()?)?;
+    /// Boots the machine, and returns when it has ended, with the run's files written. The console goes to stdout
+    /// if it `is_heard`.
+    pub(crate) fn boot(&self, options: &RunOptions, is_heard: bool) -> Result<(Outcome, Verdict)> {
+        self.directory.write_manifest(options, &self.machine, &self.identity, &self.qemu_line()?)?;
         let started = Instant::now();
         let (child, monitor) = self.machine.start(&self.directory.file("qemu.log"))?;
         let mut guest =
             Guest { child, monitor: Monitor::new(monitor), log: self.machine.debug_console.clone() };
-        let (outcome, status) = guest.attend(options, &self.directory, started)?;
+        let (outcome, status) = guest.attend(options, self, is_heard, started)?;
         let log = guest.log_text();
         let faults = FaultRecord::read(&log);
         let verdict = Verdict::of(&Evidence {
             outcome: &outcome,
             kernel_log: &log,
             qemu: status,
-            faults_asked: !options.faults.is_empty(),
+            // A list of decisions may have none left.
+            faults_asked: !options.chance.faults.is_empty() && options.chance.decisions.is_none(),
             faults_fired: faults.fired,
         });
         self.directory.write_result(&outcome, started.elapsed(), status, faults, verdict)?;
         self.directory.drop_images();
+        Ok((outcome, verdict))
+    }
+
+    /// Boots the machine on this process's terminal, and says how it ended.
+    fn run(self, options: &RunOptions) -> Result<(Outcome, Verdict)> {
+        let (outcome, verdict) = self.boot(options, true)?;
         if !options.quiet {
             report::failure(&outcome, &self.directory, &self.machine.kernel);
             if options.strace {
@@ -116,7 +155,12 @@ impl Prepared {
     }
 }
 
-fn write_root(images: &Images, options: &RunOptions, path: &Path) -> Result<()> {
+/// Whether the run is to be the same whenever and from wherever it is started.
+fn is_to_be_repeated(options: &RunOptions) -> bool {
+    options.chance.is_any() && !options.has_input()
+}
+
+pub(crate) fn write_root(images: &Images, options: &RunOptions, path: &Path) -> Result<()> {
     let mut archive = images.base_archive()?;
     for overlay in &options.overlays {
         initramfs::lay_over(&mut archive, overlay)?;
@@ -125,6 +169,9 @@ fn write_root(images: &Images, options: &RunOptions, path: &Path) -> Result<()> 
         initramfs::add_job(&mut archive, &options.program);
     }
     initramfs::add_environment(&mut archive, &environment(options));
+    if is_to_be_repeated(options) {
+        initramfs::set_times(&mut archive, qemu::CLOCK_BASE_SECONDS);
+    }
     build::write_archive(&archive, path)
 }
 
@@ -152,7 +199,7 @@ fn environment(options: &RunOptions) -> Vec<String> {
 fn kernel_command_line(options: &RunOptions) -> String {
     let mut words = Vec::new();
     // Carriage returns belong on a terminal; anything else wants the program's own bytes.
-    if !std::io::stdout().is_terminal() {
+    if is_to_be_repeated(options) || !std::io::stdout().is_terminal() {
         words.push("console=raw".to_owned());
     }
     if let Some(init) = &options.init {
@@ -161,11 +208,11 @@ fn kernel_command_line(options: &RunOptions) -> String {
     if options.strace {
         words.push("strace=1".to_owned());
     }
-    words.extend(options.faults.iter().map(|setting| format!("fault={setting}")));
     // Without input nobody can ever end a wait that nothing in the guest will end.
     if !options.has_input() {
         words.push("deadlock=end".to_owned());
     }
+    words.extend(options.chance.kernel_words());
     words.extend(options.append.iter().cloned());
     words.join(" ")
 }
@@ -199,14 +246,21 @@ impl Guest {
     fn attend(
         &mut self,
         options: &RunOptions,
-        directory: &RunDirectory,
+        prepared: &Prepared,
+        is_heard: bool,
         started: Instant,
     ) -> Result<(Outcome, Option<ExitStatus>)> {
         let (events, inbox) = mpsc::channel();
         let last_output = LastOutput::default();
-        let output = self.child.stdout.take().context("QEMU has no stdout")?;
-        let record = directory.file("console.log");
-        let pump = console::pump_output(output, &record, events.clone(), Event::Asked, last_output.clone())?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let output = match &prepared.machine.console {
+            Some(path) => Output::File(GrowingFile::follow(path, Arc::clone(&ended))?),
+            None => {
+                let pipe = self.child.stdout.take().context("QEMU has no stdout")?;
+                Output::pipe(pipe, &prepared.directory.file(CONSOLE))?
+            }
+        };
+        let pump = console::pump_output(output, is_heard, events.clone(), Event::Asked, last_output.clone());
         let input = self.child.stdin.take().context("QEMU has no stdin")?;
         // Kept open when unused: QEMU would spin on a closed one.
         let mut idle_input = None;
@@ -225,6 +279,7 @@ impl Guest {
         let outcome = self.wait(&inbox, &limits)?;
         let status = self.end();
         // QEMU is gone, so its end of the pipe is closed: the pump copies the tail and stops.
+        ended.store(true, Ordering::Release);
         let _ = pump.join();
         drop((raw, idle_input));
         let log = self.log_text();

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::identity::Identity;
 use crate::outcome::{FaultRecord, Outcome};
 use crate::paths;
 use crate::qemu::{self, Machine};
@@ -24,6 +25,12 @@ pub(crate) struct RunDirectory {
 }
 
 impl RunDirectory {
+    /// The folder `path`, which is made if it is missing.
+    pub(crate) fn at(path: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+        Ok(Self { path })
+    }
+
     /// Makes a new folder and points `runs/latest` at it.
     pub(crate) fn create() -> Result<Self> {
         let runs = paths::runs();
@@ -52,18 +59,19 @@ impl RunDirectory {
         &self,
         options: &RunOptions,
         machine: &Machine,
+        identity: &Identity,
         qemu_line: &str,
     ) -> Result<()> {
-        let digests = digests(&[&machine.kernel, &machine.initrd]);
         let manifest = json!({
             "schema": "kairos_manifest_v1",
-            "replay": qemu::shell_line(&options.replay()),
+            "replay": qemu::shell_line(&options.replay_of(identity)),
+            "seed": options.chance.seed,
             "directory": paths::workspace(),
             "qemu": qemu::version()?,
             "qemu_line": qemu_line,
             "kernel_command_line": machine.append,
-            "kernel": { "path": machine.kernel, "sha256": digests.first() },
-            "initramfs": { "path": machine.initrd, "sha256": digests.get(1) },
+            "kernel": { "path": machine.kernel, "sha256": identity.kernel },
+            "initramfs": { "path": machine.initrd, "sha256": identity.root },
         });
         self.write_json("manifest.json", &manifest)
     }
@@ -116,14 +124,4 @@ fn remove_oldest(runs: &Path) {
     for old in folders.iter().rev().skip(KEPT_RUNS) {
         let _ = fs::remove_dir_all(old);
     }
-}
-
-/// SHA-256 of each file, by coreutils.
-fn digests(files: &[&Path]) -> Vec<String> {
-    let Ok(output) = Command::new("sha256sum").args(files).output() else { return Vec::new() };
-    let text = String::from_utf8_lossy(&output.stdout);
-    // A path with a backslash or newline makes sha256sum put a backslash before the line.
-    let first_word =
-        |line: &str| line.trim_start_matches('\\').split(' ').next().unwrap_or_default().to_owned();
-    text.lines().map(first_word).collect()
 }

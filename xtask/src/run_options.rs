@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::build::{Freshness, KernelProfile};
+use crate::chance::Chance;
 use crate::cli::{self, Arguments, Item, usage};
+use crate::identity::{Expected, Identity};
 use crate::qemu::Board;
 
 pub(crate) const HELP: &str = "\
@@ -27,8 +29,14 @@ stdout, its status is the exit status.
   --timeout SECONDS   ask for a dump, then end the run with status 203
   --stall SECONDS     the same when the console has been silent for so long
   --icount            one guest nanosecond per instruction: exact and repeatable
+  --seed N            whatever is random follows from N: the order of tasks, faults, random numbers,
+                      addresses; with --icount and one CPU two runs are alike to the last byte
+  --schedule S        how the seed orders tasks: random (the default), pct:D or rr
   --faults SPEC       make a fault point strike: NAME[:p=0.01,after=100,times=3,...] (repeatable;
                       docs/faults.md)
+  --decisions FILE    take the decisions that FILE lists and no others; each run's folder has a list
+  --expect DIGESTS    refuse to run another kernel, root or QEMU than these (kernel=,root=,qemu=)
+  --force             run them all the same
   --strace            log every system call (to kernel.log in the run's folder)
   --machine NAME      pc, q35 or microvm (default: pc with the quick qboot firmware)
   --release           the kernel as it is measured
@@ -53,9 +61,10 @@ pub(crate) struct RunOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) stall: Option<Duration>,
     pub(crate) icount: bool,
+    pub(crate) chance: Chance,
+    pub(crate) expected: Option<Expected>,
+    pub(crate) force: bool,
     pub(crate) strace: bool,
-    /// Settings of fault points, as `fault=` of the kernel command line takes them.
-    pub(crate) faults: Vec<String>,
     pub(crate) board: Board,
     pub(crate) profile: KernelProfile,
     pub(crate) freshness: Freshness,
@@ -80,8 +89,10 @@ impl Default for RunOptions {
             timeout: None,
             stall: None,
             icount: false,
+            chance: Chance::default(),
+            expected: None,
+            force: false,
             strace: false,
-            faults: Vec::new(),
             board: Board::default(),
             profile: KernelProfile::default(),
             freshness: Freshness::default(),
@@ -115,7 +126,8 @@ impl RunOptions {
         Ok(options)
     }
 
-    fn read(&mut self, name: &str, arguments: &mut Arguments) -> Result<()> {
+    /// Reads the option `name`.
+    pub(crate) fn read(&mut self, name: &str, arguments: &mut Arguments) -> Result<()> {
         match name {
             "--stdin" => self.stdin = true,
             // Absolute, so that the replay line works from anywhere.
@@ -128,8 +140,9 @@ impl RunOptions {
             "--timeout" => self.timeout = Some(seconds(name, arguments.parsed(name)?)?),
             "--stall" => self.stall = Some(seconds(name, arguments.parsed(name)?)?),
             "--icount" => self.icount = true,
+            "--expect" => self.expected = Some(Expected::parse(&arguments.text(name)?)?),
+            "--force" => self.force = true,
             "--strace" => self.strace = true,
-            "--faults" => self.faults.push(one_word(name, arguments.text(name)?)?),
             "--machine" => self.board = Board::named(&arguments.text(name)?)?,
             "--release" => self.profile = KernelProfile::Release,
             "--no-build" => self.freshness = Freshness::Reuse,
@@ -137,6 +150,7 @@ impl RunOptions {
             "--quiet" => self.quiet = true,
             "--dry-run" => self.dry_run = true,
             "--help" | "-h" => self.help = true,
+            _ if self.chance.read(name, arguments)? => {}
             _ => return Err(cli::unexpected(&Item::Option(name.to_owned()))),
         }
         Ok(())
@@ -153,6 +167,16 @@ impl RunOptions {
         self.stdin || self.program.is_empty()
     }
 
+    /// The command line that repeats this run of `identity`. One that was left to chance is bound to it.
+    pub(crate) fn replay_of(&self, identity: &Identity) -> Vec<OsString> {
+        let mut options = self.clone();
+        if options.chance.is_any() {
+            options.expected = Expected::parse(&identity.short()).ok();
+            options.force = false;
+        }
+        options.replay()
+    }
+
     /// The command line that runs the same again, with defaults spelled out.
     pub(crate) fn replay(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["cargo".into(), "xtask".into(), "run".into()];
@@ -164,6 +188,7 @@ impl RunOptions {
         flag(self.stdin, "--stdin");
         flag(self.icount, "--icount");
         flag(self.strace, "--strace");
+        flag(self.force, "--force");
         flag(self.profile == KernelProfile::Release, "--release");
         let mut option = |name: &str, value: OsString| words.extend([name.into(), value]);
         option("--smp", self.cpus().to_string().into());
@@ -174,10 +199,11 @@ impl RunOptions {
         self.overlays.iter().for_each(|dir| option("--overlay", dir.into()));
         self.init.iter().for_each(|path| option("--init", path.into()));
         self.kernel.iter().for_each(|path| option("--kernel", path.into()));
-        self.faults.iter().for_each(|text| option("--faults", text.into()));
         self.append.iter().for_each(|text| option("--append", text.into()));
         self.environment.iter().for_each(|text| option("--env", text.into()));
         self.timeout.iter().for_each(|limit| option("--timeout", limit.as_secs_f64().to_string().into()));
+        self.chance.options().into_iter().for_each(|(name, value)| option(name, value));
+        self.expected.iter().for_each(|expected| option("--expect", expected.text().into()));
         self.stall.iter().for_each(|limit| option("--stall", limit.as_secs_f64().to_string().into()));
         if !self.program.is_empty() {
             words.push("--".into());
@@ -248,8 +274,15 @@ mod tests {
             "--stall=2",
             "--icount",
             "--strace",
+            "--seed=18446744073709551615",
+            "--schedule",
+            "pct:3",
             "--faults",
-            "kmalloc:p=0.01",
+            "kmalloc:p=0.1,times=2",
+            "--decisions=list",
+            "--expect",
+            "root=ab,qemu=7.2",
+            "--force",
             "--machine",
             "q35",
             "--release",
@@ -287,7 +320,10 @@ mod tests {
             &["true"],
             &["--"],
             &["--init", "a b"],
-            &["--faults", "kmalloc p=1"],
+            &["--seed", "-1"],
+            &["--schedule", "fifo"],
+            &["--faults", "a b"],
+            &["--expect", "x"],
             &["--quiet=1"],
         ] {
             let error = parse(words).expect_err(&words.join(" "));

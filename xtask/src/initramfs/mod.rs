@@ -5,4 +5,4 @@ mod overlay;
 mod root;
 
 pub(crate) use overlay::lay_over;
-pub(crate) use root::{add_environment, add_job, base};
+pub(crate) use root::{add_environment, add_job, append_file, base, set_times};

@@ -105,6 +105,20 @@ pub(crate) fn add_environment(archive: &mut Archive, variables: &[String]) {
     );
 }
 
+/// Gives all files the same time, so that archives of the same contents are the same.
+pub(crate) fn set_times(archive: &mut Archive, seconds: u32) {
+    archive.values_mut().for_each(|entry| entry.mtime = seconds);
+}
+
+/// Appends to the initramfs `image` an archive of the one file `name`.
+pub(crate) fn append_file(image: &Path, name: &str, data: Vec<u8>) -> Result<()> {
+    let mut archive = Archive::new();
+    insert(&mut archive, name, regular(0o644, data));
+    let file = std::fs::File::options().append(true).open(image);
+    let mut file = file.with_context(|| format!("opening {}", image.display()))?;
+    super::cpio::write(&archive, &mut file).with_context(|| format!("writing {}", image.display()))
+}
+
 fn terminated<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     words.flat_map(|word| word.iter().copied().chain([0])).collect()
 }
