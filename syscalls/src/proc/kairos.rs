@@ -6,7 +6,7 @@ use core::fmt::Write;
 use base::caller::Caller;
 use base::charge::live_charges;
 use base::memory::BoxFuture;
-use base::sync::Once;
+use base::sync::{LockClass, Once, SpinLock};
 use base::{Errno, Result, machine};
 use executor::pollwait::linked_nodes;
 use executor::{Executor, TaskState};
@@ -35,14 +35,24 @@ pub(super) fn publish(proc: &ProcFs, executor: &'static Executor) {
     tree.file(&kairos, "syscalls", syscalls);
 }
 
+/// What is counted.
+const LINES: usize = 13;
+
 fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
+    // A full text is noticed by the frame.
+    let _ = writeln!(text, "schema=kairos_census_v1");
+    for (name, value) in count() {
+        let _ = writeln!(text, "{name} {value}");
+    }
+    Ok(())
+}
+
+fn count() -> [(&'static str, u64); LINES] {
     let frames = machine().frames().totals();
     let executor = EXECUTOR.get().copied();
     let processes = table::lock().counts().0;
     let queued = queued();
-    // A full text is noticed by the frame.
-    let _ = writeln!(text, "schema=kairos_census_v1");
-    for (name, value) in [
+    [
         ("frames_free", frames.free as u64),
         ("frames_cached", frames.cached as u64),
         ("heap_bytes", frames.heap_bytes as u64),
@@ -56,10 +66,7 @@ fn census(_caller: &Caller, text: &mut Text) -> Result<()> {
         ("wait_nodes", linked_nodes()),
         ("timers", executor.map_or(0, Executor::timer_count) as u64),
         ("charges", live_charges()),
-    ] {
-        let _ = writeln!(text, "{name} {value}");
-    }
-    Ok(())
+    ]
 }
 
 /// Messages in the queues of channels, and handles in those messages.
@@ -106,9 +113,34 @@ fn is_settled(executor: &Executor) -> bool {
     all_wait && executor.task_count() <= table::lock().counts().1 + daemons
 }
 
-/// The only word that can be written.
+/// What a program that is gone must have given back. Memory may be in files that it left behind on purpose.
+const GIVEN_BACK: &[&str] =
+    &["tasks", "processes", "open_files", "lineage_nodes", "queued_messages", "wait_nodes", "timers"];
+
+/// The census with which `compare` compares.
+static BASELINE: SpinLock<Option<[(&str, u64); LINES]>> = SpinLock::new(LockClass::KernelBytes, None);
+
+/// The words that can be written: `settle` waits until the kernel is at rest, as the others do first; `baseline`
+/// keeps the census; `compare` logs what is more by now of that which programs have to give back.
 fn store(_caller: &Caller, bytes: &[u8]) -> Result<()> {
-    if bytes.trim_ascii() == b"settle" { Ok(()) } else { Err(Errno::EINVAL) }
+    match bytes.trim_ascii() {
+        b"settle" => {}
+        b"baseline" => *BASELINE.lock() = Some(count()),
+        b"compare" => {
+            let baseline = *BASELINE.lock();
+            baseline.into_iter().for_each(log_leaks);
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+fn log_leaks(baseline: [(&str, u64); LINES]) {
+    for ((name, before), (_, now)) in baseline.into_iter().zip(count()) {
+        if before < now && GIVEN_BACK.contains(&name) {
+            log::warn!("kairos-leak: {name} {before} -> {now}");
+        }
+    }
 }
 
 fn syscalls(_caller: &Caller, text: &mut Text) -> Result<()> {

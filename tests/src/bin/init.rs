@@ -16,6 +16,8 @@ use std::ptr;
 
 const JOB: &str = "/etc/kairos/job";
 const ENVIRON: &str = "/etc/kairos/environ";
+/// A word `NAME=1` of the kernel's command line: the kernel is to say which of its objects the job leaves behind.
+const CENSUS: &str = "kairos_census";
 
 /// File system type, mount point, options. A mount point that lies on an earlier mount is made
 /// after it.
@@ -44,6 +46,10 @@ pub extern "C" fn main(_argc: i32, _argv: *const *const libc::c_char) -> i32 {
     link_descriptors();
     open_console();
     let job = Job::load();
+    let census = std::env::var_os(CENSUS).is_some();
+    if census {
+        ask_census("baseline");
+    }
     // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
         -1 => {
@@ -51,7 +57,30 @@ pub extern "C" fn main(_argc: i32, _argv: *const *const libc::c_char) -> i32 {
             126
         }
         0 => job.exec(),
-        pid => wait_for(pid),
+        pid => {
+            let status = wait_for(pid);
+            if census {
+                end_others();
+                ask_census("compare");
+            }
+            status
+        }
+    }
+}
+
+/// Tells the kernel to look at what there is of its objects.
+fn ask_census(word: &str) {
+    if std::fs::write("/proc/kairos/census", word).is_err() {
+        complain("the census");
+    }
+}
+
+/// Ends and reaps whatever the job has left behind.
+fn end_others() {
+    // SAFETY: every process but this one; `wait` takes no status.
+    unsafe {
+        libc::kill(-1, libc::SIGKILL);
+        while libc::wait(ptr::null_mut()) > 0 {}
     }
 }
 
@@ -157,7 +186,7 @@ fn environment() -> Vec<CString> {
         ("TERM", "linux"),
     ];
     variables.extend(defaults.map(|(key, value)| (key.into(), value.into())));
-    variables.extend(std::env::vars_os().filter(|(key, _)| key != "HOME"));
+    variables.extend(std::env::vars_os().filter(|(key, _)| key != "HOME" && key != CENSUS));
     for entry in std::fs::read(ENVIRON).map(|bytes| split(&bytes)).unwrap_or_default() {
         let entry = entry.into_bytes();
         if let Some(equals) = entry.iter().position(|byte| *byte == b'=') {
