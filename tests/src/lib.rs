@@ -14,6 +14,8 @@ mod sys;
 #[macro_use]
 mod harness;
 mod cases;
+#[path = "../planted/mod.rs"]
+pub mod planted;
 mod probe;
 
 /// The whole program: parses the command line, runs the selected cases (or one probe) and
