@@ -8,6 +8,7 @@ mod build;
 mod chance;
 mod cli;
 mod console;
+mod explore;
 mod gdb;
 mod identity;
 mod initramfs;
@@ -42,6 +43,8 @@ usage: cargo xtask COMMAND [options]
   test [FILTER] [--floor host|model|guest] [--scale N]
                         everything; the last line says how many passed and failed
   bench [GROUP...]      what operations cost, next to Linux
+  explore [options] -- PROGRAM ARGS...
+                        the program under many seeds; a line that replays each failure
   gdb [options] [-- PROGRAM ARGS...]
                         QEMU stopped at its first instruction, gdb attached with symbols
   help                  this text";
@@ -72,6 +75,7 @@ fn dispatch(arguments: &mut Arguments) -> Result<u8> {
         "run" => run::command(arguments),
         "test" => test::command(arguments),
         "bench" => bench::command(arguments),
+        "explore" => explore::command(arguments),
         "gdb" => gdb::command(arguments),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

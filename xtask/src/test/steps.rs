@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::tally::Tally;
-use super::{TestOptions, guest_suite, host, model, programs, runs, session};
+use super::{TestOptions, exploring, guest_suite, host, model, programs, runs, session};
 use crate::cli::usage;
 
 /// Where a step's cases run.
@@ -85,4 +85,5 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
+    step(Floor::Guest, "explore", "seeds repeat runs, and find and shrink planted bugs", exploring::all),
 ];
