@@ -85,5 +85,10 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
-    step(Floor::Guest, "explore", "seeds repeat runs, and find and shrink planted bugs", exploring::all),
+    on_request(step(
+        Floor::Guest,
+        "explore",
+        "seeds repeat runs, and find and shrink planted bugs",
+        exploring::all,
+    )),
 ];
