@@ -7,7 +7,6 @@ use alloc::sync::Arc;
 
 use base::caller::{Caller, Limits};
 use base::charge::{Account, Charge};
-use base::memory::{Access, UserMemory};
 use base::{Errno, Result};
 use executor::lock::Completion;
 use executor::{CpuSet, TaskOptions, child_key};
@@ -71,18 +70,14 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
         }
         false => None,
     };
-    let wants_tid = request.flags.contains(CloneFlags::PARENT_SETTID);
-    if wants_tid {
-        // As on Linux, a bad address is the program's own affair. Once the task has its number there must
-        // be no wait, since a kill would leave it without anybody to run it.
-        let _ = space.fault_in(request.parent_tid, size_of::<u32>(), Access::Write).await;
-    }
     let completion = request.flags.contains(CloneFlags::VFORK).then(|| Arc::new(Completion::new()));
     let child = publish(thread, &request, parts, counted, completion.clone())?;
     table::count_birth();
     let tid = child.tid();
-    if wants_tid {
-        let _ = space.copy_out_nofault(request.parent_tid, &tid.to_le_bytes());
+    let newborn = Newborn { thread, request: &request, child: Some((child.clone(), child_context)) };
+    if request.flags.contains(CloneFlags::PARENT_SETTID) {
+        // As on Linux, a bad address is the program's own affair.
+        let _ = write_u32(&*space, request.parent_tid, tid).await;
     }
     drop(space);
     if let Some((reserved, file)) = pidfd {
@@ -91,7 +86,7 @@ pub async fn clone(thread: &Thread, context: &mut UserContext, request: CloneReq
         }
         reserved.install(FdEntry::new(file, true));
     }
-    start(thread, child, child_context, &request);
+    drop((newborn, child));
     if let Some(completion) = completion {
         completion.wait().await;
     }
@@ -243,6 +238,22 @@ fn parent_of(table: &table::Table, thread: &Thread, sibling: bool) -> (u32, u32)
     match table.process(pid) {
         Some(node) if sibling => (node.parent, node.parent_thread),
         _ => (pid, thread.tid()),
+    }
+}
+
+/// A task with a number that does not run yet. It starts when this is dropped, also when its maker is killed
+/// while it tells the number: somebody has to run it.
+struct Newborn<'a> {
+    thread: &'a Thread,
+    request: &'a CloneRequest,
+    child: Option<(Arc<Thread>, UserContext)>,
+}
+
+impl Drop for Newborn<'_> {
+    fn drop(&mut self) {
+        if let Some((child, context)) = self.child.take() {
+            start(self.thread, child, context, self.request);
+        }
     }
 }
 

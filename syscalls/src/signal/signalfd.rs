@@ -4,7 +4,7 @@
 //! the descriptor. So the descriptor has a source of its own, and stands as a watcher on the source of each
 //! process that has looked at it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::fmt;
@@ -21,7 +21,7 @@ use fs::file::{FileOps, Io, OpenFile, OpenFlags, Sources, Whence};
 use crate::process::Process;
 use crate::signal::record::{RECORD_BYTES, record};
 use crate::signal::send::take_matching;
-use crate::signal::{SignalSet, recompute};
+use crate::signal::{SigInfo, SignalSet, recompute};
 use crate::thread::Thread;
 
 /// Kernel memory that a descriptor takes beside its open file.
@@ -35,6 +35,9 @@ pub struct SignalFd {
     mask: AtomicU64,
     changed: Arc<WaitSource>,
     watched: SpinLock<Watched>,
+    /// Signals that a read took and could not tell, because the page of its buffer went away in between: the
+    /// first of the next read.
+    untold: SpinLock<VecDeque<SigInfo>>,
     this: Weak<SignalFd>,
     _charge: Charge,
 }
@@ -58,6 +61,7 @@ impl SignalFd {
             mask: AtomicU64::new(mask.minus(SignalSet::UNBLOCKABLE).0),
             changed: Arc::new(WaitSource::new(WaitKind::SignalFd, 0)),
             watched: SpinLock::new(LockClass::EventSetting, watched),
+            untold: SpinLock::new(LockClass::EventSetting, VecDeque::new()),
             this: this.clone(),
             _charge: charge,
         });
@@ -101,9 +105,18 @@ impl SignalFd {
         watched.processes.insert(process.key(), (Arc::downgrade(process), watch));
     }
 
+    /// The signal to tell next.
+    fn take(&self, thread: &Thread) -> Option<SigInfo> {
+        let untold = self.untold.lock().pop_front();
+        untold.or_else(|| take_matching(thread, self.mask()))
+    }
+
     /// True when the thread has a signal in the mask.
     fn is_ready(&self, thread: &Thread) -> bool {
         self.attach(thread.process());
+        if !self.untold.lock().is_empty() {
+            return true;
+        }
         let pending = thread.signals().pending().union(thread.process().signals().pending());
         !pending.and(self.mask()).is_empty()
     }
@@ -130,10 +143,18 @@ impl FileOps for SignalFd {
             if !room && buffer.moved() == before {
                 return Err(Errno::EFAULT);
             }
-            let taken = if room { take_matching(&thread, self.mask()) } else { None };
+            let taken = if room { self.take(&thread) } else { None };
             // Another thread may have taken it.
             let Some(info) = taken else { break };
-            let _ = buffer.put(&record(&info));
+            if buffer.put(&record(&info)) != Ok(RECORD_BYTES) {
+                buffer.rewind(mark);
+                self.untold.lock().push_back(info);
+                recompute(&thread);
+                match buffer.moved() - before {
+                    0 => return Err(Errno::EFAULT),
+                    _ => break,
+                }
+            }
         }
         recompute(&thread);
         match buffer.moved() - before {
