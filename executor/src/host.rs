@@ -12,6 +12,9 @@
 //! assert_eq!(RUNS.load(Ordering::Relaxed), 1);
 //! ```
 
+use std::boxed::Box;
+use std::future::Future;
+use std::pin::Pin;
 use std::string::String;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +22,9 @@ use base::host::{Clock, Simulation};
 
 use crate::config::Config;
 use crate::executor::Executor;
+use crate::order::{OrderPolicy, SeededOrder};
+use crate::selftest;
+use crate::task::TaskOptions;
 
 /// Runs what `setup` spawns on `cpus` threads with virtual time, until every task that is not a daemon
 /// has finished.
@@ -76,6 +82,24 @@ pub fn run_with(
         cpu(0)();
     });
     found.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Runs a test of [`selftest`](crate::selftest) on two CPUs, alone among its kind: in the default order of ready
+/// tasks and in two others.
+///
+/// # Panics
+///
+/// When it fails.
+pub fn selftest(start: fn() -> Pin<Box<dyn Future<Output = ()> + Send>>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for seed in [None, Some(1), Some(2)] {
+        let order = seed.map(|seed| Box::new(SeededOrder::new(seed)) as Box<dyn OrderPolicy>);
+        let deadlock = run_with(2, Clock::Virtual, Config { order, ..Config::default() }, |executor| {
+            executor.spawn(TaskOptions::new("selftest").key(selftest::KEY), start());
+        });
+        assert_eq!(deadlock, None, "a deadlock with seed {seed:?}");
+    }
 }
 
 /// Ends the run when a CPU's thread unwinds, so that the test fails and does not hang.

@@ -9,6 +9,7 @@
 //! | [`lock`] | mutex, reader-writer lock, semaphore, completion |
 //! | [`Timer`] | one-shot timers with a target |
 //! | [`order`] | which ready task runs next |
+//! | `selftest` | tests that run on the host and in the kernel |
 //!
 //! The path of a wake: [`WaitSource::wake_one`](pollwait::WaitSource::wake_one) takes a waker out of
 //! a wait node and fires it; `async-task` makes a runnable of the first one; `Executor::place` chooses
@@ -53,6 +54,8 @@ mod queue;
 mod registry;
 #[cfg(not(loom))]
 mod run_loop;
+#[cfg(all(not(loom), any(test, feature = "host", feature = "selftest")))]
+pub mod selftest;
 #[cfg(not(loom))]
 mod task;
 #[cfg(all(test, not(loom)))]

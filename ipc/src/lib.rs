@@ -14,6 +14,7 @@
 //! | [`teardown`] | what is dropped from queues, without recursion |
 //! | [`stats`] | the counters of `/sys/ipc/stats` |
 //! | [`report`] | the text files about all of it |
+//! | `selftest` | tests that run on the host and in the kernel |
 //!
 //! The life of a capability in motion is three types, so that it is owned by exactly one value:
 //!
@@ -53,5 +54,7 @@ pub fn start() {
     teardown::start();
 }
 
+#[cfg(any(test, feature = "selftest"))]
+pub mod selftest;
 #[cfg(test)]
 mod tests;

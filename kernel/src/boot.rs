@@ -14,6 +14,8 @@ use crate::arch::trap::interrupts::{self, BELL, TIMER};
 use crate::arch::{machine, nmi, smp, vdso};
 use crate::command_line::CommandLine;
 use crate::drivers::{self, clock, local_apic};
+#[cfg(feature = "selftest")]
+use crate::selftest;
 use crate::{console, dump, first_process, memory, order, proc};
 
 static EXECUTOR: Once<&'static Executor> = Once::new();
@@ -61,6 +63,10 @@ pub fn start(info: &'static BootInfo) -> ! {
     proc::publish(command_line);
     let raw = command_line.value("console") == Some("raw");
     console::start(executor, raw, !ends_at_deadlock(command_line));
+    #[cfg(feature = "selftest")]
+    if selftest::start(executor, command_line) {
+        run_cpu();
+    }
     first_process::start(executor, initrd, command_line);
     run_cpu()
 }

@@ -33,6 +33,7 @@ const OURS: &[&str] = &[
     "fault",
     "fault_seed",
     "deadlock",
+    "selftest",
 ];
 
 /// Unpacks the ramdisk, gives its memory back, and starts the first process.

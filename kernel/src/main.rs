@@ -14,6 +14,8 @@ mod first_process;
 pub mod memory;
 mod order;
 mod proc;
+#[cfg(feature = "selftest")]
+mod selftest;
 
 use core::panic::PanicInfo;
 

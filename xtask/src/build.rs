@@ -116,6 +116,10 @@ fn build_kernel(profile: KernelProfile) -> Result<()> {
         "--profile",
         profile.cargo_name(),
     ]);
+    if profile == KernelProfile::Release {
+        // Without the tests that the kernel runs on request.
+        cargo.arg("--no-default-features");
+    }
     finish(cargo, "the kernel")
 }
 

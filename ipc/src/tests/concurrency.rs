@@ -12,7 +12,7 @@ use executor::{Config, Executor, TaskOptions, yield_now};
 use super::support::{Letter, Postcard, Process};
 use crate::AccessOp;
 use crate::channel::{Options, Outcome, Outgoing};
-use crate::port::{Port, Signals};
+use crate::port::Port;
 
 /// Runs what `setup` spawns on `cpus` CPUs in the order of `seed`.
 fn run(cpus: usize, seed: u64, setup: impl FnOnce(&'static Executor)) {
@@ -157,70 +157,6 @@ fn a_revocation_ends_what_waits_in_its_name_and_nothing_else() {
             });
         });
         assert_eq!(done.load(Ordering::Relaxed), 2);
-    }
-}
-
-#[test]
-fn kairos_channel_port_stress_mpmc() {
-    const PAIRS: usize = 5;
-    const PRODUCERS: usize = 4;
-    const CONSUMERS: usize = 3;
-    const MESSAGES: usize = 48;
-    for seed in 0..3 {
-        let process = Arc::new(Process::new(1));
-        let port =
-            process.table.insert(&process.caller, Port::create(&process.caller).unwrap(), false).unwrap();
-        let pairs: Vec<(i32, i32)> = (0..PAIRS).map(|_| process.channel()).collect();
-        for (key, (_, from)) in pairs.iter().enumerate() {
-            let access = process.get(port, AccessOp::Manage);
-            let end = process.end(*from);
-            access.object().port().unwrap().bind(&process.caller, &end, key as u64, Signals::all()).unwrap();
-        }
-        let pairs = Arc::new(pairs);
-        let consumed = Arc::new(AtomicUsize::new(0));
-        run(2, seed, |executor| {
-            for producer in 0..PRODUCERS {
-                let (process, pairs) = (process.clone(), pairs.clone());
-                spawn(executor, "producer", async move {
-                    for round in 0..MESSAGES {
-                        let (near, far) = process.channel();
-                        let (to, _) = pairs[(producer + round) % PAIRS];
-                        send(&process, to, b"take this", &[far]).await.unwrap();
-                        // The acknowledgement comes through the end that was sent.
-                        let letter = receive(&process, near, Options::empty()).await.unwrap().unwrap();
-                        assert_eq!(letter.bytes, b"ack");
-                        process.table.close(near).unwrap();
-                    }
-                });
-            }
-            for _ in 0..CONSUMERS {
-                let (process, pairs, consumed) = (process.clone(), pairs.clone(), consumed.clone());
-                spawn(executor, "consumer", async move {
-                    loop {
-                        let Ok(access) = process.table.get(port, AccessOp::Wait) else { return };
-                        let mut card = Postcard::default();
-                        let waited =
-                            access.object().port().unwrap().take(&access, &mut card, None, false).await;
-                        if waited == Err(Errno::EBADF) {
-                            return;
-                        }
-                        waited.unwrap();
-                        let (_, from) = pairs[card.packet.unwrap().key as usize];
-                        let letter = match receive(&process, from, Options::NONBLOCK).await {
-                            Ok(letter) => letter.unwrap(),
-                            Err(Errno::EAGAIN) => continue,
-                            Err(error) => panic!("{error:?}"),
-                        };
-                        send(&process, letter.handles[0], b"ack", &[]).await.unwrap();
-                        process.table.close(letter.handles[0]).unwrap();
-                        if consumed.fetch_add(1, Ordering::AcqRel) + 1 == PRODUCERS * MESSAGES {
-                            process.table.close(port).unwrap();
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(consumed.load(Ordering::Relaxed), PRODUCERS * MESSAGES);
     }
 }
 

@@ -49,20 +49,6 @@ fn closing_without_the_flag_leaves_descendants_to_the_ancestors() {
 }
 
 #[test]
-fn kcap_duplicate_close_stress() {
-    let process = Process::new(1);
-    let (root, _peer) = process.channel();
-    let used = process.table.len();
-    for _ in 0..1024 {
-        let copy = process.duplicate(root).unwrap();
-        process.table.close(copy).unwrap();
-    }
-    assert_eq!(process.table.len(), used);
-    process.table.revoke_descendants(root).unwrap();
-    assert!(process.table.get_any(root).is_ok());
-}
-
-#[test]
 fn n10_the_forest_does_not_grow_with_the_length_of_a_line() {
     // Other tests add nodes of their own meanwhile, but not tens of thousands.
     let process = Process::new(1);

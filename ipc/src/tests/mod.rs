@@ -5,5 +5,6 @@ mod concurrency;
 mod lineage;
 mod model;
 mod ports;
-pub(crate) mod support;
 mod tables;
+
+pub(crate) use crate::selftest::support;

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base::Errno;
 
-use super::support::{Process, events, now};
-use crate::table::reserve::{Ticket, set_timeout};
+use super::support::{Process, now};
+use crate::table::reserve::set_timeout;
 use crate::{AccessOp, Rights};
 
 /// The tests that set the time of reservations, and those that would notice.
@@ -64,36 +64,6 @@ fn closing_frees_the_number_and_numbers_come_next_fit() {
 }
 
 #[test]
-fn khandle_transfer_reserve_transaction() {
-    let _times = timeouts();
-    let process = Process::new(1);
-    let (handle, _peer) = process.channel();
-    let reserved = process.table.reserve(&process.caller, &[handle]).unwrap();
-    assert_eq!(process.table.get_any(handle).map(drop), Err(Errno::EBADF), "it is hidden");
-    assert_eq!(process.table.reserve(&process.caller, &[handle]).map(drop), Err(Errno::EBUSY));
-    let ticket = reserved.tickets().next().unwrap();
-    assert_eq!(process.table.check_reservation(ticket), Ok(()));
-    let wrong = [
-        Ticket { token: ticket.token + 1, ..ticket },
-        Ticket { generation: ticket.generation + 1, ..ticket },
-    ];
-    for wrong in wrong {
-        assert_eq!(process.table.check_reservation(wrong), Err(Errno::EAGAIN));
-    }
-    assert_eq!(process.table.check_reservation(Ticket { token: 0, ..ticket }), Err(Errno::EINVAL));
-    drop(reserved);
-    let access = process.get(handle, AccessOp::Transfer);
-    assert_eq!(events(&access), ["take", "restore"]);
-    let mut reserved = process.table.reserve(&process.caller, &[handle]).unwrap();
-    let flight = reserved.commit();
-    drop(reserved);
-    assert_eq!(process.table.get_any(handle).map(drop), Err(Errno::EBADF));
-    assert_eq!(process.table.check_reservation(ticket), Err(Errno::EBADF));
-    drop(flight);
-    assert_eq!(events(&access), ["take", "restore", "take", "drop"]);
-}
-
-#[test]
 fn all_handles_of_a_message_or_none() {
     let process = Process::new(1);
     let (one, two) = process.channel();
@@ -109,31 +79,6 @@ fn all_handles_of_a_message_or_none() {
     }
     assert_eq!(process.send(one, b"", &[three]), Ok(()));
     assert_eq!(process.table.get_any(three).map(drop), Err(Errno::EBADF));
-}
-
-#[test]
-fn khandle_reserved_transfer_timeout_sweep() {
-    let _times = timeouts();
-    let before = set_timeout(Duration::from_millis(20));
-    let process = Process::new(1);
-    let (handle, peer) = process.channel();
-    let reserved = process.table.reserve(&process.caller, &[handle]).unwrap();
-    let id = reserved.capabilities().next().unwrap().object().base().id();
-    core::mem::forget(reserved);
-    let used = process.table.len();
-    let start = std::time::Instant::now();
-    while process.table.len() == used {
-        // Other operations alone drive the sweep.
-        let copy = process.duplicate(peer).unwrap();
-        process.table.close(copy).unwrap();
-        assert!(start.elapsed() < Duration::from_secs(4), "the number was never freed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    set_timeout(before);
-    let object = crate::object::registry::lookup(id).expect("the leaked value still keeps it");
-    let mut last = None;
-    object.transfers(|transfer| last = Some(transfer.event.name()));
-    assert_eq!(last, Some("drop"));
 }
 
 #[test]

@@ -139,6 +139,22 @@ const RUNS: &[Run] = &[
         stderr: &["panic"],
         ..run("panic_on_request", &["sh", "-c", "echo c >/proc/sysrq-trigger; sleep 30"], b"", outcome::PANIC)
     },
+    Run {
+        options: &["--append", "selftest=1"],
+        log: &["kairos-selftest: {\"schema_version\":1,\"mask\":1,", "\"failed\":0,\"done\":true}"],
+        ..run("kernel_selftest", &["never_started"], b"", 0)
+    },
+    Run {
+        options: &["--faults", "port_enqueue"],
+        log: &["fault=port_enqueue", "\"faults_fired\":0"],
+        ..run("nothing_injected", &["true"], b"", outcome::NOTHING_INJECTED)
+    },
+    Run {
+        options: &["--faults", "short_write:times=1", "--append", "fault_seed=7"],
+        stdout: Stdout::Anything,
+        log: &["fault_seed=7", "\"fault_seed\":7"],
+        ..run("a_fault_is_injected", &["dd", "if=/dev/zero", "of=/tmp/f", "bs=4096", "count=1"], b"", 0)
+    },
     Run { each_cpu_count: false, options: &["--smp", "1"], ..run("one_cpu", &["nproc"], b"1\n", 0) },
     Run { each_cpu_count: false, options: &["--smp", "2"], ..run("two_cpus", &["nproc"], b"2\n", 0) },
     Run { kernel: Some(false_kernel::triple_fault), ..broken("triple_fault") },

@@ -1,4 +1,6 @@
-//! Callers, tables, and messages for the tests.
+//! Callers, tables, and messages for the tests, those of the host alone among them.
+
+#![cfg_attr(not(test), allow(dead_code, reason = "some of it is for the tests of the host"))]
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,12 +14,18 @@ use base::charge::Account;
 use base::memory::{BoxFuture, KernelBytes};
 use base::{Errno, Result};
 
-use executor::{Config, Executor};
-use std::sync::OnceLock;
-
 use crate::channel::{Endpoint, Incoming, Options, Outcome, Outgoing, Sizes};
 use crate::port::{Packet, PacketSink};
 use crate::{Access, AccessOp, HandleTable};
+
+/// Installs the host's machine. Deadlines need a CPU to be armed on; nobody runs it.
+#[cfg(test)]
+fn prepare_host() {
+    use executor::{Config, Executor};
+    static TIMERS: std::sync::OnceLock<&'static Executor> = std::sync::OnceLock::new();
+    base::host::install();
+    TIMERS.get_or_init(|| Executor::new(1, Config::default()));
+}
 
 /// A process: who it is, and its handles.
 pub(crate) struct Process {
@@ -27,10 +35,8 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(pid: u32) -> Process {
-        base::host::install();
-        // Deadlines need a CPU to be armed on; nobody runs it.
-        static TIMERS: OnceLock<&'static Executor> = OnceLock::new();
-        TIMERS.get_or_init(|| Executor::new(1, Config::default()));
+        #[cfg(test)]
+        prepare_host();
         let caller = Caller {
             key: pid.into(),
             pid,

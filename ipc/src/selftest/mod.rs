@@ -1,0 +1,12 @@
+//! Tests of capabilities and channels that run on the host and in the kernel, named after the list of properties that
+//! every implementation must have.
+
+mod faults;
+mod stress;
+pub(crate) mod support;
+mod transfer;
+
+use executor::selftest::SelfTest;
+
+/// All of them.
+pub const TESTS: &[&[SelfTest]] = &[transfer::TESTS, faults::TESTS, stress::TESTS];
