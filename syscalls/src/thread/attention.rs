@@ -32,15 +32,13 @@ bitflags::bitflags! {
         const STRACE = 1 << 6;
         /// The beginning and the end of every call go into the trace rings.
         const TRACE = 1 << 7;
-        /// Fault points may strike in the thread's calls.
-        const FAULT = 1 << 8;
     }
 }
 
 impl Reasons {
     /// What makes syscall entry take the long way. None of these is a reason to stop what the thread does,
     /// and [`Attention::get`] leaves them out.
-    pub const WATCHED: Reasons = Reasons::STRACE.union(Reasons::TRACE).union(Reasons::FAULT);
+    pub const WATCHED: Reasons = Reasons::STRACE.union(Reasons::TRACE);
 }
 
 /// The word itself.

@@ -14,6 +14,7 @@ mod epoll;
 mod event_race;
 mod eventfd;
 mod exec;
+mod fault;
 mod file;
 mod futex;
 mod fuzz;
@@ -87,6 +88,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     timerfd::CASES,
     socket_stream::CASES,
     channel::CASES,
+    fault::CASES,
     bridge::CASES,
     socket_message::CASES,
     socket_name::CASES,

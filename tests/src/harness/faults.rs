@@ -1,9 +1,12 @@
 //! The suite under fault injection: cases run marked (`make-it-fail`), so that points strike in them and in what
 //! they start, and never in the harness.
 //!
-//! A case may then fail: its calls do. What must hold all the same is that the machine goes on, that nothing of the
-//! case stays behind, and that nobody is left asleep, so a hang and a leak count.
+//! A case may then fail: its calls do, and a process may wait for ever for another that ended. What must hold all the
+//! same is that the machine goes on, that nothing of the case stays behind, and that nobody is left asleep who could
+//! go on.
 
+use super::run::wait_with_deadline;
+use crate::sys::{kill, sleep_a_tick};
 use std::collections::BTreeMap;
 
 const FOLDER: &str = "/sys/kernel/fault_inject";
@@ -12,7 +15,7 @@ const FOLDER: &str = "/sys/kernel/fault_inject";
 pub(super) struct Faults {
     wanted: Vec<(String, String)>,
     /// How often each point fired in the cases of each subject.
-    fired: BTreeMap<(String, String), u64>,
+    fired: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 impl Faults {
@@ -45,7 +48,8 @@ impl Faults {
         let result = run();
         for (point, after) in counts() {
             let fired = after - before.get(&point).unwrap_or(&0);
-            *self.fired.entry((point, subject.to_owned())).or_default() += fired;
+            let row = self.fired.entry(point).or_default();
+            *row.entry(subject.to_owned()).or_default() += fired;
         }
         result
     }
@@ -58,21 +62,38 @@ impl Faults {
         }
         // The harness is not marked, so this works.
         let _ = write("all", "off");
-        println!("\n# schema=fault_coverage_v1\n# point subject fired");
-        for ((point, subject), fired) in self.fired.iter().filter(|(_, fired)| **fired > 0) {
-            println!("fired {point} {subject} {fired}");
+        println!("\n# schema=fault_coverage_v1\n# point total subject=fired...");
+        let total = |row: &BTreeMap<String, u64>| row.values().sum::<u64>();
+        for (point, row) in &self.fired {
+            print!("{point} {}", total(row));
+            row.iter()
+                .filter(|(_, fired)| **fired > 0)
+                .for_each(|(subject, fired)| print!(" {subject}={fired}"));
+            println!();
         }
-        let total = |wanted: &str| -> u64 {
-            let of_point = |point: &str| wanted == "all" || wanted == point;
-            self.fired.iter().filter(|((point, _), _)| of_point(point)).map(|(_, fired)| fired).sum()
+        let is_silent = |wanted: &&str| {
+            let mut rows =
+                self.fired.iter().filter(|(point, _)| *wanted == "all" || *wanted == point.as_str());
+            rows.all(|(_, row)| total(row) == 0)
         };
-        self.wanted.iter().map(|(point, _)| point.as_str()).filter(|point| total(point) == 0).collect()
+        self.wanted.iter().map(|(point, _)| point.as_str()).filter(is_silent).collect()
     }
 }
 
 /// This process, and what it starts, suffers from now on.
 pub(super) fn mark() {
     std::fs::write("/proc/self/make-it-fail", "1").expect("make-it-fail");
+}
+
+/// Makes every call of the group that waits look again, by stopping and continuing it. True when the case ends now:
+/// somebody had not been woken for what was there.
+pub(super) fn goes_on_when_stirred(group: i32) -> bool {
+    /// For what is left to do.
+    const SECONDS: u64 = 3;
+    let _ = kill(-group, libc::SIGSTOP);
+    sleep_a_tick();
+    let _ = kill(-group, libc::SIGCONT);
+    wait_with_deadline(group, SECONDS).is_some()
 }
 
 fn write(name: &str, text: &str) -> Result<(), String> {

@@ -12,7 +12,7 @@ usage: guest-tests [options] [FILTER...]
   --rounds N        run the selection so many times (default 1)
   --seed S          seed of random cases (default 1)
   --faults SPEC     run the cases under fault injection: POINT[:p=0.02,...] (repeatable, only in Kairos);
-                    failures are then allowed, hangs and leaks are not
+                    failures are then allowed, leaks and sleepers that could go on are not
   --deadline SECS   a case that takes longer is a hang (default 60)
   --jobs 1          cases at a time; only 1 is possible
 ";

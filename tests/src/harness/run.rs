@@ -20,10 +20,10 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// What it means with these faults: under any, only a hang is the kernel's.
+    /// What it means with these faults: under any, only one thing is the kernel's.
     fn under(self, faults: &[String]) -> Outcome {
         match self {
-            Outcome::Failed(kind, details) if !faults.is_empty() && kind != HANG => {
+            Outcome::Failed(kind, details) if !faults.is_empty() && kind != ASLEEP => {
                 let first = details.lines().next().unwrap_or("no details");
                 Outcome::Passed(format!("failed: {first}"))
             }
@@ -32,8 +32,8 @@ impl Outcome {
     }
 }
 
-/// The word for a case that did not end.
-const HANG: &str = " (hang)";
+/// The word for a case that slept although it could have gone on.
+const ASLEEP: &str = " (left asleep)";
 /// Exit code of a process whose assertion failed.
 const ASSERTION_FAILED: i32 = 101;
 /// What the lines of [`note`] start with.
@@ -148,8 +148,12 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
         let scaled = if case.deadlines > 1 { case.deadlines * options.scale } else { 1 };
         let status = wait_with_deadline(pid, options.deadline_seconds * scaled);
         let states = if status.is_none() { state_of_case() } else { String::new() };
+        let asleep = status.is_none() && !options.faults.is_empty() && faults::goes_on_when_stirred(pid);
         end_processes(pid);
-        verdict(status, &drain(from), states)
+        match verdict(status, &drain(from), states) {
+            Outcome::Failed(_, details) if asleep => Outcome::Failed(ASLEEP, details),
+            outcome => outcome,
+        }
     };
     let _ = (close(from), close(to));
     remove(&folder);
@@ -185,7 +189,7 @@ fn keep_off_the_verdicts() {
 }
 
 /// The status of the case's first process, or None after the deadline.
-fn wait_with_deadline(pid: i32, seconds: u64) -> Option<Status> {
+pub(super) fn wait_with_deadline(pid: i32, seconds: u64) -> Option<Status> {
     let child_signal: Mask = mask_of(&[libc::SIGCHLD]);
     let deadline = monotonic() + seconds as i64 * 1_000_000_000;
     loop {
@@ -280,7 +284,7 @@ fn verdict(status: Option<Status>, report: &str, states: String) -> Outcome {
         report.split_inclusive('\n').partition(|line| line.starts_with(NOTE));
     let report = &report.concat();
     match status {
-        None => Outcome::Failed(HANG, format!("{report}{states}")),
+        None => Outcome::Failed(" (hang)", format!("{report}{states}")),
         Some(Status::Exited(0)) if report.is_empty() => Outcome::Passed(notes.concat()),
         Some(Status::Exited(0)) => Outcome::Failed(" (in a child)", report.to_owned()),
         Some(Status::Exited(SKIPPED)) => Outcome::Skipped(report.trim().to_owned()),
