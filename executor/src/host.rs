@@ -22,7 +22,7 @@ use base::host::{Clock, Simulation};
 
 use crate::config::Config;
 use crate::executor::Executor;
-use crate::order::{OrderPolicy, SeededOrder};
+use crate::order::{OrderPolicy, Schedule, SeededOrder};
 use crate::selftest;
 use crate::task::TaskOptions;
 
@@ -94,7 +94,8 @@ pub fn selftest(start: fn() -> Pin<Box<dyn Future<Output = ()> + Send>>) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for seed in [None, Some(1), Some(2)] {
-        let order = seed.map(|seed| Box::new(SeededOrder::new(seed)) as Box<dyn OrderPolicy>);
+        let order =
+            seed.map(|seed| Box::new(SeededOrder::new(seed, Schedule::Random)) as Box<dyn OrderPolicy>);
         let deadlock = run_with(2, Clock::Virtual, Config { order, ..Config::default() }, |executor| {
             executor.spawn(TaskOptions::new("selftest").key(selftest::KEY), start());
         });
