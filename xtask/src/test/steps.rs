@@ -82,6 +82,12 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
         guest_suite::in_kairos(o, t, 2)
     }),
+    on_request(step(
+        Floor::Guest,
+        "kairos-faults",
+        "short cases with every fault point at work",
+        guest_suite::under_faults,
+    )),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
