@@ -4,11 +4,12 @@ use alloc::sync::{Arc, Weak};
 
 use base::Result;
 use base::caller::Caller;
+use base::time::Instant;
 
 use crate::collector;
 use crate::lineage::node::{CapNode, Holder};
 use crate::lineage::{CapId, uproot};
-use crate::object::history::TransferEvent;
+use crate::object::history::{Step, TransferEvent};
 use crate::object::{NO_PID, ObjectRef};
 use crate::rights::Rights;
 
@@ -137,6 +138,13 @@ impl InFlight {
     pub(crate) fn record(&self, event: TransferEvent, from: i32, to: i32) {
         if let Some(capability) = &self.0 {
             capability.record(event, from, to);
+        }
+    }
+
+    /// Records a step that it made at `now`: what, from whom, to whom.
+    pub(crate) fn record_at(&self, now: Instant, step: Step) {
+        if let Some(capability) = &self.0 {
+            capability.object().record_transfers(now, capability.rights.bits(), &[step]);
         }
     }
 

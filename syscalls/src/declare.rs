@@ -22,7 +22,8 @@
 //!
 //! A `sync` handler that writes to user memory does so last, with [`Thread::put`]: when the page is not there,
 //! it is called again. An `async` one may name, with `after`, a handler that tries first, without a future: it
-//! answers `None` when it did nothing and the call has to wait, or is not worth an exception.
+//! answers `None` when it did nothing and the call has to wait, or is not worth an exception. One that is called
+//! very often answers with a [`Tried`] instead, and does not start over when it has to wait.
 //!
 //! The word in brackets says what a signal does to a handler that answers `EINTR`: `[restart]` as
 //! `SA_RESTART` says, `[nohand]` restarts only when no handler runs, none lets `EINTR` stand
@@ -33,6 +34,7 @@ use core::fmt;
 use base::{Errno, Result};
 use stackfuture::StackFuture;
 
+use crate::families::channel_wait::Waiting;
 use crate::machine::{Registers, UserContext};
 use crate::thread::Thread;
 
@@ -67,8 +69,25 @@ pub struct Parameter {
     pub render: fn(u64, &mut dyn fmt::Write) -> fmt::Result,
 }
 
-/// A try before the future; `None` when nothing was done.
-pub type Attempt = fn(&Thread, &Registers) -> Option<Result<u64>>;
+/// A try before the future.
+pub type Attempt = fn(&Thread, &Registers) -> Tried;
+
+/// What a try before the future came to.
+pub enum Tried {
+    /// The answer.
+    Done(Result<u64>),
+    /// Nothing was done: the call starts over, with its future.
+    Nothing,
+    /// All that is left of the call is to wait.
+    Waits(Waiting),
+}
+
+impl From<Option<Result<u64>>> for Tried {
+    #[inline]
+    fn from(tried: Option<Result<u64>>) -> Tried {
+        tried.map_or(Tried::Nothing, Tried::Done)
+    }
+}
 
 /// A handler, by what it may do.
 pub enum Entry {
@@ -76,7 +95,7 @@ pub enum Entry {
     Sync(fn(&Thread, &Registers) -> Result<u64>),
     /// May wait.
     Async {
-        /// The try before the future; `None` when it did nothing.
+        /// The try before the future.
         attempt: Option<Attempt>,
         /// Makes the future.
         start: for<'a> fn(&'a Thread, Arguments) -> SyscallFuture<'a>,
@@ -187,9 +206,9 @@ macro_rules! declare {
         fn attempt(
             thread: &$crate::thread::Thread,
             registers: &$crate::machine::Registers,
-        ) -> Option<::base::Result<u64>> {
+        ) -> $crate::declare::Tried {
             let [$($argument,)* ..] = registers.arguments();
-            $attempt(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*)
+            $attempt(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*).into()
         }
         Some(attempt)
     }};

@@ -5,13 +5,13 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::time::Instant;
 use base::{Errno, Result};
-use executor::pollwait::{Events, Reason, Wait};
+use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
 
-use super::direct::Want;
-use super::receive::{Incoming, Outcome};
+use super::direct::{Place, Want};
+use super::receive::{Incoming, Next, Outcome, Receiver};
 use super::send::Outgoing;
 use super::{Endpoint, Options};
-use crate::table::{Access, HandleTable};
+use crate::table::Access;
 
 /// Bytes of a message that the kernel writes the number of the call to.
 pub const CALL_PREFIX_BYTES: usize = 4;
@@ -27,79 +27,78 @@ impl Endpoint {
     ///
     /// As [`send`](Self::send) and [`receive`](Self::receive); `ETIMEDOUT`; `EPIPE` when an end is closed before
     /// the reply; `EAGAIN` when too many calls wait for replies here.
-    #[allow(clippy::too_many_arguments, reason = "both directions of a message")]
     pub async fn call(
-        &self,
-        caller: &Caller,
-        access: &Access,
+        self: &Arc<Self>,
+        receiver: Receiver<'_>,
         outgoing: &mut Outgoing<'_>,
-        table: &Arc<HandleTable>,
         incoming: &mut dyn Incoming,
         deadline: Option<Instant>,
-        cloexec: bool,
     ) -> Result<Outcome> {
+        let place = self.begin_call(outgoing)?;
+        self.send_until(receiver.caller, receiver.access, outgoing, deadline).await?;
+        place.reply(None, receiver, incoming, deadline).await
+    }
+
+    /// Makes `outgoing` a call, and a place for the reply to it. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when too many calls wait for replies here.
+    #[inline]
+    pub fn begin_call(self: &Arc<Self>, outgoing: &mut Outgoing<'_>) -> Result<Place> {
         let place = self.wait_directly(Want::Reply).ok_or(Errno::EAGAIN)?;
         outgoing.call = Some(place.ticket);
-        self.send_until(caller, access, outgoing, deadline).await?;
-        let calls = &self.pair.ends[self.side].calls;
-        let mut over = None;
-        loop {
-            let seen = calls.observe();
-            match self.take_reply(place.ticket, caller, table, cloexec, incoming) {
-                Err(Errno::EAGAIN) => {}
-                Err(Errno::EFAULT) => {
-                    incoming.fault_in().await?;
-                    executor::yield_point().await;
-                    continue;
-                }
-                result => return result,
-            }
-            if self.readiness().contains(Events::HUP) {
-                return Err(Errno::EPIPE);
-            }
-            match over {
-                Some(Reason::Signal) => return Err(Errno::EINTR),
-                Some(_) => return Err(Errno::ETIMEDOUT),
-                None => {}
-            }
-            let reason = calls.wait(seen, Wait::interruptible().until(deadline)).await;
-            access.check()?;
-            over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
-        }
+        Ok(place)
+    }
+
+    /// Woken when a reply has come for a call at this end.
+    #[must_use]
+    pub fn calls(&self) -> &WaitSource {
+        &self.pair.ends[self.here()].calls
     }
 
     /// The reply with this number, if it is there. One that is too large becomes the head of the queue.
-    fn take_reply(
+    fn take_reply<I: Incoming + ?Sized>(
         &self,
         ticket: u32,
-        caller: &Caller,
-        table: &Arc<HandleTable>,
-        cloexec: bool,
-        incoming: &mut dyn Incoming,
+        receiver: Receiver<'_>,
+        incoming: &mut I,
     ) -> Result<Outcome> {
-        if self.pair.state.lock().sides[self.side].given(ticket).is_none() {
-            return Err(Errno::EAGAIN);
-        }
-        let result = self.try_receive_by(ticket, caller, table, cloexec, incoming);
-        if !matches!(result, Ok(Outcome::Message(_)) | Err(Errno::EFAULT)) {
-            let returned = {
-                let mut state = self.pair.state.lock();
-                let own = &mut state.sides[self.side];
-                let message = own.given(ticket).and_then(|direct| direct.message.take());
-                let has_room = own.open && own.queue.len() <= super::QUEUE_MESSAGES;
-                match message {
-                    Some(message) if has_room => {
-                        own.queue.push_front(message);
-                        true
-                    }
-                    _ => false,
-                }
-            };
-            if returned {
-                self.announce();
+        let Receiver { caller, table, .. } = receiver;
+        match self.try_receive_by(Next::Reply(ticket), caller, table, receiver.cloexec(), incoming) {
+            Ok(Outcome::End) => Err(Errno::EPIPE),
+            result @ (Ok(Outcome::Message(_)) | Err(Errno::EAGAIN | Errno::EFAULT)) => result,
+            refused => {
+                self.queue_reply(ticket);
+                refused
             }
         }
-        result
+    }
+
+    /// Makes a reply that its caller cannot take the head of the queue.
+    #[cold]
+    fn queue_reply(&self, ticket: u32) {
+        let mut lost = None;
+        let returned = {
+            let mut state = self.pair.state.lock();
+            let own = &mut state.sides[self.here()];
+            let message = own.given(ticket).and_then(|direct| direct.message.take());
+            match message {
+                Some(message) if own.open && own.queue.len() <= super::QUEUE_MESSAGES => {
+                    own.queue.push_front(message);
+                    true
+                }
+                other => {
+                    // Its handles end outside the lock.
+                    lost = other;
+                    false
+                }
+            }
+        };
+        drop(lost);
+        if returned {
+            self.announce();
+        }
     }
 
     /// As [`send`](Self::send), until `deadline` at most.
@@ -135,6 +134,50 @@ impl Endpoint {
                 Reason::Timeout if until == deadline => Some(reason),
                 _ => None,
             };
+        }
+    }
+}
+
+impl Place {
+    /// Waits for the reply to the call that was sent with this place; `tried` when it is known that nothing was
+    /// there then. A drop leaves the place; a reply that comes when it was given up is queued like any message.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::receive`]; `ETIMEDOUT`; `EPIPE` when an end is closed before the reply.
+    pub async fn reply<I: Incoming + ?Sized>(
+        &self,
+        mut tried: Option<Seq>,
+        receiver: Receiver<'_>,
+        incoming: &mut I,
+        deadline: Option<Instant>,
+    ) -> Result<Outcome> {
+        let calls = self.endpoint.calls();
+        let mut over = None;
+        loop {
+            let seen = match tried.take() {
+                Some(seen) => seen,
+                None => {
+                    let seen = calls.observe();
+                    match self.endpoint.take_reply(self.ticket, receiver, incoming) {
+                        Err(Errno::EAGAIN) => {}
+                        Err(Errno::EFAULT) => {
+                            incoming.fault_in().await?;
+                            executor::yield_point().await;
+                            continue;
+                        }
+                        result => return result,
+                    }
+                    match over {
+                        Some(Reason::Signal) => return Err(Errno::EINTR),
+                        Some(_) => return Err(Errno::ETIMEDOUT),
+                        None => seen,
+                    }
+                }
+            };
+            let reason = calls.wait(seen, Wait::interruptible().until(deadline)).await;
+            receiver.access.check()?;
+            over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! called and wait for their reply.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use super::message::Message;
 use super::pair::Side;
@@ -59,17 +60,17 @@ impl Side {
 
 /// A direct receiver's place. When it is dropped, a message that was handed over and not taken goes back to
 /// the head of the queue; a reply is dropped with its caller.
-pub(super) struct Place<'a> {
-    endpoint: &'a Endpoint,
+pub struct Place {
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) ticket: u32,
 }
 
 impl Endpoint {
     /// A place among the direct receivers; nothing when there are too many, or when somebody waits for
     /// anything already.
-    pub(super) fn wait_directly(&self, want: Want) -> Option<Place<'_>> {
+    pub(super) fn wait_directly(self: &Arc<Self>, want: Want) -> Option<Place> {
         let mut state = self.pair.state.lock();
-        let own = &mut state.sides[self.side];
+        let own = &mut state.sides[self.here()];
         let taken = |direct: &Direct| matches!((direct.want, want), (Want::Any(_), Want::Any(_)));
         if own.waiting.len() >= DIRECT_MAX || own.waiting.iter().any(taken) {
             return None;
@@ -80,16 +81,16 @@ impl Endpoint {
         own.last_ticket = own.last_ticket.wrapping_add(1);
         let ticket = own.last_ticket | CALL_BIT;
         own.waiting.push(Direct { ticket, want, message: None });
-        Some(Place { endpoint: self, ticket })
+        Some(Place { endpoint: self.clone(), ticket })
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut debris = super::message::Queue::new();
         let returned = {
             let mut state = self.endpoint.pair.state.lock();
-            let own = &mut state.sides[self.endpoint.side];
+            let own = &mut state.sides[self.endpoint.here()];
             let Some(at) = own.waiting.iter().position(|direct| direct.ticket == self.ticket) else { return };
             let direct = own.waiting.swap_remove(at);
             match direct.message {

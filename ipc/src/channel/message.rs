@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use base::caller::Caller;
 use base::charge::Charge;
+use base::memory::UserMemory;
 use base::{Errno, Result};
 
 use crate::object::ObjectRef;
@@ -24,6 +25,54 @@ pub(crate) type Queue = VecDeque<Box<Message>>;
 /// No handles.
 pub(crate) const NO_HANDLES: Handles = [const { None }; HANDLES_PER_MESSAGE];
 
+/// The bytes of a message to send, wherever they are.
+pub enum Payload<'a> {
+    /// In kernel memory.
+    Bytes(&'a [u8]),
+    /// Still in the program's memory, where `length` bytes are at `at`.
+    User {
+        /// The program's memory.
+        memory: &'a dyn UserMemory,
+        /// Where they begin.
+        at: u64,
+        /// How many they are.
+        length: usize,
+    },
+}
+
+impl Payload<'_> {
+    /// How many bytes, at most [`MESSAGE_BYTES`] in a message that can be sent.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::User { length, .. } => *length,
+        }
+    }
+
+    /// True for a message without bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies all bytes to `place`, which is as long. `EFAULT` when a page of the program's is missing.
+    #[inline]
+    fn copy_to(&self, place: &mut [u8]) -> Result<()> {
+        match self {
+            Payload::Bytes(bytes) => place.copy_from_slice(bytes),
+            Payload::User { length: 0, .. } => {}
+            Payload::User { memory, at, length } => {
+                if memory.copy_in_nofault(*at, place) < *length {
+                    return Err(Errno::EFAULT);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A payload that does not fit into a block.
 pub(crate) struct Large {
     bytes: Vec<u8>,
@@ -33,17 +82,20 @@ pub(crate) struct Large {
 impl Large {
     /// A copy of `payload`, if it is too long for a block.
     ///
-    /// `ENOMEM`.
-    pub(crate) fn for_payload(caller: &Caller, payload: &[u8]) -> Result<Option<Large>> {
-        if payload.len() <= INLINE_BYTES {
-            return Ok(None);
-        }
+    /// `ENOMEM`, `EFAULT`.
+    #[inline]
+    pub(crate) fn for_payload(caller: &Caller, payload: &Payload<'_>) -> Result<Option<Large>> {
+        if payload.len() <= INLINE_BYTES { Ok(None) } else { Self::copy_of(caller, payload).map(Some) }
+    }
+
+    fn copy_of(caller: &Caller, payload: &Payload<'_>) -> Result<Large> {
         let charge = Charge::new(&caller.account, payload.len())?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(payload.len()).map_err(|_| Errno::ENOMEM)?;
-        bytes.extend_from_slice(payload);
+        bytes.resize(payload.len(), 0);
+        payload.copy_to(&mut bytes)?;
         bump(Counter::LargePayloads);
-        Ok(Some(Large { bytes, _charge: charge }))
+        Ok(Large { bytes, _charge: charge })
     }
 }
 
@@ -57,12 +109,12 @@ pub struct Message {
     /// The next block of a list of its own.
     next: Option<Box<Message>>,
     /// Of a block that is not one of the channel's own.
-    _charge: Option<Charge>,
+    charge: Option<Charge>,
 }
 
 impl Message {
-    /// A block that belongs to a channel, which is charged for it.
-    pub(crate) fn empty(charge: Option<Charge>) -> Box<Message> {
+    /// A block with nothing in it.
+    pub(super) fn empty() -> Box<Message> {
         Box::new(Message {
             length: 0,
             inline: [0; INLINE_BYTES],
@@ -70,46 +122,41 @@ impl Message {
             handles: NO_HANDLES,
             count: 0,
             next: None,
-            _charge: charge,
+            charge: None,
         })
     }
 
-    /// A block charged to `caller`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn fresh(caller: &Caller) -> Result<Box<Message>> {
-        let charge = Charge::new(&caller.account, size_of::<Message>())?;
-        bump(Counter::FreshBlocks);
-        Ok(Self::empty(Some(charge)))
+    /// Who pays for the block; nobody in particular for one of a channel's own, which is charged as a whole.
+    pub(super) fn set_charge(&mut self, charge: Option<Charge>) {
+        self.charge = charge;
     }
 
-    /// A block with `payload` in it, charged to `caller`: for a sender that has to wait.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn staged(caller: &Caller, payload: &[u8]) -> Result<Box<Message>> {
-        let large = Large::for_payload(caller, payload)?;
-        let mut message = Self::fresh(caller)?;
-        message.fill(payload, large);
-        Ok(message)
+    /// True for a block of a channel's own.
+    #[inline]
+    pub(super) fn is_own(&self) -> bool {
+        self.charge.is_none()
     }
 
-    /// Puts a payload into the block. One that is too long comes as `large`.
-    pub(crate) fn fill(&mut self, payload: &[u8], large: Option<Large>) {
-        self.length = payload.len();
-        self.large = large;
-        if let (None, Some(place)) = (&self.large, self.inline.get_mut(..payload.len())) {
-            place.copy_from_slice(payload);
+    /// Puts a payload into the block. One that is too long comes as `large` too.
+    ///
+    /// `EFAULT` when a page of the program's is missing; the block is empty then.
+    #[inline]
+    pub(super) fn fill(&mut self, payload: &Payload<'_>, large: Option<Large>) -> Result<()> {
+        if large.is_some() {
+            self.large = large;
+        } else {
+            let place = self.inline.get_mut(..payload.len()).ok_or(Errno::EMSGSIZE)?;
+            payload.copy_to(place)?;
         }
+        self.length = payload.len();
+        Ok(())
     }
 
-    /// Empties the block for the next message.
-    pub(crate) fn clear(&mut self) {
-        self.large = None;
+    /// Empties the block for the next message; what it had beside it is dropped outside any lock.
+    #[inline]
+    pub(super) fn clear(&mut self) -> Option<Large> {
         self.length = 0;
+        self.large.take()
     }
 
     /// The payload.
@@ -153,14 +200,15 @@ impl Message {
         self.count = count;
     }
 
-    pub(crate) fn attach(&mut self, handles: Handles, count: usize) {
-        self.handles = handles;
-        self.count = count;
+    /// Where its handles go, as many as were promised.
+    pub(super) fn handles_mut(&mut self) -> &mut Handles {
+        &mut self.handles
     }
 
-    pub(crate) fn detach(&mut self) -> Handles {
-        self.count = 0;
-        core::mem::replace(&mut self.handles, NO_HANDLES)
+    /// Takes its handles out, one after the other.
+    pub(super) fn take_handles(&mut self) -> impl Iterator<Item = Option<crate::InFlight>> {
+        let count = core::mem::take(&mut self.count);
+        self.handles.iter_mut().take(count).map(Option::take)
     }
 
     /// What its handles name.
@@ -170,7 +218,7 @@ impl Message {
 
     /// Its handles.
     pub(crate) fn flights(&self) -> impl Iterator<Item = &crate::InFlight> {
-        self.handles.iter().flatten()
+        self.handles.iter().take(self.count).flatten()
     }
 
     pub(crate) fn set_next(&mut self, next: Option<Box<Message>>) {

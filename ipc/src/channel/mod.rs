@@ -5,6 +5,7 @@
 //! | [`message`] | payload, handles, blocks |
 //! | `pair` | the state that both ends share, and closing |
 //! | [`owners`] | who keeps an end open |
+//! | `pool` | blocks of deep queues |
 //! | `send`, `receive`, `call` | the operations |
 //! | `direct` | receivers to whom a message is handed without queueing |
 //!
@@ -21,6 +22,7 @@ mod direct;
 pub mod message;
 pub mod owners;
 mod pair;
+mod pool;
 mod receive;
 mod send;
 
@@ -43,9 +45,10 @@ use owners::Owners;
 use pair::Pair;
 
 pub use call::CALL_PREFIX_BYTES;
-pub use message::{HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES};
-pub use receive::{Incoming, Outcome, Sizes};
-pub use send::{Outgoing, Payload};
+pub use direct::Place;
+pub use message::{HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES, Payload};
+pub use receive::{Incoming, Outcome, Receiver, Sizes};
+pub use send::Outgoing;
 
 bitflags::bitflags! {
     /// Options of send and receive.
@@ -128,8 +131,15 @@ impl Endpoint {
         self.pair.ids[self.there()]
     }
 
+    #[inline]
     fn there(&self) -> usize {
-        1 - self.side
+        1 - self.here()
+    }
+
+    /// Its place in the pair. The mask tells the compiler what is known anyway.
+    #[inline]
+    fn here(&self) -> usize {
+        self.side & 1
     }
 
     /// True for the two ends of one channel, in this direction: `other` is the end that receives what is sent
@@ -141,13 +151,13 @@ impl Endpoint {
     /// Woken when there is something to receive.
     #[must_use]
     pub fn readers(&self) -> &Arc<WaitSource> {
-        &self.pair.ends[self.side].readers
+        &self.pair.ends[self.here()].readers
     }
 
     /// Woken when there is room to send.
     #[must_use]
     pub fn writers(&self) -> &Arc<WaitSource> {
-        &self.pair.ends[self.side].writers
+        &self.pair.ends[self.here()].writers
     }
 
     /// Calls `tell` with each source that the owners of this end may wake: those of the other end, and of the
@@ -167,7 +177,7 @@ impl Endpoint {
     #[must_use]
     pub fn readiness(&self) -> Events {
         let state = self.pair.state.lock();
-        let (own, peer) = (&state.sides[self.side], &state.sides[self.there()]);
+        let (own, peer) = (&state.sides[self.here()], &state.sides[self.there()]);
         let hang_up = !own.open || !peer.open;
         let mut events = Events::empty();
         if hang_up || !own.queue.is_empty() {
@@ -185,7 +195,7 @@ impl Endpoint {
     #[must_use]
     pub fn status(&self) -> ChannelStatus {
         let state = self.pair.state.lock();
-        let (own, peer) = (&state.sides[self.side], &state.sides[self.there()]);
+        let (own, peer) = (&state.sides[self.here()], &state.sides[self.there()]);
         ChannelStatus {
             queued: own.queue.len(),
             queued_handles: own.queue.iter().map(|message| message.handle_count()).sum(),
@@ -205,9 +215,9 @@ impl Endpoint {
         let mut now = Signals::empty();
         let old = {
             let mut state = self.pair.state.lock();
-            now.set(Signals::READABLE, !state.sides[self.side].queue.is_empty());
+            now.set(Signals::READABLE, !state.sides[self.here()].queue.is_empty());
             now.set(Signals::PEER_CLOSED, !state.sides[self.there()].open);
-            let own = &mut state.sides[self.side];
+            let own = &mut state.sides[self.here()];
             if own.binding.as_ref().is_some_and(|old| old.keeps_out(binding)) {
                 return Err(base::Errno::EBUSY);
             }
@@ -224,14 +234,14 @@ impl Endpoint {
     /// `ENOENT` when it is not bound to that port.
     pub(crate) fn unbind(&self, port: &crate::port::Port) -> Result<Arc<Binding>> {
         let mut state = self.pair.state.lock();
-        let own = &mut state.sides[self.side];
+        let own = &mut state.sides[self.here()];
         let bound = own.binding.take_if(|binding| binding.is_to(port));
         bound.ok_or(base::Errno::ENOENT)
     }
 
     /// Sends `signals` to its port, whatever the state of the queue is: for tests and kernel code.
     pub(crate) fn signal(&self, signals: Signals) {
-        let binding = self.pair.state.lock().sides[self.side].binding.clone();
+        let binding = self.pair.state.lock().sides[self.here()].binding.clone();
         if let Some(binding) = binding {
             binding.signal(signals);
         }
@@ -256,17 +266,17 @@ impl Endpoint {
     /// The owners.
     #[must_use]
     pub fn owners(&self) -> &Owners {
-        &self.pair.ends[self.side].owners
+        &self.pair.ends[self.here()].owners
     }
 
     /// Closes it, whoever still owns it.
     pub(crate) fn close(&self) {
-        self.pair.close(self.side);
+        self.pair.close(self.here());
     }
 
     /// Makes whoever waits here look again: a capability to it was revoked.
     pub(crate) fn interrupt(&self) {
-        let end = &self.pair.ends[self.side];
+        let end = &self.pair.ends[self.here()];
         for source in [&*end.readers, &*end.writers, &end.calls] {
             source.wake_all(Events::empty(), Reason::Close);
         }
@@ -288,7 +298,7 @@ impl InFlightContainer for Endpoint {
 
     fn visit(&self, visit: &mut dyn FnMut(&dyn InFlightContainer)) {
         let state = self.pair.state.lock();
-        let own = &state.sides[self.side];
+        let own = &state.sides[self.here()];
         let direct = own.waiting.iter().filter_map(|direct| direct.message.as_ref());
         for object in own.queue.iter().chain(direct).flat_map(|message| message.objects()) {
             if let Some(endpoint) = object.channel() {

@@ -13,8 +13,9 @@ use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
 use super::QUEUE_MESSAGES;
 use super::direct::Direct;
-use super::message::{Message, Queue};
+use super::message::{Large, Message, Queue};
 use super::owners::Owners;
+use super::pool;
 use crate::port::{Binding, Signals};
 use crate::stats::{Counter, bump};
 use crate::teardown::bury;
@@ -46,6 +47,14 @@ pub(super) struct PairState {
     pub(super) sides: [Side; 2],
 }
 
+impl PairState {
+    /// Both ends are open.
+    #[inline]
+    pub(super) fn are_open(&self) -> bool {
+        self.sides.iter().all(|side| side.open)
+    }
+}
+
 /// What belongs to one end.
 pub(super) struct Side {
     pub(super) open: bool,
@@ -55,22 +64,24 @@ pub(super) struct Side {
     pub(super) waiting: Vec<Direct>,
     /// Where its signals go.
     pub(super) binding: Option<Arc<Binding>>,
-    /// Empty blocks, for messages to this end.
-    spare: [Option<Box<Message>>; OWN_BLOCKS],
+    /// Empty blocks for messages to this end, linked through themselves.
+    spare: Option<Box<Message>>,
     /// The last number that a caller or direct receiver at this end was given.
     pub(super) last_ticket: u32,
 }
 
 impl Side {
     fn new() -> Side {
-        Side {
+        let mut side = Side {
             open: true,
             queue: Queue::with_capacity(QUEUE_MESSAGES + 1),
             waiting: Vec::with_capacity(OWN_DIRECT),
             binding: None,
-            spare: core::array::from_fn(|_| Some(Message::empty(None))),
+            spare: None,
             last_ticket: 0,
-        }
+        };
+        (0..OWN_BLOCKS).for_each(|_| side.keep(Message::empty()));
+        side
     }
 
     /// Bytes on the heap.
@@ -79,23 +90,53 @@ impl Side {
         + OWN_BLOCKS * size_of::<Message>();
 
     /// An empty block: one of the channel's, or a new one charged to `caller`.
+    #[inline]
     pub(super) fn block(&mut self, caller: &Caller) -> Result<Box<Message>> {
-        match self.spare.iter_mut().find_map(Option::take) {
-            Some(block) => Ok(block),
-            None => Message::fresh(caller),
+        match self.spare.take() {
+            Some(mut block) => {
+                self.spare = block.take_next();
+                Ok(block)
+            }
+            None => pool::take(caller),
         }
     }
 
-    /// Keeps a block that was used, if there is room; what is returned is dropped outside the lock.
-    pub(super) fn recycle(&mut self, mut block: Box<Message>) -> Option<Box<Message>> {
-        match self.spare.iter_mut().find(|place| place.is_none()) {
-            Some(place) => {
-                block.clear();
-                *place = Some(block);
-                None
-            }
-            None => Some(block),
+    /// Keeps a block that was used, if it is one of the channel's own. What is returned is for
+    /// [`Spent::settle`], outside the lock.
+    #[inline]
+    pub(super) fn recycle(&mut self, mut block: Box<Message>) -> Spent {
+        if block.is_own() {
+            let large = block.clear();
+            self.keep(block);
+            Spent { large, block: None }
+        } else {
+            Spent { large: None, block: Some(block) }
         }
+    }
+
+    #[inline]
+    fn keep(&mut self, mut block: Box<Message>) {
+        block.set_next(self.spare.take());
+        self.spare = Some(block);
+    }
+}
+
+/// What is left of a message that was received.
+#[must_use]
+#[derive(Default)]
+pub(super) struct Spent {
+    large: Option<Large>,
+    block: Option<Box<Message>>,
+}
+
+impl Spent {
+    /// Gives it back. The caller holds no lock.
+    #[inline]
+    pub(super) fn settle(self) {
+        if let Some(block) = self.block {
+            pool::give(block);
+        }
+        drop(self.large);
     }
 }
 

@@ -1,16 +1,17 @@
 //! Receiving.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::fault::{self, Point};
 use base::memory::BoxFuture;
-use base::{Errno, Result};
-use executor::pollwait::{Events, Reason, Wait};
+use base::{Errno, Result, machine};
+use executor::pollwait::{Events, Reason, Seq, Wait};
 
 use super::direct::Want;
-use super::message::{HANDLES_PER_MESSAGE, Handles, Message};
-use super::pair::Side;
+use super::message::{HANDLES_PER_MESSAGE, Message};
+use super::pair::{Side, Spent};
 use super::{Endpoint, Options};
 use crate::object::NO_PID;
 use crate::object::history::TransferEvent;
@@ -53,6 +54,27 @@ pub trait Incoming: Send {
     fn fault_in(&mut self) -> BoxFuture<'_, Result<()>>;
 }
 
+/// Who receives, and how.
+#[derive(Clone, Copy)]
+pub struct Receiver<'a> {
+    /// The process.
+    pub caller: &'a Caller,
+    /// The handle in whose name.
+    pub access: &'a Access,
+    /// Where handles go.
+    pub table: &'a Arc<HandleTable>,
+    /// The options.
+    pub options: Options,
+}
+
+impl Receiver<'_> {
+    /// True when exec closes the handles that arrive.
+    #[inline]
+    pub(super) fn cloexec(&self) -> bool {
+        self.options.contains(Options::CLOEXEC)
+    }
+}
+
 /// How a receive ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -75,20 +97,72 @@ enum Numbers<'a> {
 
 /// What the channel's lock was held for.
 enum Look {
-    /// The message was delivered; its handles are to be installed.
-    Taken(Sizes, Handles, [i32; HANDLES_PER_MESSAGE]),
+    /// A message without handles was delivered.
+    Taken(Sizes),
+    /// The message in this block was delivered; its handles are to be installed.
+    Carries(Sizes, Box<Message>, Marks),
     /// So many numbers are needed first.
     Needs(usize),
     Ended(Outcome),
 }
 
-/// The message that is next: one that was handed over, or the head of the queue.
-fn next_message(own: &mut Side, ticket: u32) -> Option<&Message> {
-    // Two looks, since a found borrow cannot be given up in between.
-    if ticket != 0 && own.given(ticket).is_some() {
-        return own.given(ticket).and_then(|direct| direct.message.as_deref());
+/// Which handles of a message were revoked when it was delivered, a bit for each: they have no number.
+type Marks = u8;
+
+/// Which message is the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The head of the queue.
+    Head,
+    /// The one that was handed over to the direct receiver with this ticket, or else the head of the queue.
+    HandedOver(u32),
+    /// The reply to the call with this ticket, and no other.
+    Reply(u32),
+}
+
+impl Next {
+    fn ticket(self) -> Option<u32> {
+        match self {
+            Next::Head => None,
+            Next::HandedOver(ticket) | Next::Reply(ticket) => Some(ticket),
+        }
     }
-    own.queue.front().map(|message| &**message)
+
+    #[inline]
+    fn peek(self, own: &mut Side) -> Option<&Message> {
+        // Two looks, since a found borrow cannot be given up in between.
+        if let Some(ticket) = self.ticket()
+            && (matches!(self, Next::Reply(_)) || own.given(ticket).is_some())
+        {
+            return own.given(ticket)?.message.as_deref();
+        }
+        own.queue.front().map(|message| &**message)
+    }
+
+    /// Takes what [`peek`](Self::peek) found.
+    #[inline]
+    fn take(self, own: &mut Side) -> Option<Box<Message>> {
+        if let Some(ticket) = self.ticket()
+            && let Some(direct) = own.given(ticket)
+        {
+            return direct.message.take();
+        }
+        own.queue.pop_front()
+    }
+}
+
+/// The numbers that the handles of `message` get, and which of them are revoked.
+fn numbers_of(message: &Message, landing: Option<&Landing<'_>>) -> ([i32; HANDLES_PER_MESSAGE], Marks) {
+    let mut numbers = [-1; HANDLES_PER_MESSAGE];
+    let mut revoked = 0;
+    for (index, number) in numbers.iter_mut().enumerate().take(message.handle_count()) {
+        match landing {
+            _ if message.is_revoked(index) => revoked |= 1 << index,
+            Some(landing) => *number = landing.number(index),
+            None => {}
+        }
+    }
+    (numbers, revoked)
 }
 
 impl Endpoint {
@@ -100,37 +174,55 @@ impl Endpoint {
     /// # Errors
     ///
     /// `EAGAIN` when there is none; `EFAULT` as the receiver says; `EMFILE` when its table is full; `ENOMEM`.
-    pub fn try_receive(
+    #[inline]
+    pub fn try_receive<I: Incoming + ?Sized>(
         &self,
         caller: &Caller,
         table: &Arc<HandleTable>,
         cloexec: bool,
-        incoming: &mut dyn Incoming,
+        incoming: &mut I,
     ) -> Result<Outcome> {
-        self.try_receive_by(0, caller, table, cloexec, incoming)
+        self.try_receive_by(Next::Head, caller, table, cloexec, incoming)
     }
 
-    pub(super) fn try_receive_by(
+    #[inline]
+    pub(super) fn try_receive_by<I: Incoming + ?Sized>(
         &self,
-        ticket: u32,
+        next: Next,
         caller: &Caller,
         table: &Arc<HandleTable>,
         cloexec: bool,
-        incoming: &mut dyn Incoming,
+        incoming: &mut I,
     ) -> Result<Outcome> {
-        let mut landing: Option<Landing<'_>> = None;
+        match self.look(next, Numbers::Landing(None), incoming)? {
+            Look::Taken(sizes) => Ok(Outcome::Message(sizes)),
+            Look::Ended(outcome) => Ok(outcome),
+            Look::Needs(count) => self.receive_handles(next, count, caller, table, cloexec, incoming),
+            // Handles need a landing.
+            Look::Carries(..) => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// Receives a message that carries `count` handles, unless another one has become the next by then.
+    fn receive_handles<I: Incoming + ?Sized>(
+        &self,
+        next: Next,
+        mut count: usize,
+        caller: &Caller,
+        table: &Arc<HandleTable>,
+        cloexec: bool,
+        incoming: &mut I,
+    ) -> Result<Outcome> {
         loop {
-            match self.look(ticket, Numbers::Landing(landing.as_ref()), incoming)? {
+            let mut landing = table.land(caller, count, cloexec)?;
+            match self.look(next, Numbers::Landing(Some(&landing)), incoming)? {
+                Look::Taken(sizes) => return Ok(Outcome::Message(sizes)),
                 Look::Ended(outcome) => return Ok(outcome),
-                Look::Needs(count) => {
-                    // The old numbers first, or a nearly full table would seem full.
-                    drop(landing.take());
-                    landing = Some(table.land(caller, count, cloexec)?);
-                }
-                Look::Taken(sizes, handles, numbers) => {
-                    if let Some(landing) = &mut landing {
-                        settle(landing, caller, handles, &numbers);
-                    }
+                // The old numbers go first, or a nearly full table would seem full.
+                Look::Needs(more) => count = more,
+                Look::Carries(sizes, mut block, revoked) => {
+                    settle(&mut landing, caller, &mut block, revoked);
+                    self.give_back(block);
                     return Ok(Outcome::Message(sizes));
                 }
             }
@@ -143,13 +235,15 @@ impl Endpoint {
     ///
     /// `EAGAIN` when there is none; `EFAULT` as the receiver says.
     pub fn try_receive_bytes(&self, caller: &Caller, incoming: &mut dyn Incoming) -> Result<Outcome> {
-        match self.look(0, Numbers::Dropped, incoming)? {
+        match self.look(Next::Head, Numbers::Dropped, incoming)? {
+            Look::Taken(sizes) => Ok(Outcome::Message(sizes)),
             Look::Ended(outcome) => Ok(outcome),
-            Look::Taken(sizes, handles, _) => {
+            Look::Carries(sizes, mut block, _) => {
                 let pid = caller.pid.cast_signed();
-                for flight in handles.into_iter().flatten() {
+                for flight in block.take_handles().flatten() {
                     flight.record(TransferEvent::Deliver, NO_PID, pid);
                 }
+                self.give_back(block);
                 Ok(Outcome::Message(sizes))
             }
             // Nothing needs numbers here.
@@ -157,14 +251,21 @@ impl Endpoint {
         }
     }
 
+    /// A block whose handles are gone goes back to the channel.
+    fn give_back(&self, block: Box<Message>) {
+        let spent = self.pair.state.lock().sides[self.here()].recycle(block);
+        spent.settle();
+    }
+
     /// One hold of the channel's lock, and the wakes that follow from it.
-    fn look(&self, ticket: u32, numbers: Numbers<'_>, incoming: &mut dyn Incoming) -> Result<Look> {
+    #[inline]
+    fn look<I: Incoming + ?Sized>(&self, next: Next, numbers: Numbers<'_>, incoming: &mut I) -> Result<Look> {
         fault::check(Point::IpcChannelRecv)?;
         let (look, remains, binding, spent) = {
             let mut state = self.pair.state.lock();
-            let hang_up = state.sides.iter().any(|side| !side.open);
-            let own = &mut state.sides[self.side];
-            let Some(message) = next_message(own, ticket) else {
+            let hang_up = !state.are_open();
+            let own = &mut state.sides[self.here()];
+            let Some(message) = next.peek(own) else {
                 if !hang_up {
                     return Err(Errno::EAGAIN);
                 }
@@ -175,86 +276,113 @@ impl Endpoint {
             if !sizes.fit(incoming.room()) {
                 return Ok(Look::Ended(Outcome::TooSmall(sizes)));
             }
-            let landing = match numbers {
-                Numbers::Landing(landing)
-                    if sizes.handles > 0
-                        && landing.is_none_or(|landing| landing.count() != sizes.handles) =>
-                {
-                    return Ok(Look::Needs(sizes.handles));
-                }
-                Numbers::Landing(landing) => landing,
-                Numbers::Dropped => None,
+            let mut marks = 0;
+            if sizes.handles == 0 {
+                incoming.deliver(message.payload(), &[])?;
+            } else {
+                let landing = match numbers {
+                    Numbers::Landing(Some(landing)) if landing.count() == sizes.handles => Some(landing),
+                    Numbers::Landing(_) => return Ok(Look::Needs(sizes.handles)),
+                    Numbers::Dropped => None,
+                };
+                let numbers;
+                (numbers, marks) = numbers_of(message, landing);
+                incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
+            }
+            let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
+            let (look, spent) = match sizes.handles {
+                0 => (Look::Taken(sizes), own.recycle(block)),
+                _ => (Look::Carries(sizes, block, marks), Spent::default()),
             };
-            let numbers = core::array::from_fn(|index| match landing {
-                Some(landing) if !message.is_revoked(index) => landing.number(index),
-                _ => -1,
-            });
-            incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
-            let taken = match own.given(ticket) {
-                Some(direct) if ticket != 0 => direct.message.take(),
-                _ => own.queue.pop_front(),
-            };
-            let Some(mut block) = taken else { return Err(Errno::EAGAIN) };
-            let handles = block.detach();
-            let spent = own.recycle(block);
             let remains = !own.queue.is_empty();
             let binding = if remains { own.binding.clone() } else { None };
-            (Look::Taken(sizes, handles, numbers), remains, binding, spent)
+            (look, remains, binding, spent)
         };
-        drop(spent);
+        spent.settle();
         self.pair.ends[self.there()].writers.wake_one(Events::OUT | Events::WRNORM, Reason::Data);
         if remains {
             self.readers().wake_one(Events::IN | Events::RDNORM, Reason::Data);
-        }
-        if let Some(binding) = binding {
-            binding.signal(Signals::READABLE);
+            if let Some(binding) = binding {
+                binding.signal(Signals::READABLE);
+            }
         }
         Ok(look)
     }
 
-    /// Receives a message, waiting for it unless the options say otherwise. `access` is the handle in whose
-    /// name. A drop, or an error, leaves the message where it is.
+    /// Receives a message, waiting for it unless the options say otherwise. A drop, or an error, leaves the
+    /// message where it is.
     ///
     /// # Errors
     ///
     /// As [`try_receive`](Self::try_receive), but `EFAULT` only for memory that is not the program's; `EINTR`;
     /// `EBADF` when the handle is revoked meanwhile.
-    pub async fn receive(
-        &self,
-        caller: &Caller,
-        access: &Access,
-        table: &Arc<HandleTable>,
-        incoming: &mut dyn Incoming,
-        options: Options,
+    pub async fn receive<I: Incoming + ?Sized>(
+        self: &Arc<Self>,
+        receiver: Receiver<'_>,
+        incoming: &mut I,
     ) -> Result<Outcome> {
-        let place = if options - Options::CLOEXEC == Options::RENDEZVOUS {
+        let place = if receiver.options - Options::CLOEXEC == Options::RENDEZVOUS {
             self.wait_directly(Want::Any(incoming.room()))
         } else {
             None
         };
-        let ticket = place.as_ref().map_or(0, |place| place.ticket);
+        let next = place.as_ref().map_or(Next::Head, |place| Next::HandedOver(place.ticket));
+        self.receive_next(None, next, receiver, incoming).await
+    }
+
+    /// As [`receive`](Self::receive) without a direct hand-over, beginning with the wait: nothing was there at
+    /// `seen`.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    #[inline]
+    pub fn receive_since<'a, I: Incoming + ?Sized>(
+        &'a self,
+        seen: Seq,
+        receiver: Receiver<'a>,
+        incoming: &'a mut I,
+    ) -> impl Future<Output = Result<Outcome>> + Send + 'a {
+        self.receive_next(Some(seen), Next::Head, receiver, incoming)
+    }
+
+    async fn receive_next<I: Incoming + ?Sized>(
+        &self,
+        mut tried: Option<Seq>,
+        next: Next,
+        receiver: Receiver<'_>,
+        incoming: &mut I,
+    ) -> Result<Outcome> {
+        let options = receiver.options;
         let mut interrupted = false;
         let mut woken = false;
         let result = loop {
-            let seen = self.readers().observe();
-            let cloexec = options.contains(Options::CLOEXEC);
-            match self.try_receive_by(ticket, caller, table, cloexec, incoming) {
-                Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => break Err(Errno::EAGAIN),
-                Err(Errno::EAGAIN) if interrupted => break Err(Errno::EINTR),
-                Err(Errno::EAGAIN) => {}
-                Err(Errno::EFAULT) => match incoming.fault_in().await {
-                    Ok(()) => {
-                        executor::yield_point().await;
-                        continue;
+            let seen = match tried.take() {
+                Some(seen) => seen,
+                None => {
+                    let seen = self.readers().observe();
+                    let Receiver { caller, table, .. } = receiver;
+                    match self.try_receive_by(next, caller, table, receiver.cloexec(), incoming) {
+                        Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => {
+                            break Err(Errno::EAGAIN);
+                        }
+                        Err(Errno::EAGAIN) if interrupted => break Err(Errno::EINTR),
+                        Err(Errno::EAGAIN) => seen,
+                        Err(Errno::EFAULT) => match incoming.fault_in().await {
+                            Ok(()) => {
+                                executor::yield_point().await;
+                                continue;
+                            }
+                            Err(error) => break Err(error),
+                        },
+                        result => break result,
                     }
-                    Err(error) => break Err(error),
-                },
-                result => break result,
-            }
+                }
+            };
             let reason = self.readers().wait(seen, Wait::interruptible().events(Events::IN)).await;
             interrupted = reason == Reason::Signal;
             woken = !interrupted;
-            if let Err(error) = access.check() {
+            if let Err(error) = receiver.access.check() {
                 break Err(error);
             }
         };
@@ -267,16 +395,16 @@ impl Endpoint {
 }
 
 /// Puts the handles on the numbers that the receiver was told.
-fn settle(landing: &mut Landing<'_>, caller: &Caller, handles: Handles, numbers: &[i32]) {
-    let pid = caller.pid.cast_signed();
-    for (flight, number) in handles.into_iter().zip(numbers) {
+fn settle(landing: &mut Landing<'_>, caller: &Caller, block: &mut Message, revoked: Marks) {
+    let now = machine().now();
+    for (index, flight) in block.take_handles().enumerate() {
         let Some(flight) = flight else { continue };
-        flight.record(TransferEvent::Deliver, NO_PID, pid);
-        if *number < 0 {
+        if revoked & 1 << index != 0 {
+            flight.record(TransferEvent::Deliver, NO_PID, caller.pid.cast_signed());
             landing.skip();
             continue;
         }
         // Revoked since it was delivered: the number that was told names nothing.
-        let _ = landing.receive(caller, flight);
+        let _ = landing.receive(caller, now, flight);
     }
 }

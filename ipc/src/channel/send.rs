@@ -1,33 +1,25 @@
 //! Sending.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::fault::{self, Point};
-use base::{Errno, Result};
+use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Wait};
 
-use super::message::{Large, Message};
+use super::message::{Large, Message, Payload};
+use super::pair::Spent;
 use super::{Endpoint, Options, QUEUE_MESSAGES};
 use crate::collector;
 use crate::object::NO_PID;
 use crate::object::history::TransferEvent;
-use crate::port::Signals;
+use crate::port::{Binding, Signals};
 use crate::stats::{Counter, bump};
 use crate::table::Access;
 use crate::table::reserve::Reserved;
 
-/// The bytes of a message to send.
-pub enum Payload<'a> {
-    /// Still the sender's, at most [`MESSAGE_BYTES`](super::MESSAGE_BYTES).
-    Bytes(&'a [u8]),
-    /// In a block already.
-    Block(Box<Message>),
-    /// Sent.
-    Gone,
-}
-
-/// A message to send: payload and handles that are taken out of it when it is queued.
+/// A message to send. The handles are taken out when it is queued.
 pub struct Outgoing<'a> {
     /// The bytes.
     pub payload: Payload<'a>,
@@ -38,23 +30,23 @@ pub struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
+    /// A message without handles.
+    #[inline]
+    #[must_use]
+    pub fn new(payload: Payload<'a>) -> Outgoing<'a> {
+        Outgoing { payload, handles: None, call: None }
+    }
+
     /// A message of `bytes` without handles.
     #[must_use]
     pub fn bytes(bytes: &'a [u8]) -> Outgoing<'a> {
-        Outgoing { payload: Payload::Bytes(bytes), handles: None, call: None }
+        Outgoing::new(Payload::Bytes(bytes))
     }
 
     /// A message of `bytes` with `handles`.
     #[must_use]
     pub fn with_handles(bytes: &'a [u8], handles: Reserved) -> Outgoing<'a> {
-        Outgoing { payload: Payload::Bytes(bytes), handles: Some(handles), call: None }
-    }
-
-    fn large(&self, caller: &Caller) -> Result<Option<Large>> {
-        match &self.payload {
-            Payload::Bytes(bytes) => Large::for_payload(caller, bytes),
-            _ => Ok(None),
-        }
+        Outgoing { handles: Some(handles), ..Outgoing::bytes(bytes) }
     }
 }
 
@@ -65,60 +57,59 @@ enum Way {
     HandedOver,
 }
 
+/// Why a message did not go, and its block.
+struct Refused(Errno, Box<Message>);
+
 impl Endpoint {
     /// Sends a message now, whole or not at all. What was sent is gone from `outgoing`.
     ///
     /// # Errors
     ///
     /// `EINVAL` when a handle names the end that would receive it; `EPIPE` when an end is closed; `EAGAIN` when
-    /// the queue is full; `ENOMEM`.
+    /// the queue is full; `ENOMEM`; `EFAULT` when a page of the payload is missing.
+    #[inline]
     pub fn try_send(&self, caller: &Caller, outgoing: &mut Outgoing<'_>, options: Options) -> Result<()> {
         fault::check(Point::IpcChannelSend)?;
-        if let Some(handles) = &outgoing.handles
-            && handles
-                .capabilities()
-                .any(|sent| sent.object().channel().is_some_and(|end| self.sends_to(end)))
-        {
+        if outgoing.handles.as_ref().is_some_and(|handles| self.would_hold_itself(handles)) {
             return Err(Errno::EINVAL);
         }
-        let large = outgoing.large(caller);
-        let (way, binding) = {
+        // Copied outside the lock; whether that worked is asked last.
+        let large = Large::for_payload(caller, &outgoing.payload);
+        let (sent, binding, spent) = {
             let mut state = self.pair.state.lock();
-            if state.sides.iter().any(|side| !side.open) {
+            if !state.are_open() {
                 bump(Counter::SendEpipe);
                 return Err(Errno::EPIPE);
             }
             let peer = &mut state.sides[self.there()];
-            // A reply needs no room in the queue, but only its block tells that it is one.
-            let is_call_reply = !peer.waiting.is_empty();
-            if peer.queue.len() >= QUEUE_MESSAGES && !is_call_reply {
+            // A reply needs no room in the queue, but only its first bytes tell that it is one.
+            if peer.queue.len() >= QUEUE_MESSAGES && peer.waiting.is_empty() {
                 return Err(Errno::EAGAIN);
             }
-            let block = match core::mem::replace(&mut outgoing.payload, Payload::Gone) {
-                Payload::Block(block) => block,
-                Payload::Bytes(bytes) => match large.and_then(|large| Ok((peer.block(caller)?, large))) {
-                    Ok((mut block, large)) => {
-                        block.fill(bytes, large);
-                        block
-                    }
-                    Err(error) => {
-                        outgoing.payload = Payload::Bytes(bytes);
-                        return Err(error);
-                    }
-                },
-                Payload::Gone => return Err(Errno::EINVAL),
-            };
-            match peer.put(block, outgoing, caller, options) {
-                Ok(way) => (way, peer.binding.clone()),
-                Err(block) => {
-                    outgoing.payload = Payload::Block(block);
-                    return Err(Errno::EAGAIN);
-                }
+            let block = peer.block(caller)?;
+            match peer.put(block, large, outgoing, caller, options) {
+                Ok(way) => (Ok(way), peer.binding.clone(), Spent::default()),
+                Err(Refused(error, block)) => (Err(error), None, peer.recycle(block)),
             }
         };
+        spent.settle();
+        self.tell(sent?, outgoing, binding);
+        Ok(())
+    }
+
+    /// True when a handle that is to be sent names the end that would receive it.
+    fn would_hold_itself(&self, handles: &Reserved) -> bool {
+        handles.capabilities().any(|sent| sent.object().channel().is_some_and(|end| self.sends_to(end)))
+    }
+
+    /// The other end has a message: whoever waits for that learns of it. No lock is held.
+    #[inline]
+    fn tell(&self, way: Way, outgoing: &mut Outgoing<'_>, binding: Option<Arc<Binding>>) {
         let there = &self.pair.ends[self.there()];
         // The numbers of the handles that were sent become free.
-        if outgoing.handles.take().is_some_and(|handles| handles.count() > 0) && there.owners.are_in_flight()
+        if outgoing.handles.is_some()
+            && outgoing.handles.take().is_some_and(|handles| handles.count() > 0)
+            && there.owners.are_in_flight()
         {
             collector::request();
         }
@@ -137,7 +128,6 @@ impl Endpoint {
                 there.readers.wake_all(Events::IN | Events::RDNORM, Reason::Data);
             }
         }
-        Ok(())
     }
 
     /// Sends a message, waiting for room unless the options say otherwise. `access` is the handle in whose
@@ -187,29 +177,36 @@ impl Endpoint {
 }
 
 impl super::pair::Side {
-    /// Puts a filled block where it belongs; it comes back when there is no room for it.
+    /// Fills a block and puts it where it belongs; it comes back when that cannot be.
+    #[inline]
     fn put(
         &mut self,
         mut block: Box<Message>,
+        large: Result<Option<Large>>,
         outgoing: &mut Outgoing<'_>,
         caller: &Caller,
         options: Options,
-    ) -> core::result::Result<Way, Box<Message>> {
+    ) -> core::result::Result<Way, Refused> {
+        let filled = large.and_then(|large| block.fill(&outgoing.payload, large));
+        if let Err(error) = filled {
+            return Err(Refused(error, block));
+        }
         if let Some(number) = outgoing.call {
             block.set_prefix(number.to_le_bytes());
         }
-        let count = outgoing.handles.as_ref().map_or(0, Reserved::count);
-        block.promise(count);
-        let rendezvous = options.contains(Options::RENDEZVOUS);
+        if let Some(handles) = &outgoing.handles {
+            block.promise(handles.count());
+        }
         let is_full = self.queue.len() >= QUEUE_MESSAGES;
-        let direct = self.direct_for(&block, rendezvous);
+        let direct = self.direct_for(&block, options.contains(Options::RENDEZVOUS));
         if direct.is_none() && is_full {
-            return Err(block);
+            block.promise(0);
+            return Err(Refused(Errno::EAGAIN, block));
         }
         if let Some(handles) = &mut outgoing.handles {
-            block.attach(handles.commit(), count);
-            let pid = caller.pid.cast_signed();
-            block.flights().for_each(|flight| flight.record(TransferEvent::Enqueue, pid, NO_PID));
+            handles.commit(block.handles_mut());
+            let (now, step) = (machine().now(), (TransferEvent::Enqueue, caller.pid.cast_signed(), NO_PID));
+            block.flights().for_each(|flight| flight.record_at(now, step));
         }
         match direct {
             Some(direct) => {

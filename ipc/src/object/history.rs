@@ -83,6 +83,9 @@ impl TransferEvent {
     }
 }
 
+/// A step of a capability that moves: what, from whom, to whom.
+pub(crate) type Step = (TransferEvent, i32, i32);
+
 /// One entry of the transfer history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
@@ -175,9 +178,12 @@ impl Histories {
         histories
     }
 
-    pub(super) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: u32) {
-        let now = machine().now();
-        self.transfers.lock().push(Transfer::new(now, event, from, to, rights));
+    #[inline]
+    pub(super) fn record_transfers(&self, now: Instant, rights: u32, steps: &[Step]) {
+        let mut transfers = self.transfers.lock();
+        for (event, from, to) in steps {
+            transfers.push(Transfer::new(now, *event, *from, *to, rights));
+        }
     }
 
     pub(super) fn transfers(&self, visit: impl FnMut(&Transfer)) {

@@ -2,7 +2,10 @@
 
 use alloc::sync::{Arc, Weak};
 
-use super::history::{Histories, Reference, Transfer, TransferEvent};
+use base::machine;
+use base::time::Instant;
+
+use super::history::{Histories, Reference, Step, Transfer, TransferEvent};
 use super::tracked::TrackedNode;
 use super::{ObjectBase, ObjectKind};
 use crate::channel::Endpoint;
@@ -51,8 +54,14 @@ impl ObjectRef {
 
     /// Records a step of a capability that moves.
     pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: u32) {
+        self.record_transfers(machine().now(), rights, &[(event, from, to)]);
+    }
+
+    /// Records steps that a capability with `rights` made at one moment.
+    #[inline]
+    pub(crate) fn record_transfers(&self, now: Instant, rights: u32, steps: &[Step]) {
         if let Some(histories) = self.histories() {
-            histories.record_transfer(event, from, to, rights);
+            histories.record_transfers(now, rights, steps);
         }
     }
 

@@ -57,7 +57,7 @@ async fn receive(process: &Process, channel: i32, options: Options) -> Result<Op
     let access = process.table.get(channel, AccessOp::Read)?;
     let mut letter = Letter::new();
     let end = access.object().channel().expect("a channel");
-    let outcome = end.receive(&process.caller, &access, &process.table, &mut letter, options).await?;
+    let outcome = end.receive(process.receiver(&access, options), &mut letter).await?;
     Ok(matches!(outcome, Outcome::Message(_)).then_some(letter))
 }
 

@@ -14,7 +14,7 @@ use base::charge::Account;
 use base::memory::{BoxFuture, KernelBytes};
 use base::{Errno, Result};
 
-use crate::channel::{Endpoint, Incoming, Options, Outcome, Outgoing, Sizes};
+use crate::channel::{Endpoint, Incoming, Options, Outcome, Outgoing, Receiver, Sizes};
 use crate::port::{Packet, PacketSink};
 use crate::{Access, AccessOp, HandleTable};
 
@@ -76,6 +76,10 @@ impl Process {
 
     pub(crate) fn duplicate(&self, handle: i32) -> Result<i32> {
         self.table.duplicate_handle(&self.caller, handle, crate::Rights::empty(), false)
+    }
+
+    pub(crate) fn receiver<'a>(&'a self, access: &'a Access, options: Options) -> Receiver<'a> {
+        Receiver { caller: &self.caller, access, table: &self.table, options }
     }
 
     /// Sends now.

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::charge::Charge;
 use base::fault::{self, Point};
+use base::time::Instant;
 use base::{Errno, Result};
 
 use super::slots::Slots;
@@ -104,24 +105,29 @@ impl Landing<'_> {
         held.map_err(super::Refused::settle)
     }
 
-    /// Puts a capability that was in flight on the next number, as `caller`'s.
+    /// Puts a capability that was in flight, and was delivered to `caller` at `now`, on the next number.
     ///
     /// # Errors
     ///
     /// As [`install`](Self::install).
-    pub fn receive(&mut self, caller: &Caller, flight: InFlight) -> Result<()> {
+    pub fn receive(&mut self, caller: &Caller, now: Instant, flight: InFlight) -> Result<()> {
         let pid = caller.pid.cast_signed();
         if flight.is_revoked() {
+            flight.record(TransferEvent::Deliver, NO_PID, pid);
             self.skip();
             return Err(Errno::EACCES);
         }
         let Some(capability) = flight.arrive() else { return Err(Errno::ENOENT) };
         let node = capability.node().clone();
-        let rights = capability.rights().bits();
-        self.install(capability)?;
-        let object = node.object();
-        object.record_transfer(TransferEvent::Install, NO_PID, pid, rights);
-        object.record_transfer(TransferEvent::Release, NO_PID, NO_PID, rights);
+        let (object, rights) = (node.object(), capability.rights().bits());
+        let delivered = (TransferEvent::Deliver, NO_PID, pid);
+        if let Err(error) = self.install(capability) {
+            object.record_transfers(now, rights, &[delivered]);
+            return Err(error);
+        }
+        let installed = (TransferEvent::Install, NO_PID, pid);
+        let released = (TransferEvent::Release, NO_PID, NO_PID);
+        object.record_transfers(now, rights, &[delivered, installed, released]);
         Ok(())
     }
 

@@ -81,33 +81,10 @@ impl HandleTable {
     ///
     /// # Errors
     ///
-    /// Those of the first that cannot be sent: `EBADF`, `EBUSY` when it is being sent already (it may be
-    /// listed twice), `EACCES` without the right TRANSFER; `EMSGSIZE` for more than a message carries.
+    /// As [`Reserved::take`].
     pub fn reserve(self: &Arc<Self>, caller: &Caller, handles: &[i32]) -> Result<Reserved> {
-        let pid = caller.pid.cast_signed();
-        let entries = [const { None }; HANDLES_PER_MESSAGE];
-        let mut reserved = Reserved { table: self.clone(), pid, recorded: false, count: 0, entries };
-        if handles.len() > HANDLES_PER_MESSAGE {
-            return Err(Errno::EMSGSIZE);
-        }
-        let mut inner = self.lock();
-        let now = machine().now();
-        for (handle, place) in handles.iter().zip(&mut reserved.entries) {
-            match inner.reserve(*handle, now) {
-                Ok(entry) => *place = Some(entry),
-                Err(error) => {
-                    // What was reserved so far is put back by the drop, which takes the lock.
-                    drop(inner);
-                    return Err(error);
-                }
-            }
-            reserved.count += 1;
-        }
-        drop(inner);
-        reserved.recorded = true;
-        for capability in reserved.capabilities() {
-            capability.record(TransferEvent::Take, pid, NO_PID);
-        }
+        let mut reserved = Reserved::none(self, caller);
+        reserved.take(handles)?;
         Ok(reserved)
     }
 
@@ -222,6 +199,42 @@ impl Inner {
 struct Lost(Capability);
 
 impl Reserved {
+    /// No handles yet of `caller`'s table.
+    #[inline]
+    #[must_use]
+    pub fn none(table: &Arc<HandleTable>, caller: &Caller) -> Reserved {
+        let entries = [const { None }; HANDLES_PER_MESSAGE];
+        let pid = caller.pid.cast_signed();
+        Reserved { table: table.clone(), pid, recorded: false, count: 0, entries }
+    }
+
+    /// Takes `handles` out of their slots, all or none: for a value that has none yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first that cannot be sent: `EBADF`, `EBUSY` when it is being sent already (it may be
+    /// listed twice), `EACCES` without the right TRANSFER; `EMSGSIZE` for more than a message carries.
+    pub fn take(&mut self, handles: &[i32]) -> Result<()> {
+        if handles.len() > HANDLES_PER_MESSAGE {
+            return Err(Errno::EMSGSIZE);
+        }
+        let now = machine().now();
+        {
+            let mut inner = self.table.lock();
+            for (handle, place) in handles.iter().zip(&mut self.entries) {
+                // What was reserved so far is put back by the drop.
+                *place = Some(inner.reserve(*handle, now)?);
+                self.count += 1;
+            }
+        }
+        self.recorded = true;
+        for capability in self.capabilities() {
+            let step = (TransferEvent::Take, self.pid, NO_PID);
+            capability.object().record_transfers(now, capability.rights().bits(), &[step]);
+        }
+        Ok(())
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -238,14 +251,12 @@ impl Reserved {
         self.entries.iter().flatten().filter_map(|entry| entry.capability.as_ref())
     }
 
-    /// Commits: what was reserved is in flight from now on, and the numbers are free when `self` is dropped.
-    /// It takes no lock of the table, so a channel does this under its own.
-    pub fn commit(&mut self) -> Handles {
-        let mut handles = [const { None }; HANDLES_PER_MESSAGE];
-        for (entry, place) in self.entries.iter_mut().flatten().zip(&mut handles) {
+    /// Commits: what was reserved is in flight from now on, in `handles`, and the numbers are free when `self`
+    /// is dropped. It takes no lock of the table, so a channel does this under its own.
+    pub fn commit(&mut self, handles: &mut Handles) {
+        for (entry, place) in self.entries.iter_mut().flatten().zip(handles) {
             *place = entry.capability.take().map(InFlight::new);
         }
-        handles
     }
 
     /// Renews the reservations: whoever waits with them does so before [`Reserved::renew_at`].
@@ -271,25 +282,38 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        for entry in &mut self.entries {
-            let Some(entry) = entry.take() else { continue };
-            let restored = entry
-                .capability
-                .as_ref()
-                .map(|capability| (capability.node().clone(), capability.rights().bits()));
-            let settled = self.table.inner.lock().settle(&self.table, entry);
-            let Some((node, rights)) = restored else { continue };
-            let object = node.object();
-            match settled {
-                Ok(()) if self.recorded => {
-                    object.record_transfer(TransferEvent::Restore, NO_PID, self.pid, rights);
-                }
-                Ok(()) => {}
-                Err(Lost(capability)) => {
-                    object.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
-                    drop(capability);
-                }
+        if self.count == 0 {
+            return;
+        }
+        // Those that were sent: their numbers are free under one hold of the lock.
+        let is_sent = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.capability.is_none());
+        if self.entries.iter().take(self.count).all(is_sent) {
+            let mut inner = self.table.inner.lock();
+            for entry in self.entries.iter_mut().take(self.count).filter_map(Option::take) {
+                let _ = inner.settle(&self.table, entry);
             }
+            return;
+        }
+        for entry in self.entries.iter_mut().take(self.count).filter_map(Option::take) {
+            put_back(&self.table, entry, self.pid, self.recorded);
+        }
+    }
+}
+
+/// Puts one capability back where it came from, or drops it when that cannot be.
+#[cold]
+fn put_back(table: &Arc<HandleTable>, entry: Entry, pid: i32, recorded: bool) {
+    let restored =
+        entry.capability.as_ref().map(|capability| (capability.node().clone(), capability.rights().bits()));
+    let settled = table.inner.lock().settle(table, entry);
+    let Some((node, rights)) = restored else { return };
+    let object = node.object();
+    match settled {
+        Ok(()) if recorded => object.record_transfer(TransferEvent::Restore, NO_PID, pid, rights),
+        Ok(()) => {}
+        Err(Lost(capability)) => {
+            object.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
+            drop(capability);
         }
     }
 }

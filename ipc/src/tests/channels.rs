@@ -61,7 +61,7 @@ fn n13_a_receiver_that_cannot_take_it_loses_nothing() {
     // Memory that is not there.
     let mut letter = Letter { bad: true, ..Letter::new() };
     let access = process.get(from, AccessOp::Read);
-    let outcome = now(end.receive(&receiver.caller, &access, &receiver.table, &mut letter, Options::empty()));
+    let outcome = now(end.receive(receiver.receiver(&access, Options::empty()), &mut letter));
     assert_eq!(outcome, Err(Errno::EFAULT));
     assert_eq!(receiver.table.len(), 0, "no number stays taken");
     // A table with seven free numbers.
@@ -76,7 +76,7 @@ fn n13_a_receiver_that_cannot_take_it_loses_nothing() {
     receiver.table.close(filler).unwrap();
     // A page that comes at the second try.
     let mut letter = Letter { faults: 1, ..Letter::new() };
-    let outcome = now(end.receive(&receiver.caller, &access, &receiver.table, &mut letter, Options::empty()));
+    let outcome = now(end.receive(receiver.receiver(&access, Options::empty()), &mut letter));
     assert_eq!(outcome, Ok(Outcome::Message(Sizes { bytes: 3, handles: 8 })));
     assert!(letter.handles.iter().all(|handle| receiver.table.get_any(*handle).is_ok()));
     assert_eq!(receiver.table.len(), 256);
@@ -119,7 +119,7 @@ fn kairos_channel_close_last_handle_races() {
     let access = process.get(from, AccessOp::Read);
     let end = process.end(from);
     let mut letter = Letter::new();
-    let receiving = end.receive(&process.caller, &access, &process.table, &mut letter, Options::empty());
+    let receiving = end.receive(process.receiver(&access, Options::empty()), &mut letter);
     let mut receiving = pin!(receiving);
     assert!(poll(receiving.as_mut()).is_pending());
     process.table.close(from).unwrap();
@@ -155,7 +155,7 @@ fn a_blocked_call_of_a_revoked_holder_ends() {
     let access = process.get(child, AccessOp::Read);
     let end = process.end(from);
     let mut letter = Letter::new();
-    let receiving = end.receive(&process.caller, &access, &process.table, &mut letter, Options::empty());
+    let receiving = end.receive(process.receiver(&access, Options::empty()), &mut letter);
     let mut receiving = pin!(receiving);
     assert!(poll(receiving.as_mut()).is_pending());
     process.table.revoke_descendants(from).unwrap();
@@ -171,8 +171,7 @@ fn a_hand_over_passes_by_the_queue_and_is_not_lost_with_its_receiver() {
     let handed = stats::read(Counter::Handovers);
     {
         let mut letter = Letter::with_room(8, 0);
-        let receiving =
-            end.receive(&process.caller, &access, &process.table, &mut letter, Options::RENDEZVOUS);
+        let receiving = end.receive(process.receiver(&access, Options::RENDEZVOUS), &mut letter);
         let mut receiving = pin!(receiving);
         assert!(poll(receiving.as_mut()).is_pending());
         let mut outgoing = Outgoing::bytes(b"abc");
@@ -196,8 +195,7 @@ fn a_reply_finds_its_caller() {
     let (near, far) = (process.end(client), process.end(server));
     let mut letter = Letter::new();
     let mut outgoing = Outgoing::bytes(b"....question");
-    let calling =
-        near.call(&process.caller, &access, &mut outgoing, &process.table, &mut letter, None, false);
+    let calling = near.call(process.receiver(&access, Options::empty()), &mut outgoing, &mut letter, None);
     {
         let mut calling = pin!(calling);
         assert!(poll(calling.as_mut()).is_pending());
@@ -224,8 +222,7 @@ fn a_call_ends_with_the_other_end() {
     let near = process.end(client);
     let mut letter = Letter::new();
     let mut outgoing = Outgoing::bytes(b"....");
-    let calling =
-        near.call(&process.caller, &access, &mut outgoing, &process.table, &mut letter, None, false);
+    let calling = near.call(process.receiver(&access, Options::empty()), &mut outgoing, &mut letter, None);
     let mut calling = pin!(calling);
     assert!(poll(calling.as_mut()).is_pending());
     process.table.close(server).unwrap();

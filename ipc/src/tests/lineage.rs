@@ -101,11 +101,13 @@ fn kcap_revoke_transfer_matrix_first_batch() {
                     drop(reserved);
                     assert!(process.table.get_any(child).is_err(), "it must not come back");
                 } else {
-                    let mut flight = reserved.commit();
+                    let mut flight = crate::channel::message::NO_HANDLES;
+                    reserved.commit(&mut flight);
                     drop(reserved);
                     revoke().unwrap();
                     let mut landing = process.table.land(&process.caller, 1, false).unwrap();
-                    let installed = landing.receive(&process.caller, flight[0].take().unwrap());
+                    let installed =
+                        landing.receive(&process.caller, base::machine().now(), flight[0].take().unwrap());
                     assert_eq!(installed, Err(Errno::EACCES));
                 }
             }
@@ -128,11 +130,15 @@ fn kcap_revoke_transfer_matrix_second_batch() {
             // Reserved afterwards: there is nothing to reserve.
             assert_eq!(process.table.reserve(&process.caller, &[two]).map(drop), Err(Errno::EBADF));
             // Committed afterwards: that works, but it can't arrive anywhere.
-            let mut flight = reserved.commit();
+            let mut flight = crate::channel::message::NO_HANDLES;
+            reserved.commit(&mut flight);
             drop(reserved);
             assert_eq!(process.table.get_any(one).map(drop), Err(Errno::EBADF));
             let mut landing = process.table.land(&process.caller, 1, false).unwrap();
-            assert_eq!(landing.receive(&process.caller, flight[0].take().unwrap()), Err(Errno::EACCES));
+            assert_eq!(
+                landing.receive(&process.caller, base::machine().now(), flight[0].take().unwrap()),
+                Err(Errno::EACCES)
+            );
         }
     }
 }

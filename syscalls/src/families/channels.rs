@@ -1,25 +1,28 @@
 //! Channels: create, send, receive, call. The exact ABI: `docs/abi.md`.
 //!
 //! What can be done at once is done without a future: the program's memory is resident and the other end has
-//! room, or has sent something. Everything else starts over.
+//! room, or has sent something. A receive or call that then only has to wait goes on in
+//! [`Waiting`]; everything else starts over.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use base::caller::Caller;
-use base::memory::{Access as MemoryAccess, BoxFuture, UserMemory};
+use base::memory::UserMemory;
+use base::time::Instant;
 use base::{Errno, Result, machine};
 use ipc::channel::{
-    CALL_PREFIX_BYTES, Endpoint, HANDLES_PER_MESSAGE, INLINE_BYTES, Incoming, MESSAGE_BYTES, Options,
-    Outcome, Outgoing, Sizes,
+    CALL_PREFIX_BYTES, Endpoint, HANDLES_PER_MESSAGE, MESSAGE_BYTES, Options, Outcome, Outgoing,
 };
+use ipc::table::reserve::Reserved;
 use ipc::{Access, AccessOp};
 
+use super::channel_message::{Buffers, Header, decode_handles, finish, finish_now};
+use super::channel_wait::{Reply, Waiting};
 use super::handles::{cloexec_of, no_flags, required};
 use crate::declare;
-use crate::declare::Pointer;
+use crate::declare::{Pointer, Tried};
 use crate::thread::Thread;
 use crate::thread::resources::Resources;
 use crate::user::{copy_in, copy_out};
@@ -28,14 +31,11 @@ declare! {
     async 4602 => channel_create(out0: Pointer, out1: Pointer, flags: u64);
     async 4603 => channel_send(handle: i32, msg: Pointer, options: u64) after try_send;
     async 4604 => channel_recv(handle: i32, msg: Pointer, options: u64) after try_recv;
-    async 4616 => channel_call(handle: i32, send: Pointer, recv: Pointer, timeout_ns: u64, options: u64);
+    async 4616 => channel_call(handle: i32, send: Pointer, recv: Pointer, timeout_ns: u64, options: u64) after try_call;
 }
 
 /// `channel_call`: the handles that arrive are closed on exec.
 const CALL_CLOEXEC: u64 = 4;
-
-/// Bytes of a `channel_msg`.
-const HEADER_BYTES: usize = 24;
 
 async fn channel_create(thread: &Thread, out0: Pointer, out1: Pointer, flags: u64) -> Result<u64> {
     let cloexec = cloexec_of(flags)?;
@@ -51,62 +51,15 @@ async fn channel_create(thread: &Thread, out0: Pointer, out1: Pointer, flags: u6
     Ok(0)
 }
 
-/// A `channel_msg`: two addresses and two counts.
-#[derive(Clone, Copy)]
-struct Header {
-    at: u64,
-    bytes: u64,
-    handles: u64,
-    sizes: Sizes,
-}
-
-impl Header {
-    fn decode(at: u64, raw: [u8; HEADER_BYTES]) -> Header {
-        let word = |from: usize| {
-            raw.get(from..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
-        };
-        let counts = word(16);
-        #[allow(clippy::cast_possible_truncation, reason = "two 32-bit halves")]
-        let (bytes, handles) = (counts as u32, (counts >> 32) as u32);
-        let sizes = Sizes { bytes: bytes as usize, handles: handles as usize };
-        Header { at, bytes: word(0), handles: word(8), sizes }
-    }
-
-    /// The header at `at`, if it is resident.
-    fn now(memory: &dyn UserMemory, at: u64) -> Option<Header> {
-        let mut raw = [0; HEADER_BYTES];
-        (memory.copy_in_nofault(at, &mut raw) == raw.len()).then(|| Self::decode(at, raw))
-    }
-
-    async fn read(memory: &dyn UserMemory, at: u64) -> Result<Header> {
-        let mut raw = [0; HEADER_BYTES];
-        copy_in(memory, at, &mut raw).await?;
-        Ok(Self::decode(at, raw))
-    }
-
-    fn check_buffers(&self) -> Result<()> {
-        let missing = self.sizes.bytes > 0 && self.bytes == 0 || self.sizes.handles > 0 && self.handles == 0;
-        if missing { Err(Errno::EFAULT) } else { Ok(()) }
-    }
-
-    /// Of a message to send.
-    fn check_message(&self) -> Result<()> {
-        if self.sizes.bytes > MESSAGE_BYTES || self.sizes.handles > HANDLES_PER_MESSAGE {
-            return Err(Errno::EMSGSIZE);
-        }
-        self.check_buffers()
-    }
-
-    /// Writes the counts back.
-    fn counts(sizes: Sizes) -> [u8; 8] {
-        // Both fit: a message is no larger.
-        (sizes.bytes as u64 | (sizes.handles as u64) << 32).to_le_bytes()
-    }
-}
-
 /// The endpoint behind a handle, or why it is none.
+#[inline]
 fn endpoint(access: &Access) -> Result<&Arc<Endpoint>> {
     access.object().channel().ok_or(Errno::ENOTSUP)
+}
+
+/// Options of a receive.
+fn receive_options(options: u64) -> Result<Options> {
+    u32::try_from(options).ok().and_then(Options::from_bits).ok_or(Errno::EINVAL)
 }
 
 /// Options of a send, which installs no handles here.
@@ -115,68 +68,85 @@ fn send_options(options: u64) -> Result<Options> {
         .and_then(|options| if options.contains(Options::CLOEXEC) { Err(Errno::EINVAL) } else { Ok(options) })
 }
 
+/// Options of a call, of which only CLOEXEC is known.
+fn call_options(options: u64) -> Result<Options> {
+    no_flags(options & !CALL_CLOEXEC)?;
+    Ok(if options == 0 { Options::empty() } else { Options::CLOEXEC })
+}
+
+/// When a call with this timeout is over; `None` for never.
+fn deadline_of(timeout_ns: u64) -> Option<Instant> {
+    (timeout_ns != u64::MAX).then(|| machine().now() + Duration::from_nanos(timeout_ns))
+}
+
 /// Sends if that needs no wait for anything.
 fn try_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<Result<u64>> {
     let options = send_options(options).ok()?;
     let msg = required(msg).ok()?;
     let resources = thread.resources()?;
-    send_now(&resources, handle, msg, options).map(|sent| sent.map(|()| 0))
+    let memory = &*resources.caller.memory;
+    let header = Header::now(memory, msg)?;
+    let send = || {
+        header.check_message()?;
+        let access = resources.handles.get(handle, AccessOp::Write)?;
+        let mut outgoing = Outgoing::new(header.payload(memory));
+        if header.sizes.handles > 0 {
+            let reserved = Reserved::none(&resources.handles, &resources.caller);
+            reserve_now(memory, &header, outgoing.handles.insert(reserved))?;
+        }
+        endpoint(&access)?.try_send(&resources.caller, &mut outgoing, options)
+    };
+    match send() {
+        Ok(()) => Some(Ok(0)),
+        Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => None,
+        Err(error) => refused(memory, &header, error),
+    }
+}
+
+/// Takes the handles of a message out of the table; `EFAULT` when a page of the message is missing.
+fn reserve_now(memory: &dyn UserMemory, header: &Header, reserved: &mut Reserved) -> Result<()> {
+    let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
+    let raw = raw.get_mut(..4 * header.sizes.handles).ok_or(Errno::EMSGSIZE)?;
+    // Nothing is taken out of the table for a payload that would have to be faulted in first.
+    if memory.copy_in_nofault(header.handles, raw) < raw.len() || !header.payload_is_resident(memory) {
+        return Err(Errno::EFAULT);
+    }
+    reserved.take(decode_handles(raw, &mut [0; HANDLES_PER_MESSAGE]))
+}
+
+/// Why a message was not sent. Unreadable memory comes before everything that was found out about handles and
+/// channel: if some of it is missing, the call starts over and sees.
+#[cold]
+fn refused<T>(memory: &dyn UserMemory, header: &Header, error: Errno) -> Option<Result<T>> {
+    let mut bytes = [0; MESSAGE_BYTES];
+    let payload = bytes.get_mut(..header.sizes.bytes.min(MESSAGE_BYTES))?;
+    let is_there = memory.copy_in_nofault(header.bytes, payload) == payload.len();
+    (error != Errno::EFAULT && (error == Errno::EMSGSIZE || is_there)).then_some(Err(error))
 }
 
 async fn channel_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Result<u64> {
     let options = send_options(options)?;
     let msg = required(msg)?;
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
-    send_later(&resources, handle, msg, options).await?;
+    let memory = &*resources.caller.memory;
+    let header = Header::read(memory, msg).await?;
+    header.check_message()?;
+    let (payload, handles) = read_message(memory, &header).await?;
+    let (access, mut outgoing) = prepare(&resources, handle, &payload, &handles)?;
+    endpoint(&access)?.send(&resources.caller, &access, &mut outgoing, options).await?;
     Ok(0)
 }
 
-fn send_now(resources: &Resources, handle: i32, msg: u64, options: Options) -> Option<Result<()>> {
-    let header = Header::now(&*resources.caller.memory, msg)?;
-    if let Err(error) = header.check_message() {
-        return Some(Err(error));
-    }
-    // Two sizes, since clearing the larger one would cost more than all the rest.
-    if header.sizes.bytes <= INLINE_BYTES {
-        send_buffered::<INLINE_BYTES>(resources, handle, header, options)
-    } else {
-        send_buffered::<MESSAGE_BYTES>(resources, handle, header, options)
-    }
-}
-
-fn send_buffered<const SIZE: usize>(
-    resources: &Resources,
-    handle: i32,
-    header: Header,
-    options: Options,
-) -> Option<Result<()>> {
-    let memory = &*resources.caller.memory;
-    let mut payload = [0; SIZE];
-    let payload = payload.get_mut(..header.sizes.bytes)?;
+/// What a message to send brings, in kernel memory.
+async fn read_message(memory: &dyn UserMemory, header: &Header) -> Result<(Vec<u8>, Vec<i32>)> {
+    let mut payload = Vec::new();
+    payload.try_reserve_exact(header.sizes.bytes).map_err(|_| Errno::ENOMEM)?;
+    payload.resize(header.sizes.bytes, 0);
+    copy_in(memory, header.bytes, &mut payload).await?;
     let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
-    let raw = raw.get_mut(..4 * header.sizes.handles)?;
-    if memory.copy_in_nofault(header.bytes, payload) < payload.len()
-        || memory.copy_in_nofault(header.handles, raw) < raw.len()
-    {
-        return None;
-    }
-    let mut handles = [0; HANDLES_PER_MESSAGE];
-    let handles = decode_handles(raw, &mut handles);
-    let send = || {
-        let (access, mut outgoing) = prepare(resources, handle, payload, handles)?;
-        endpoint(&access)?.try_send(&resources.caller, &mut outgoing, options)
-    };
-    match send() {
-        Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => None,
-        result => Some(result),
-    }
-}
-
-fn decode_handles<'a>(raw: &[u8], into: &'a mut [i32; HANDLES_PER_MESSAGE]) -> &'a [i32] {
-    for (word, handle) in raw.chunks_exact(4).zip(into.iter_mut()) {
-        *handle = word.first_chunk().map_or(-1, |word| i32::from_le_bytes(*word));
-    }
-    into.get(..raw.len() / 4).unwrap_or_default()
+    let raw = raw.get_mut(..4 * header.sizes.handles).ok_or(Errno::EMSGSIZE)?;
+    copy_in(memory, header.handles, raw).await?;
+    Ok((payload, decode_handles(raw, &mut [0; HANDLES_PER_MESSAGE]).to_vec()))
 }
 
 /// Looks the channel up and takes the handles out of the table.
@@ -194,113 +164,43 @@ fn prepare<'a>(
     Ok((access, outgoing))
 }
 
-/// What a message to send brings, in kernel memory.
-async fn read_message(memory: &dyn UserMemory, header: &Header) -> Result<(Vec<u8>, Vec<i32>)> {
-    let mut payload = Vec::new();
-    payload.try_reserve_exact(header.sizes.bytes).map_err(|_| Errno::ENOMEM)?;
-    payload.resize(header.sizes.bytes, 0);
-    copy_in(memory, header.bytes, &mut payload).await?;
-    let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
-    let raw = raw.get_mut(..4 * header.sizes.handles).ok_or(Errno::EMSGSIZE)?;
-    copy_in(memory, header.handles, raw).await?;
-    Ok((payload, decode_handles(raw, &mut [0; HANDLES_PER_MESSAGE]).to_vec()))
-}
-
-async fn send_later(resources: &Resources, handle: i32, msg: u64, options: Options) -> Result<()> {
-    let memory = &*resources.caller.memory;
-    let header = Header::read(memory, msg).await?;
-    header.check_message()?;
-    let (payload, handles) = read_message(memory, &header).await?;
-    let (access, mut outgoing) = prepare(resources, handle, &payload, &handles)?;
-    endpoint(&access)?.send(&resources.caller, &access, &mut outgoing, options).await
-}
-
-/// The program's buffers for a message.
-struct Buffers<'a> {
-    memory: &'a dyn UserMemory,
-    header: Header,
-    /// The address and length at which the last delivery stopped.
-    missing: (u64, usize),
-}
-
-impl<'a> Buffers<'a> {
-    fn new(memory: &'a dyn UserMemory, header: Header) -> Buffers<'a> {
-        // More room than a message can take is as good as enough.
-        let sizes = Sizes {
-            bytes: header.sizes.bytes.min(MESSAGE_BYTES),
-            handles: header.sizes.handles.min(HANDLES_PER_MESSAGE),
-        };
-        Buffers { memory, header: Header { sizes, ..header }, missing: (0, 0) }
-    }
-
-    fn put(&mut self, to: u64, bytes: &[u8]) -> Result<()> {
-        let done = self.memory.copy_out_nofault(to, bytes);
-        if done == bytes.len() {
-            return Ok(());
-        }
-        self.missing = (to.wrapping_add(done as u64), bytes.len() - done);
-        Err(Errno::EFAULT)
-    }
-}
-
-impl Incoming for Buffers<'_> {
-    fn room(&self) -> Sizes {
-        self.header.sizes
-    }
-
-    fn deliver(&mut self, payload: &[u8], handles: &[i32]) -> Result<()> {
-        let header = self.header;
-        self.put(header.bytes, payload)?;
-        let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
-        for (handle, place) in handles.iter().zip(raw.chunks_exact_mut(4)) {
-            place.copy_from_slice(&handle.to_le_bytes());
-        }
-        self.put(header.handles, raw.get(..4 * handles.len()).unwrap_or_default())?;
-        let sizes = Sizes { bytes: payload.len(), handles: handles.len() };
-        self.put(header.at.wrapping_add(16), &Header::counts(sizes))
-    }
-
-    fn fault_in(&mut self) -> BoxFuture<'_, Result<()>> {
-        let (at, length) = self.missing;
-        self.memory.fault_in(at, length, MemoryAccess::Write)
-    }
-}
-
-/// Options of a receive.
-fn receive_options(options: u64) -> Result<Options> {
-    u32::try_from(options).ok().and_then(Options::from_bits).ok_or(Errno::EINVAL)
-}
-
 /// Receives if that needs no wait for anything.
-fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<Result<u64>> {
-    let options = receive_options(options).ok()?;
-    let msg = required(msg).ok()?;
-    let resources = thread.resources()?;
-    let memory = &*resources.caller.memory;
-    let header = Header::now(memory, msg)?;
+fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Tried {
+    let (Ok(options), Ok(msg)) = (receive_options(options), required(msg)) else { return Tried::Nothing };
+    let Some(resources) = thread.resources() else { return Tried::Nothing };
+    let Some(header) = Header::now(&*resources.caller.memory, msg) else { return Tried::Nothing };
     let receive = || {
         header.check_buffers()?;
-        let access = resources.handles.get(handle, AccessOp::Read)?;
-        let mut buffers = Buffers::new(memory, header);
-        let cloexec = options.contains(Options::CLOEXEC);
-        endpoint(&access)?.try_receive(&resources.caller, &resources.handles, cloexec, &mut buffers)
+        resources.handles.get(handle, AccessOp::Read)
     };
-    let (sizes, result) = match receive() {
-        Ok(Outcome::Message(_)) => return Some(Ok(0)),
-        Ok(Outcome::TooSmall(sizes)) => (sizes, Err(Errno::EMSGSIZE)),
-        Ok(Outcome::End) => (Sizes::default(), Ok(0)),
-        // Perhaps only a page is missing.
-        Err(Errno::EFAULT) => return None,
-        Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => return None,
-        Err(error) => return Some(Err(error)),
-    };
-    let counts = Header::counts(sizes);
-    let told = memory.copy_out_nofault(msg.wrapping_add(16), &counts) == counts.len();
-    told.then_some(result)
+    match receive() {
+        Ok(access) => receive_now(resources, access, header, options),
+        Err(error) => Tried::Done(Err(error)),
+    }
 }
 
-/// In one piece, since each async function that is called keeps its arguments twice, and a receiver that waits
-/// is to need no allocation.
+#[inline]
+fn receive_now(resources: Arc<Resources>, access: Access, header: Header, options: Options) -> Tried {
+    let endpoint = match endpoint(&access) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Tried::Done(Err(error)),
+    };
+    let memory = &*resources.caller.memory;
+    let seen = endpoint.readers().observe();
+    let mut buffers = Buffers::new(memory, header);
+    let cloexec = options.contains(Options::CLOEXEC);
+    match endpoint.try_receive(&resources.caller, &resources.handles, cloexec, &mut buffers) {
+        Ok(outcome) => finish_now(memory, header.at, outcome).into(),
+        // Perhaps only a page is missing.
+        Err(Errno::EFAULT) => Tried::Nothing,
+        Err(Errno::EAGAIN) if options.contains(Options::RENDEZVOUS) => Tried::Nothing,
+        Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => {
+            Tried::Waits(Waiting { resources, access, header, options, seen, reply: None })
+        }
+        Err(error) => Tried::Done(Err(error)),
+    }
+}
+
 async fn channel_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Result<u64> {
     let options = receive_options(options)?;
     let at = required(msg)?;
@@ -310,20 +210,66 @@ async fn channel_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) 
     header.check_buffers()?;
     let access = resources.handles.get(handle, AccessOp::Read)?;
     let mut buffers = Buffers::new(memory, header);
-    let Resources { caller, handles, .. } = &*resources;
-    let outcome = endpoint(&access)?.receive(caller, &access, handles, &mut buffers, options).await?;
-    finish(caller, at, outcome).await
+    let receiver = resources.receiver(&access, options);
+    let outcome = endpoint(&access)?.receive(receiver, &mut buffers).await?;
+    finish(memory, at, outcome).await
 }
 
-/// Writes back what the delivery did not.
-async fn finish(caller: &Caller, msg: u64, outcome: Outcome) -> Result<u64> {
-    let (sizes, result) = match outcome {
-        Outcome::Message(_) => return Ok(0),
-        Outcome::TooSmall(sizes) => (sizes, Err(Errno::EMSGSIZE)),
-        Outcome::End => (Sizes::default(), Ok(0)),
+/// The handle of a call: what comes back is read through the same one.
+fn access_for_call(resources: &Resources, handle: i32) -> Result<Access> {
+    let access = resources.handles.get(handle, AccessOp::Write)?;
+    if AccessOp::Read.is_allowed_by(access.rights()) { Ok(access) } else { Err(Errno::EACCES) }
+}
+
+/// Checks both messages of a call.
+fn check_call(question: &Header, answer: &Header) -> Result<()> {
+    question.check_message()?;
+    if question.sizes.bytes < CALL_PREFIX_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    answer.check_buffers()
+}
+
+/// Sends the question if that needs no wait for anything; what is left is to wait for the answer.
+fn try_call(
+    thread: &Thread,
+    handle: i32,
+    send: Pointer,
+    recv: Pointer,
+    timeout_ns: u64,
+    options: u64,
+) -> Tried {
+    let Ok(options) = call_options(options) else { return Tried::Nothing };
+    let (Ok(send), Ok(recv)) = (required(send), required(recv)) else { return Tried::Nothing };
+    let Some(resources) = thread.resources() else { return Tried::Nothing };
+    let memory = &*resources.caller.memory;
+    let (Some(question), Some(header)) = (Header::now(memory, send), Header::now(memory, recv)) else {
+        return Tried::Nothing;
     };
-    copy_out(&*caller.memory, msg.wrapping_add(16), &Header::counts(sizes)).await?;
-    result
+    let call = || {
+        check_call(&question, &header)?;
+        let access = access_for_call(&resources, handle)?;
+        let mut outgoing = Outgoing::new(question.payload(memory));
+        if question.sizes.handles > 0 {
+            let reserved = Reserved::none(&resources.handles, &resources.caller);
+            reserve_now(memory, &question, outgoing.handles.insert(reserved))?;
+        }
+        let endpoint = endpoint(&access)?;
+        let seen = endpoint.calls().observe();
+        let place = endpoint.begin_call(&mut outgoing)?;
+        endpoint.try_send(&resources.caller, &mut outgoing, Options::empty())?;
+        drop(outgoing);
+        Ok((access, seen, place))
+    };
+    match call() {
+        Ok((access, seen, place)) => {
+            let reply = Some(Reply { place, deadline: deadline_of(timeout_ns) });
+            Tried::Waits(Waiting { resources, access, header, options, seen, reply })
+        }
+        // The queue is full, or too many wait: the future tells them apart.
+        Err(Errno::EAGAIN) => Tried::Nothing,
+        Err(error) => refused(memory, &question, error).into(),
+    }
 }
 
 async fn channel_call(
@@ -334,13 +280,12 @@ async fn channel_call(
     timeout_ns: u64,
     options: u64,
 ) -> Result<u64> {
-    let cloexec = options & CALL_CLOEXEC != 0;
-    no_flags(options & !CALL_CLOEXEC)?;
+    let options = call_options(options)?;
     let (send, recv) = (required(send)?, required(recv)?);
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
-    let call = call_and_wait(&resources, handle, (send, recv), timeout_ns, cloexec);
+    let call = call_and_wait(&resources, handle, (send, recv), timeout_ns, options);
     let outcome = Box::pin(call).await?;
-    finish(&resources.caller, recv, outcome).await
+    finish(&*resources.caller.memory, recv, outcome).await
 }
 
 async fn call_and_wait(
@@ -348,25 +293,19 @@ async fn call_and_wait(
     handle: i32,
     (send, recv): (u64, u64),
     timeout_ns: u64,
-    cloexec: bool,
+    options: Options,
 ) -> Result<Outcome> {
     let memory = &*resources.caller.memory;
-    let header = Header::read(memory, send).await?;
-    let room = Header::read(memory, recv).await?;
-    header.check_message()?;
-    if header.sizes.bytes < CALL_PREFIX_BYTES {
-        return Err(Errno::EINVAL);
-    }
-    room.check_buffers()?;
-    let (payload, handles) = read_message(memory, &header).await?;
-    // What comes back is read through the same handle.
-    resources.handles.get(handle, AccessOp::Read)?;
+    let question = Header::read(memory, send).await?;
+    let answer = Header::read(memory, recv).await?;
+    check_call(&question, &answer)?;
+    let (payload, handles) = read_message(memory, &question).await?;
+    access_for_call(resources, handle)?;
     let (access, mut outgoing) = prepare(resources, handle, &payload, &handles)?;
-    let mut buffers = Buffers::new(memory, room);
-    let deadline = (timeout_ns != u64::MAX).then(|| machine().now() + Duration::from_nanos(timeout_ns));
-    let endpoint = endpoint(&access)?;
-    let table = &resources.handles;
-    endpoint.call(&resources.caller, &access, &mut outgoing, table, &mut buffers, deadline, cloexec).await
+    let mut buffers = Buffers::new(memory, answer);
+    let deadline = deadline_of(timeout_ns);
+    let receiver = resources.receiver(&access, options);
+    endpoint(&access)?.call(receiver, &mut outgoing, &mut buffers, deadline).await
 }
 
 #[cfg(test)]

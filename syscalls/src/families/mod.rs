@@ -6,6 +6,8 @@ pub mod adjust;
 pub mod attributes;
 pub mod bridge;
 pub mod capabilities;
+mod channel_message;
+pub mod channel_wait;
 pub mod channels;
 pub mod clocks;
 pub mod credentials;

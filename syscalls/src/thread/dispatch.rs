@@ -6,7 +6,8 @@ use base::fault;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::{Errno, Result};
 
-use crate::declare::{Arguments, Entry, Syscall};
+use crate::declare::{Arguments, Entry, Syscall, Tried};
+use crate::families::channel_wait::Waiting;
 use crate::machine::{Registers, UserContext, user_machine};
 use crate::table;
 use crate::thread::drive::Drive;
@@ -49,7 +50,21 @@ pub struct BlockedCall {
     pub instruction_pointer: u64,
 }
 
+impl BlockedCall {
+    /// The call in a thread's registers.
+    #[inline]
+    pub(super) fn of(registers: &Registers) -> BlockedCall {
+        BlockedCall {
+            number: registers.rax,
+            arguments: registers.arguments(),
+            stack_pointer: registers.rsp,
+            instruction_pointer: registers.rip,
+        }
+    }
+}
+
 impl Published {
+    #[inline]
     pub(super) fn set(&self, call: &BlockedCall) {
         for (slot, value) in self.arguments.iter().zip(call.arguments) {
             slot.store(value, Ordering::Relaxed);
@@ -82,6 +97,8 @@ pub(super) enum Call {
     Done(Result<u64>),
     /// To be awaited: [`dispatch`].
     Await(&'static Syscall),
+    /// Its try before the future left this to do: [`go_on`].
+    Wait(&'static Syscall, Waiting),
 }
 
 /// Looks up the syscall in the registers, and makes it if it can answer at once.
@@ -91,13 +108,14 @@ pub(super) fn answer(thread: &Thread, registers: &Registers) -> Call {
     match table::lookup(registers.rax) {
         Some(syscall) => {
             let tried = match syscall.entry {
-                Entry::Sync(handler) => Some(handler(thread, registers)),
+                Entry::Sync(handler) => Tried::Done(handler(thread, registers)),
                 Entry::Async { attempt: Some(attempt), .. } => attempt(thread, registers),
-                _ => None,
+                _ => Tried::Nothing,
             };
             match tried {
-                None | Some(Err(Errno::ENOPAGE)) => Call::Await(syscall),
-                Some(result) => Call::Done(result.map_err(|error| syscall.settle(error))),
+                Tried::Nothing | Tried::Done(Err(Errno::ENOPAGE)) => Call::Await(syscall),
+                Tried::Done(result) => Call::Done(result.map_err(|error| syscall.settle(error))),
+                Tried::Waits(waiting) => Call::Wait(syscall, waiting),
             }
         }
         None => Call::Done(Err(Errno::ENOSYS)),
@@ -112,30 +130,23 @@ pub(super) async fn dispatch(
     context: &mut UserContext,
     syscall: &'static Syscall,
 ) -> Option<Result<u64>> {
-    let registers = &context.registers;
-    let arguments = registers.arguments();
-    let call = BlockedCall {
-        number: registers.rax,
-        arguments,
-        stack_pointer: registers.rsp,
-        instruction_pointer: registers.rip,
-    };
     let result = match syscall.entry {
         Entry::Sync(handler) => {
-            let registers = *registers;
-            let future = pin!(call_again(thread, registers, handler));
-            Drive::new(thread, future).publishing(call).saving(context).await
+            let future = pin!(call_again(thread, context.registers, handler));
+            Drive::new(thread, future).publishing().saving(context).await
         }
         Entry::Async { start, .. } => {
-            let future = pin!(start(thread, arguments));
-            Drive::new(thread, future).publishing(call).saving(context).await
+            let future = pin!(start(thread, context.registers.arguments()));
+            Drive::new(thread, future).publishing().saving(context).await
         }
         Entry::Context(handler) => {
             // The handler borrows the registers and may copy the floating-point image, so the
             // image is brought up to date first and needs no saving when the call waits.
             user_machine().save_fpu(context);
+            let call = BlockedCall::of(&context.registers);
+            let arguments = call.arguments;
             let future = pin!(handler(thread, context, arguments));
-            Drive::new(thread, future).publishing(call).await
+            Drive::new(thread, future).publishing_as(&call).await
         }
     };
     let cut_short = fault::was_cut_short();
@@ -146,6 +157,18 @@ pub(super) async fn dispatch(
             error => error,
         })
     })
+}
+
+/// Goes on with a call whose try before the future left only the wait. As [`dispatch`].
+pub(super) async fn go_on(
+    thread: &Thread,
+    context: &mut UserContext,
+    syscall: &'static Syscall,
+    waiting: Waiting,
+) -> Option<Result<u64>> {
+    let future = pin!(waiting.finish());
+    let result = Drive::new(thread, future).publishing().saving(context).await;
+    result.map(|result| result.map_err(|error| syscall.settle(error)))
 }
 
 /// Makes a call that answers at once, and found that it has to fault user memory in first.

@@ -15,18 +15,20 @@ use crate::thread::dispatch::BlockedCall;
 /// The future; its output is `None` when the thread was killed first.
 pub struct Drive<'a, F> {
     thread: &'a Thread,
-    /// What is published while it waits.
-    call: Option<BlockedCall>,
+    /// What is published while it waits, unless it is the call in the registers of `context`.
+    shown: Option<&'a BlockedCall>,
     /// Whose floating-point state is saved before another CPU may run the thread.
     context: Option<&'a mut UserContext>,
     future: Pin<&'a mut F>,
     waited: bool,
+    /// The call in the registers is published while it waits.
+    publishes: bool,
 }
 
 impl<'a, F> Drive<'a, F> {
     /// Drives `future` on behalf of `thread`.
     pub fn new(thread: &'a Thread, future: Pin<&'a mut F>) -> Self {
-        Drive { thread, call: None, context: None, future, waited: false }
+        Drive { thread, shown: None, context: None, future, waited: false, publishes: false }
     }
 
     /// Saves the floating-point state of `context` when it waits.
@@ -36,10 +38,18 @@ impl<'a, F> Drive<'a, F> {
         self
     }
 
-    /// Shows `call` to those who watch while it waits.
+    /// Shows the call in the registers to those who watch while it waits. The context is being
+    /// [saved](Self::saving).
     #[must_use]
-    pub fn publishing(mut self, call: BlockedCall) -> Self {
-        self.call = Some(call);
+    pub fn publishing(mut self) -> Self {
+        self.publishes = true;
+        self
+    }
+
+    /// Shows `call` to those who watch while it waits: one that has the context itself.
+    #[must_use]
+    pub fn publishing_as(mut self, call: &'a BlockedCall) -> Self {
+        self.shown = Some(call);
         self
     }
 
@@ -67,11 +77,14 @@ impl<F: Future> Future for Drive<'_, F> {
             this.finish();
             return Poll::Ready(None);
         }
-        if let Some(call) = &this.call {
-            this.thread.published().set(call);
-        }
         if let Some(context) = this.context.as_deref_mut() {
             user_machine().save_fpu(context);
+            if this.publishes {
+                this.thread.published().set(&BlockedCall::of(&context.registers));
+            }
+        }
+        if let Some(call) = this.shown {
+            this.thread.published().set(call);
         }
         this.thread.usage().count_switch(true);
         this.thread.clock().pause(if this.waited { Share::System } else { Share::Mixed });

@@ -21,6 +21,7 @@ use core::pin::pin;
 use base::{Errno, Result, fault};
 
 use crate::declare::Syscall;
+use crate::families::channel_wait::Waiting;
 use crate::machine::{FaultAccess, PageTable, Trap, UserContext, user_machine};
 use crate::process::ending::ExitStatus;
 use crate::process::exit;
@@ -29,7 +30,7 @@ use crate::signal::{Interrupted, SigInfo, Signal, deliver, force};
 use crate::thread::Thread;
 use crate::thread::attention::Reasons;
 use crate::thread::clock::Share;
-use crate::thread::dispatch::{Call, answer, dispatch};
+use crate::thread::dispatch::{Call, answer, dispatch, go_on};
 use crate::thread::drive::Drive;
 use crate::thread::{exception, watched};
 use crate::user::write_u32;
@@ -62,7 +63,15 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
         let (event, sampled) = run_user(&thread, &mut context, &table);
         let interrupted = match event {
             Event::Answered(interrupted) => interrupted,
-            Event::Call(syscall) => call(&thread, &mut context, syscall).await,
+            // Killed: the attention word says so too.
+            Event::Call(syscall) => {
+                let result = dispatch(&thread, &mut context, syscall).await;
+                result.and_then(|result| give(&mut context, result))
+            }
+            Event::Wait(syscall, waiting) => {
+                let result = go_on(&thread, &mut context, syscall, waiting).await;
+                result.and_then(|result| give(&mut context, result))
+            }
             Event::WatchedCall => {
                 // Boxed: what is switched off is not to make every thread larger.
                 let result = Box::pin(watched::call(&thread, &mut context)).await;
@@ -93,6 +102,8 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
 enum Event {
     /// A call that may wait.
     Call(&'static Syscall),
+    /// A call of which only the wait is left.
+    Wait(&'static Syscall, Waiting),
     /// A call that somebody watches.
     WatchedCall,
     /// A call or an exception after which something wants the thread's attention.
@@ -126,6 +137,7 @@ fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTabl
             Trap::Syscall => match answer(thread, &context.registers) {
                 Call::Done(result) => give(context, result),
                 Call::Await(syscall) => return (Event::Call(syscall), sampled),
+                Call::Wait(syscall, waiting) => return (Event::Wait(syscall, waiting), sampled),
             },
             Trap::PageFault { address, access, .. } => {
                 return (Event::PageFault { address, access }, sampled);
@@ -143,13 +155,6 @@ fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTabl
             clock.sample_ends();
         }
     }
-}
-
-/// Makes a call that may wait.
-async fn call(thread: &Thread, context: &mut UserContext, syscall: &'static Syscall) -> Option<Interrupted> {
-    // Killed: the attention word says so too.
-    let result = dispatch(thread, context, syscall).await?;
-    give(context, result)
 }
 
 /// The answer goes to `rax`, unless it is a restart code, which goes to the signals.

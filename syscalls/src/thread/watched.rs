@@ -7,7 +7,7 @@ use base::Result;
 
 use super::Thread;
 use super::attention::Reasons;
-use super::dispatch::{Call, answer, dispatch};
+use super::dispatch::{Call, answer, dispatch, go_on};
 use super::strace;
 use crate::machine::UserContext;
 
@@ -22,5 +22,6 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
     match answer(thread, &context.registers) {
         Call::Done(result) => Some(result),
         Call::Await(syscall) => dispatch(thread, context, syscall).await,
+        Call::Wait(syscall, waiting) => go_on(thread, context, syscall, waiting).await,
     }
 }

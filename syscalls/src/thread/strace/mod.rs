@@ -25,7 +25,7 @@ use base::{Errno, Result};
 
 use super::Thread;
 use super::attention::Reasons;
-use super::dispatch::{Call, answer, dispatch};
+use super::dispatch::{Call, answer, dispatch, go_on};
 use super::drive::Drive;
 use crate::declare::{Arguments, Syscall};
 use crate::machine::UserContext;
@@ -62,6 +62,10 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
         Call::Done(result) => Some(result),
         Call::Await(syscall) => {
             let future = pin!(dispatch(thread, context, syscall));
+            Noticed { future, line: &mut line }.await
+        }
+        Call::Wait(syscall, waiting) => {
+            let future = pin!(go_on(thread, context, syscall, waiting));
             Noticed { future, line: &mut line }.await
         }
     };
