@@ -39,10 +39,10 @@ impl Census {
         Some(Census(lines.filter_map(pair).collect()))
     }
 
-    /// What is more now than it was, one line each. Services of the kernel that happen to be awake
-    /// may count for a moment, so growth has to last.
+    /// What is more now than it was, one line each. Services of the kernel may take their time (the collector of
+    /// sockets pauses for sixteen times what its last pass took), so growth has to last.
     pub(super) fn growth(&self, case: &Case) -> Vec<String> {
-        const LOOKS: usize = 50;
+        const LOOKS: usize = 250;
         let mut growth = Vec::new();
         for _ in 0..LOOKS {
             let Some(now) = Census::take() else { return Vec::new() };
