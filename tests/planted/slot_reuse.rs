@@ -31,6 +31,7 @@ fn work(twin: Twin) {
     if let Some(slot) = second {
         push(twin, slot);
     }
+    yield_now();
 }
 
 fn pop(twin: Twin) -> Option<usize> {

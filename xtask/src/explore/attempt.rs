@@ -112,6 +112,8 @@ impl Lab {
 
     /// `None` when the run says nothing about the program.
     fn attempt_once(&self, name: &str, seed: u64, decisions: Option<&[String]>) -> Result<Option<Attempt>> {
+        // What an exploration that was interrupted has left there is not this run's.
+        let _ = fs::remove_dir_all(self.folder.join(name));
         let directory = RunDirectory::at(self.folder.join(name))?;
         let folder = directory.path().to_owned();
         let list = decisions.map(|_| folder.join("script"));
