@@ -11,6 +11,7 @@ mod descriptor;
 mod directory;
 mod elf;
 mod epoll;
+mod epoll_items;
 mod event_race;
 mod eventfd;
 mod exec;
@@ -85,6 +86,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     poll::CASES,
     eventfd::CASES,
     epoll::CASES,
+    epoll_items::CASES,
     timerfd::CASES,
     socket_stream::CASES,
     channel::CASES,

@@ -1,6 +1,6 @@
 //! Descriptors made for waiting.
 
-use super::{Fd, Sys, read, write};
+use super::{Fd, Sys, gettid, read, wait_until_thread_blocked, write};
 use crate::harness::or_skip;
 
 /// A new epoll instance.
@@ -12,6 +12,22 @@ pub(crate) fn epoll_create() -> Fd {
 pub(crate) fn epoll_control(epoll: Fd, operation: i32, fd: Fd, events: i32, data: u64) -> Sys<usize> {
     let event = libc::epoll_event { events: events as u32, u64: data };
     syscall!(SYS_epoll_ctl, epoll, operation, fd, &event)
+}
+
+/// Adds a descriptor that must be good.
+pub(crate) fn epoll_add(epoll: Fd, fd: Fd, events: i32, data: u64) {
+    epoll_control(epoll, libc::EPOLL_CTL_ADD, fd, events, data).expect("EPOLL_CTL_ADD");
+}
+
+/// A thread that waits once, without a timeout; it is blocked when this returns.
+pub(crate) fn epoll_waiter(epoll: Fd, most: usize) -> std::thread::JoinHandle<Vec<(i32, u64)>> {
+    let (send_tid, tid) = std::sync::mpsc::channel();
+    let waiter = std::thread::spawn(move || {
+        send_tid.send(gettid()).unwrap();
+        epoll_wait(epoll, most, -1)
+    });
+    wait_until_thread_blocked(tid.recv().unwrap());
+    waiter
 }
 
 /// (events, data) that are ready.
