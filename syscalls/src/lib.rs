@@ -18,6 +18,7 @@ pub mod process;
 pub mod restart;
 pub mod signal;
 pub mod system_name;
+pub mod sysv;
 pub mod table;
 pub mod thread;
 pub mod time;

@@ -83,6 +83,10 @@ kinds! {
     FileLock = "file_lock";
     /// A page being read or written.
     Page = "page";
+    /// A System V semaphore.
+    SysvSemaphore = "sysv_sem";
+    /// A System V message, or room for one.
+    SysvMessage = "sysv_msg";
     /// A device.
     Device = "device";
     /// Work for a kernel service.

@@ -41,18 +41,33 @@ pub fn memfd_create(caller: &Caller, name: &[u8], flags: MemfdFlags) -> Result<A
         return Err(Errno::EINVAL);
     }
     let seals = if flags.contains(MemfdFlags::ALLOW_SEALING) { Seals::empty() } else { Seals::SEAL };
+    let mut title = Vec::from(b"/memfd:".as_slice());
+    title.extend_from_slice(name);
+    title.extend_from_slice(b" (deleted)");
+    unnamed(caller, &title, seals)
+}
+
+/// A file without a name for the pages of a System V segment of `size` bytes; `title` is only shown.
+///
+/// # Errors
+///
+/// `EINVAL` for a size that no file has; `ENFILE`, `ENOMEM`.
+pub fn segment_file(caller: &Caller, title: &[u8], size: u64) -> Result<Arc<OpenFile>> {
+    let file = unnamed(caller, title, Seals::SEAL)?;
+    file.inode().truncate(size).map_err(|_| Errno::EINVAL)?;
+    Ok(file)
+}
+
+fn unnamed(caller: &Caller, title: &[u8], seals: Seals) -> Result<Arc<OpenFile>> {
     let credentials = &caller.credentials;
     let new =
         NewInode { kind: NewKind::Regular, mode: 0o777, uid: credentials.fsuid, gid: credentials.fsgid };
     let inode = TmpInode::new(&INSTANCE.as_ref().map_err(|error| *error)?.pool, &new, Weak::new(), seals)?;
     inode.forget_name();
-    let mut title = Vec::from(b"/memfd:".as_slice());
-    title.extend_from_slice(name);
-    title.extend_from_slice(b" (deleted)");
     let ops: Arc<dyn FileOps> = Arc::new(TmpFile(inode.clone()));
     let inode: Arc<dyn Inode> = inode;
     inode.state().get_writer()?;
-    let place = anonymous_place(inode, &title);
+    let place = anonymous_place(inode, title);
     let flags = OpenFlags::RDWR | OpenFlags::LARGEFILE;
     OpenFile::with_access(caller, ops, place, flags, AccessMode::READ | AccessMode::WRITE, true)
 }

@@ -29,7 +29,7 @@ use crate::vfs::{
     self, DeviceNumber, FileSystem, FileSystemType, FsStatistics, Inode, NewInode, NewKind, SuperBlock,
 };
 use inode::TmpInode;
-pub use memfd::{MemfdFlags, add_seals, memfd_create, seals};
+pub use memfd::{MemfdFlags, add_seals, memfd_create, seals, segment_file};
 use options::Options;
 pub use pages::Seals;
 use pool::Pool;

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod locks;
 pub mod memory;
 pub mod memory_advice;
+pub mod messages;
 pub mod object_wait;
 pub mod paths;
 pub mod pidfd;
@@ -34,6 +35,8 @@ pub mod prctl;
 pub mod priority;
 pub mod process;
 pub mod sched;
+pub mod semaphores;
+pub mod shared_memory;
 pub mod signalfd;
 pub mod signals;
 pub mod socket;
@@ -70,6 +73,7 @@ pub const ALL: &[&[Syscall]] = &[
     locks::FAMILY,
     memory::FAMILY,
     memory_advice::FAMILY,
+    messages::FAMILY,
     object_wait::FAMILY,
     paths::FAMILY,
     pidfd::FAMILY,
@@ -79,6 +83,8 @@ pub const ALL: &[&[Syscall]] = &[
     priority::FAMILY,
     process::FAMILY,
     sched::FAMILY,
+    semaphores::FAMILY,
+    shared_memory::FAMILY,
     signalfd::FAMILY,
     signals::FAMILY,
     socket::FAMILY,

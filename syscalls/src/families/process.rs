@@ -251,5 +251,10 @@ async fn unshare(thread: &Thread, flags: u64) -> Result<u64> {
         return Err(if may { Errno::EINVAL } else { Errno::EPERM });
     }
     thread.unshare(flags.contains(CloneFlags::FS), flags.contains(CloneFlags::FILES)).await?;
+    if flags.contains(CloneFlags::SYSVSEM)
+        && let Some(list) = thread.semaphore_undo().leave()
+    {
+        list.take_back(thread.process().pid()).await;
+    }
     Ok(0)
 }

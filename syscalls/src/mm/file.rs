@@ -23,6 +23,11 @@ pub struct FileIdentity {
     pub inode: u64,
 }
 
+impl FileIdentity {
+    /// The device of System V segments, whose inode numbers are their identifiers.
+    pub const SEGMENTS: u64 = 1;
+}
+
 /// A mapping of a file by one space. The regions that mmap(2) and its successors cut from it share it.
 pub struct FileMapping {
     pages: Arc<dyn Mappable>,

@@ -8,7 +8,7 @@
 //! | [`space`] | the space itself: its lock, its identity, its limits |
 //! | [`region`], [`region_map`] | regions, and the ordered map that splits and merges them |
 //! | [`placement`] | where a mapping goes when the program does not say |
-//! | [`map`], [`unmap`], [`protect`], [`brk`] | what the syscalls of the same names do |
+//! | [`map`], [`unmap`], [`detach`], [`protect`], [`brk`] | what the syscalls of the same names do |
 //! | [`fault`] | a page that is touched and not there, or does not allow it |
 //! | [`fork`] | a copy-on-write copy of a space |
 //! | [`shared`], [`file`](mod@file) | what shared and file mappings are made of |
@@ -25,6 +25,7 @@
 
 pub mod advise;
 pub mod brk;
+pub mod detach;
 pub mod fault;
 pub mod file;
 pub mod fork;

@@ -65,6 +65,7 @@ pub fn init(executor: &'static Executor) {
     let proc = fs::procfs::init(Arc::new(tasks::Processes));
     system::publish(proc, executor);
     sysctl::publish(proc);
+    crate::sysv::publish::publish(proc);
     kairos::publish(proc, executor);
     load::start(executor);
 }

@@ -23,6 +23,7 @@ use crate::process::users::Counted;
 use crate::process::{Process, table};
 use crate::signal::Signal;
 use crate::signal::altstack::AltStack;
+use crate::sysv::semaphore::undo::UndoSlot;
 use crate::thread::attention::Reasons;
 use crate::thread::resources::Resources;
 use crate::thread::run::{Start, run};
@@ -181,6 +182,10 @@ fn publish(
         name: thread.name().get(),
         costs: Costs { counted: Some(counted), charge: Some(parts.charge) },
         vfork: completion,
+        semaphore_undo: match has(CloneFlags::SYSVSEM) {
+            true => UndoSlot::sharing(thread.semaphore_undo().list()),
+            false => UndoSlot::default(),
+        },
     };
     let (own_files, own_handles) = (thread.files(), thread.handles());
     let mut table = table::lock();

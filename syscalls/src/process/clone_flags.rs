@@ -27,7 +27,7 @@ bitflags::bitflags! {
         const THREAD = 0x1_0000;
         /// New mount namespace.
         const NEWNS = 0x2_0000;
-        /// Share System V semaphore adjustments: there are none.
+        /// Share what the end takes back from System V semaphores.
         const SYSVSEM = 0x4_0000;
         /// Set the thread pointer.
         const SETTLS = 0x8_0000;

@@ -3,12 +3,14 @@
 //! ```text
 //!   user words     clear_child_tid, robust futexes       while the memory is still there
 //!   vfork          the parent goes on
+//!   semaphores     what SEM_UNDO asked for
 //!   descriptors    closed here, in the thread's own task: peers see EOF before wait(2) returns
 //!   memory, place  let go
 //!   last thread    children to their reaper, orphaned groups, controlling terminal,
 //!                  zombie or gone, SIGCHLD, the parent's waits
 //! ```
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -36,6 +38,10 @@ pub async fn leave(thread: Arc<Thread>) {
     let _spared = fault::spare();
     let process = thread.process().clone();
     release_memory(&thread).await;
+    if let Some(list) = thread.semaphore_undo().leave() {
+        // Rare, and so no part of every thread's future.
+        Box::pin(list.take_back(process.pid())).await;
+    }
     if let Some(resources) = thread.resources() {
         if thread.tid() == process.pid() {
             let credentials = resources.caller.credentials.clone();

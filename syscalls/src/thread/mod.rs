@@ -44,6 +44,7 @@ use crate::process::usage::{Usage, Used};
 use crate::process::users::Counted;
 use crate::restart::Restart;
 use crate::signal::{Signal, ThreadSignals};
+use crate::sysv::semaphore::undo::UndoSlot;
 
 /// A thread, as everybody else sees it.
 pub struct Thread {
@@ -73,6 +74,7 @@ pub struct Thread {
     signals: ThreadSignals,
     restart: Restart,
     missing: missing::Missing,
+    semaphore_undo: UndoSlot,
 }
 
 /// What a thread costs.
@@ -99,6 +101,8 @@ pub struct Birth {
     pub costs: Costs,
     /// Who waits until it lets go of its memory.
     pub vfork: Option<Arc<Completion>>,
+    /// What its end takes back from semaphores.
+    pub semaphore_undo: UndoSlot,
 }
 
 impl Thread {
@@ -137,6 +141,7 @@ impl Thread {
             signals: ThreadSignals::default(),
             restart: Restart::default(),
             missing: missing::Missing::default(),
+            semaphore_undo: birth.semaphore_undo,
         })
     }
 
@@ -195,6 +200,12 @@ impl Thread {
         if let Some(task) = self.task.get() {
             task.wake();
         }
+    }
+
+    /// What its end takes back from System V semaphores.
+    #[must_use]
+    pub fn semaphore_undo(&self) -> &UndoSlot {
+        &self.semaphore_undo
     }
 
     /// What the thread is blocked in, for those who watch it.

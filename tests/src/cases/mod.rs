@@ -28,6 +28,7 @@ mod lock;
 mod mapped_file;
 mod mapping;
 mod memory;
+mod message_queue;
 mod permission;
 mod pidfd;
 mod pipe;
@@ -36,7 +37,9 @@ mod process;
 mod procfs;
 mod remap;
 mod rename;
+mod semaphore;
 mod session;
+mod shared_memory;
 mod shoot_down;
 mod signal;
 mod signal_frame;
@@ -87,6 +90,9 @@ pub(crate) const TABLES: &[&[Case]] = &[
     eventfd::CASES,
     epoll::CASES,
     epoll_items::CASES,
+    semaphore::CASES,
+    shared_memory::CASES,
+    message_queue::CASES,
     timerfd::CASES,
     socket_stream::CASES,
     channel::CASES,

@@ -20,6 +20,7 @@ mod process;
 mod random;
 mod signal;
 mod socket;
+mod sysv;
 mod time;
 mod waiting;
 
@@ -36,5 +37,6 @@ pub(crate) use random::*;
 pub(crate) use raw::*;
 pub(crate) use signal::*;
 pub(crate) use socket::*;
+pub(crate) use sysv::*;
 pub(crate) use time::*;
 pub(crate) use waiting::*;
