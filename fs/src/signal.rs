@@ -3,7 +3,7 @@
 use base::caller::Caller;
 use base::sync::Once;
 
-use crate::file::{FileOwner, OpenFile};
+use crate::file::FileOwner;
 use executor::pollwait::Events;
 
 /// Linux's number of the signal for a write that nobody will read.
@@ -19,8 +19,9 @@ pub trait SignalSink: Sync {
     /// Sends `signal` to every process of a process group (terminals), as the kernel.
     fn signal_group(&self, group: u32, signal: u32);
 
-    /// Tells the owner of an `O_ASYNC` file that it became ready: `F_SETOWN`, `F_SETSIG` of `fcntl(2)`.
-    fn signal_owner(&self, file: &OpenFile, owner: &FileOwner, events: Events);
+    /// Tells the owner of an `O_ASYNC` file that it became ready for `event` (`IN`, `OUT` or `HUP`); `fd` is the
+    /// descriptor that the signal names. Source: `F_SETOWN`, `F_SETSIG` of `fcntl(2)`.
+    fn signal_owner(&self, owner: &FileOwner, event: Events, fd: i32);
 }
 
 static SINK: Once<&'static dyn SignalSink> = Once::new();

@@ -58,15 +58,12 @@ impl OpenFlags {
             | Self::EXCL.bits()
             | Self::NOCTTY.bits()
             | Self::TRUNC.bits()
+            | Self::ASYNC.bits()
             | Self::CLOEXEC.bits()),
     );
-    /// Bits that `F_SETFL` may change.
+    /// Bits that `F_SETFL` may change, beside `ASYNC`.
     pub const SETTABLE: OpenFlags = OpenFlags::from_bits_truncate(
-        Self::APPEND.bits()
-            | Self::NONBLOCK.bits()
-            | Self::ASYNC.bits()
-            | Self::DIRECT.bits()
-            | Self::NOATIME.bits(),
+        Self::APPEND.bits() | Self::NONBLOCK.bits() | Self::DIRECT.bits() | Self::NOATIME.bits(),
     );
 
     /// The access that the two lowest bits ask for. 3 is Linux's "only ioctl": neither read nor write,

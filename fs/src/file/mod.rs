@@ -11,6 +11,7 @@
 //! | [`mapping`] | files in memory |
 //! | [`flags`] | flag words |
 
+mod announcement;
 mod attempt;
 mod control;
 mod flags;

@@ -10,6 +10,7 @@ use base::{Errno, Result};
 use executor::lock::Mutex;
 use executor::pollwait::WaitSource;
 
+use super::announcement::Announcer;
 use super::flags::{AccessMode, IoFlags, OpenFlags};
 use super::followers::{Follower, Followers};
 use super::ops::{FileOps, Io, Whence};
@@ -66,6 +67,8 @@ pub struct OpenFile {
     pub(super) position: Mutex<u64>,
     owner: SpinLock<FileOwner>,
     followers: Followers,
+    /// Who stands on its sources for its owner.
+    pub(super) announcer: Announcer,
     /// Counted among the inode's writers.
     counts_as_writer: bool,
     _charge: Charge,
@@ -115,6 +118,7 @@ impl OpenFile {
             position: Mutex::new(0),
             owner: SpinLock::new(LockClass::File, FileOwner::default()),
             followers: Followers::new(),
+            announcer: SpinLock::new(LockClass::File, [None, None]),
             counts_as_writer,
             _charge: charge,
         }))
@@ -219,11 +223,14 @@ impl OpenFile {
 
     /// Sets or clears `O_NONBLOCK` alone: `FIONBIO`.
     pub fn set_nonblocking(&self, on: bool) {
-        let bit = OpenFlags::NONBLOCK.bits();
+        self.set_status_bit(OpenFlags::NONBLOCK, on);
+    }
+
+    pub(super) fn set_status_bit(&self, bit: OpenFlags, on: bool) {
         if on {
-            self.status.fetch_or(bit, Ordering::Relaxed);
+            self.status.fetch_or(bit.bits(), Ordering::Relaxed);
         } else {
-            self.status.fetch_and(!bit, Ordering::Relaxed);
+            self.status.fetch_and(!bit.bits(), Ordering::Relaxed);
         }
     }
 

@@ -176,6 +176,17 @@ pub trait FileOps: Send + Sync + Any {
         self.sources(file).iter().next().is_some()
     }
 
+    /// True when `O_ASYNC` may be set: the owner of the file is told when it becomes ready.
+    fn announces(&self) -> bool {
+        false
+    }
+
+    /// What a wake of one of the sources is to the owner of a file with `O_ASYNC`: `IN`, `OUT` or `HUP`; `None` when it
+    /// is nothing.
+    fn announce(&self, woken: Events) -> Option<Events> {
+        [Events::IN, Events::OUT].into_iter().find(|event| woken.contains(*event))
+    }
+
     /// True when reads and writes have a position, so that `pread(2)` works.
     fn positioned(&self) -> bool {
         false

@@ -186,6 +186,10 @@ impl Inotify {
 }
 
 impl FileOps for Inotify {
+    fn announces(&self) -> bool {
+        true
+    }
+
     fn read(&self, _io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
         let before = buffer.moved();
         let (read, left) = {

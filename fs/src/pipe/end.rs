@@ -133,6 +133,10 @@ struct Progress {
 }
 
 impl FileOps for PipeEnd {
+    fn announces(&self) -> bool {
+        true
+    }
+
     fn read(&self, _io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

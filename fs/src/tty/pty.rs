@@ -212,6 +212,10 @@ impl PtyMaster {
 }
 
 impl FileOps for PtyMaster {
+    fn announces(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -366,6 +366,10 @@ impl TtyFile {
 }
 
 impl FileOps for TtyFile {
+    fn announces(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

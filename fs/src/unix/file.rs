@@ -112,6 +112,17 @@ impl FileOps for Socket {
         hungry.iter().for_each(|source| tell(source));
     }
 
+    fn announces(&self) -> bool {
+        true
+    }
+
+    fn announce(&self, woken: Events) -> Option<Events> {
+        [Events::HUP, Events::IN].into_iter().find(|event| woken.contains(*event)).or_else(|| {
+            let told = woken.contains(Events::OUT) && self.take_lack_of_room();
+            told.then_some(Events::OUT)
+        })
+    }
+
     fn writes_all(&self) -> bool {
         self.kind == Kind::Stream
     }

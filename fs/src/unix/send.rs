@@ -78,10 +78,14 @@ impl Socket {
         buffer: &mut UserBuffer<'_>,
         outgoing: &mut Outgoing,
     ) -> Result<usize> {
-        match self.kind {
+        let sent = match self.kind {
             Kind::Stream => self.send_piece(caller, buffer, outgoing),
             Kind::Datagram | Kind::SeqPacket => self.send_message(caller, buffer, outgoing),
+        };
+        if sent == Err(Errno::EAGAIN) {
+            self.note_lack_of_room();
         }
+        sent
     }
 
     /// `sendmsg(2)`: sends the bytes of `buffer` and what goes along with them; `waits` is false on a socket

@@ -13,6 +13,7 @@ use alloc::sync::{Arc, Weak};
 
 use base::caller::Caller;
 use base::charge::Charge;
+use base::sync::atomic::{AtomicBool, Ordering};
 use base::sync::{LockClass, SpinGuard, SpinLock};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
@@ -136,6 +137,8 @@ pub struct Socket {
     pub(super) output: Arc<WaitSource>,
     pub(super) budget: Arc<Budget>,
     options: Options,
+    /// A send found no room since the owner of a file with `O_ASYNC` was told of some.
+    found_no_room: AtomicBool,
     _charge: Charge,
 }
 
@@ -210,6 +213,7 @@ impl Socket {
             input,
             output,
             options: Options::default(),
+            found_no_room: AtomicBool::new(false),
             _charge: charge,
         });
         super::table::add(&socket);
@@ -287,6 +291,16 @@ impl Socket {
     #[must_use]
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
         self.state.lock().peer_credentials.clone()
+    }
+
+    /// A send found no room: the owner of a file with `O_ASYNC` wants to hear of the next.
+    pub(super) fn note_lack_of_room(&self) {
+        self.found_no_room.store(true, Ordering::Relaxed);
+    }
+
+    /// True when a send found no room since this was asked last.
+    pub(super) fn take_lack_of_room(&self) -> bool {
+        self.found_no_room.swap(false, Ordering::Relaxed)
     }
 
     /// Itself, to be kept.

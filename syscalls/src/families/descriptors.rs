@@ -1,14 +1,16 @@
 //! Descriptors: opening pipes, closing, duplicating, and fcntl's part of them.
 
+use alloc::sync::Arc;
+
 use base::{Errno, Result};
 use fs::dev::open_peer;
-use fs::file::{FdEntry, FdRights, FileOwner, OpenFile, OpenFlags, OwnerKind};
+use fs::file::{FdEntry, FdRights, OpenFile, OpenFlags};
 use fs::pipe::{pipe as make_pipe, pipe_of};
 use fs::vfs::Subject;
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
-use crate::families::locks;
+use crate::families::{file_owners, locks};
 use crate::thread::Thread;
 use crate::user::copy_out;
 
@@ -26,6 +28,7 @@ declare! {
 
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
+const FIOASYNC: u32 = 0x5452;
 const TIOCGPTPEER: u32 = 0x5441;
 
 const F_DUPFD: i32 = 0;
@@ -33,8 +36,6 @@ const F_GETFD: i32 = 1;
 const F_SETFD: i32 = 2;
 const F_GETFL: i32 = 3;
 const F_SETFL: i32 = 4;
-const F_SETOWN: i32 = 8;
-const F_GETOWN: i32 = 9;
 const F_DUPFD_CLOEXEC: i32 = 1030;
 const F_SETPIPE_SZ: i32 = 1031;
 const F_GETPIPE_SZ: i32 = 1032;
@@ -118,6 +119,7 @@ async fn ioctl(thread: &Thread, fd: Fd, request: u32, argument: u64) -> Result<u
     let caller = thread.caller();
     match request {
         FIOCLEX | FIONCLEX => files.set_cloexec(fd.0, request == FIOCLEX).map(|()| 0),
+        FIOASYNC => file_owners::set_async(thread, &file, fd.0, Pointer(argument)).await,
         TIOCGPTPEER => {
             // The file first: a master alone answers this.
             #[allow(clippy::cast_possible_truncation, reason = "Linux reads an int")]
@@ -152,15 +154,13 @@ async fn fcntl(thread: &Thread, fd: Fd, command: i32, argument: u64) -> Result<u
         F_GETFL => Ok(file.status().bits().into()),
         F_SETFL => {
             files.get_required(fd.0, FdRights::IOCTL)?;
-            set_flags(&file, &caller, argument)
+            set_flags(&file, &caller, fd, argument)
         }
         _ if locks::is_lock_command(command) => {
             locks::record_lock(thread, fd, &file, command, argument).await
         }
-        F_GETOWN => Ok(owner_number(file.owner()).cast_unsigned()),
-        F_SETOWN => {
-            set_owner(&file, argument);
-            Ok(0)
+        _ if file_owners::is_owner_command(command) => {
+            file_owners::owner(thread, &file, command, argument).await
         }
         F_GETPIPE_SZ => Ok(pipe_of(&file).ok_or(Errno::EBADF)?.capacity() as u64),
         F_SETPIPE_SZ => {
@@ -176,23 +176,12 @@ async fn fcntl(thread: &Thread, fd: Fd, command: i32, argument: u64) -> Result<u
     }
 }
 
-fn set_flags(file: &OpenFile, caller: &base::caller::Caller, argument: u64) -> Result<u64> {
+fn set_flags(file: &Arc<OpenFile>, caller: &base::caller::Caller, fd: Fd, argument: u64) -> Result<u64> {
     #[allow(clippy::cast_possible_truncation, reason = "Linux reads an int")]
     let wanted = OpenFlags::from_bits_truncate(argument as u32);
     let status = (file.status() - OpenFlags::SETTABLE) | (wanted & OpenFlags::SETTABLE);
-    file.set_status(caller, status).map(|()| 0)
-}
-
-fn owner_number(owner: FileOwner) -> i64 {
-    match owner.kind {
-        Some(OwnerKind::Group) => -i64::from(owner.id),
-        _ => i64::from(owner.id),
-    }
-}
-
-fn set_owner(file: &OpenFile, argument: u64) {
-    #[allow(clippy::cast_possible_truncation, reason = "Linux reads an int")]
-    let id = argument as i32;
-    let kind = if id < 0 { OwnerKind::Group } else { OwnerKind::Process };
-    file.set_owner(FileOwner { kind: Some(kind), id: id.unsigned_abs(), ..file.owner() });
+    file.set_status(caller, status)?;
+    // As on Linux, a file that tells nobody does not take the flag, and that is no error.
+    let _ = file.set_async(fd.0, wanted.contains(OpenFlags::ASYNC));
+    Ok(0)
 }

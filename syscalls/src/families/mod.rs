@@ -16,6 +16,7 @@ pub mod directories;
 pub mod epoll;
 pub mod events;
 pub mod exec;
+mod file_owners;
 pub mod file_ranges;
 pub mod futex;
 pub mod handles;

@@ -25,7 +25,7 @@ pub fn may_signal(sender: &Thread, target: &Process, signal: i32) -> Result<()> 
 }
 
 /// Real and saved user id of a process; `None` for one that has ended, which only root may signal.
-fn ids_of(target: &Process) -> Option<[u32; 2]> {
+pub(super) fn ids_of(target: &Process) -> Option<[u32; 2]> {
     let resources = table::threads_of(target).iter().find_map(|thread| thread.resources())?;
     let credentials = &resources.caller.credentials;
     Some([credentials.uid, credentials.suid])

@@ -1,17 +1,25 @@
 //! Signals that files send: broken pipes, size limits, terminals, `O_ASYNC`.
 
+use alloc::sync::Arc;
+
+use base::Result;
 use base::caller::Caller;
 use executor::pollwait::Events;
-use fs::file::{FileOwner, OpenFile, OwnerKind};
+use fs::file::{FileOwner, OwnerKind};
 use fs::signal::SignalSink;
 
+use crate::process::Process;
 use crate::process::table::{find_process, find_thread, group_members};
 use crate::signal::info::Detail;
+use crate::signal::permission::ids_of;
 use crate::signal::{SigInfo, Signal, send_to_process, send_to_thread};
 
-/// `si_code` of a file that became readable; its neighbours follow in the order of [`CODES`].
-const CODES: [(Events, i32); 5] =
-    [(Events::IN, 1), (Events::OUT, 2), (Events::ERR, 4), (Events::PRI, 5), (Events::HUP, 6)];
+/// What the owner of a file is told of: the event, `si_code` and `si_band`. Source: `sigaction(2)`.
+const CODES: [(Events, i32, Events); 3] = [
+    (Events::IN, 1, Events::IN.union(Events::RDNORM)),
+    (Events::OUT, 2, Events::OUT.union(Events::WRNORM).union(Events::WRBAND)),
+    (Events::HUP, 6, Events::HUP.union(Events::ERR)),
+];
 
 struct Sink;
 
@@ -22,6 +30,31 @@ pub fn install() {
 
 fn signal_of(number: u32) -> Option<Signal> {
     i32::try_from(number).ok().and_then(|number| Signal::new(number).ok())
+}
+
+/// What the owner of a file gets: with `F_SETSIG` that signal, which says what happened, else a plain SIGIO.
+fn info(owner: &FileOwner, event: Events, fd: i32) -> SigInfo {
+    let meaning = CODES.iter().find(|(known, ..)| *known == event);
+    match (signal_of(owner.signal), meaning) {
+        (Some(signal), Some((_, code, band))) => {
+            let detail = Detail::Poll { band: i64::from(band.bits()), fd };
+            SigInfo { signal, code: *code, errno: 0, detail }
+        }
+        _ => SigInfo::kernel(Signal::SIGIO),
+    }
+}
+
+/// Whether the file may signal this process: whoever made it the owner could have. Source: `F_SETOWN` of `fcntl(2)`.
+fn may_tell(owner: &FileOwner, target: &Process) -> bool {
+    owner.euid == 0
+        || ids_of(target).is_some_and(|ids| [owner.euid, owner.uid].iter().any(|id| ids.contains(id)))
+}
+
+/// Sends to an owner. A signal that finds no room is replaced by SIGIO, which always finds one.
+fn tell(owner: &FileOwner, target: &Process, info: &SigInfo, send: impl Fn(SigInfo) -> Result<()>) {
+    if may_tell(owner, target) && send(info.clone()).is_err() {
+        let _ = send(SigInfo::kernel(Signal::SIGIO));
+    }
 }
 
 impl SignalSink for Sink {
@@ -39,34 +72,20 @@ impl SignalSink for Sink {
         }
     }
 
-    fn signal_owner(&self, _file: &OpenFile, owner: &FileOwner, events: Events) {
-        let code = CODES.iter().find(|(event, _)| events.intersects(*event)).map_or(1, |(_, code)| *code);
-        let detail = Detail::Poll { band: i64::from(events.bits()), fd: -1 };
-        let info = match signal_of(owner.signal) {
-            // Without F_SETSIG it is a plain SIGIO.
-            None => SigInfo::kernel(Signal::SIGIO),
-            Some(signal) => SigInfo { signal, code, errno: 0, detail },
+    fn signal_owner(&self, owner: &FileOwner, event: Events, fd: i32) {
+        let info = info(owner, event, fd);
+        let to_process = |process: &Arc<Process>| {
+            tell(owner, process, &info, |info| send_to_process(process, info));
         };
-        // A signal that finds no room is lost; Linux falls back to SIGIO, which always finds one.
-        let fallback = SigInfo::kernel(Signal::SIGIO);
         match owner.kind {
             None => {}
             Some(OwnerKind::Thread) => {
                 if let Some(thread) = find_thread(owner.id) {
-                    let _ = send_to_thread(&thread, info).or_else(|_| send_to_thread(&thread, fallback));
+                    tell(owner, thread.process(), &info, |info| send_to_thread(&thread, info));
                 }
             }
-            Some(OwnerKind::Process) => {
-                if let Some(process) = find_process(owner.id) {
-                    let _ = send_to_process(&process, info).or_else(|_| send_to_process(&process, fallback));
-                }
-            }
-            Some(OwnerKind::Group) => {
-                for process in group_members(owner.id) {
-                    let _ = send_to_process(&process, info.clone())
-                        .or_else(|_| send_to_process(&process, fallback.clone()));
-                }
-            }
+            Some(OwnerKind::Process) => find_process(owner.id).iter().for_each(to_process),
+            Some(OwnerKind::Group) => group_members(owner.id).iter().for_each(to_process),
         }
     }
 }

@@ -17,6 +17,7 @@ mod eventfd;
 mod exec;
 mod fault;
 mod file;
+mod file_owner;
 mod futex;
 mod fuzz;
 mod hostile;
@@ -88,6 +89,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     lock::CASES,
     poll::CASES,
     eventfd::CASES,
+    file_owner::CASES,
     epoll::CASES,
     epoll_items::CASES,
     semaphore::CASES,
