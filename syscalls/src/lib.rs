@@ -13,6 +13,7 @@ pub mod host;
 pub mod init;
 pub mod machine;
 pub mod mm;
+pub mod mqueue;
 pub mod proc;
 pub mod process;
 pub mod restart;

@@ -85,6 +85,8 @@ kinds! {
     Page = "page";
     /// A System V semaphore.
     SysvSemaphore = "sysv_sem";
+    /// A POSIX message queue.
+    MessageQueue = "mqueue";
     /// A System V message, or room for one.
     SysvMessage = "sysv_msg";
     /// A device.

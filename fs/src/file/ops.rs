@@ -261,6 +261,9 @@ pub trait FileOps: Send + Sync + Any {
         if new.contains(OpenFlags::DIRECT) { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
+    /// The calling thread closed a descriptor of the file, perhaps not the last. Must not wait.
+    fn flushed(&self) {}
+
     /// The last descriptor and the last operation are gone. Must not wait.
     fn released(&self, _file: &OpenFile) {}
 

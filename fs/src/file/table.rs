@@ -199,6 +199,7 @@ impl FdTable {
     /// What every close of a descriptor does before the file may go: the table's POSIX locks on it end.
     fn flush(&self, file: &OpenFile) {
         file.inode().state().release_posix_locks(self.id);
+        file.ops().flushed();
     }
 
     /// The entry of `fd`, places opened with `O_PATH` included.

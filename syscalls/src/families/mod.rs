@@ -26,6 +26,7 @@ pub mod limits;
 pub mod locks;
 pub mod memory;
 pub mod memory_advice;
+pub mod message_queues;
 pub mod messages;
 pub mod object_wait;
 pub mod paths;
@@ -74,6 +75,7 @@ pub const ALL: &[&[Syscall]] = &[
     locks::FAMILY,
     memory::FAMILY,
     memory_advice::FAMILY,
+    message_queues::FAMILY,
     messages::FAMILY,
     object_wait::FAMILY,
     paths::FAMILY,

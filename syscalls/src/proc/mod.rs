@@ -66,6 +66,8 @@ pub fn init(executor: &'static Executor) {
     system::publish(proc, executor);
     sysctl::publish(proc);
     crate::sysv::publish::publish(proc);
+    crate::mqueue::settings::publish(proc);
+    crate::mqueue::directory::register();
     kairos::publish(proc, executor);
     load::start(executor);
 }
