@@ -132,6 +132,8 @@ async fn mq_timedreceive(
 const SIGEV_SIGNAL: u32 = 0;
 const SIGEV_NONE: u32 = 1;
 const SIGEV_THREAD: u32 = 2;
+/// What a queue would send through the socket of `SIGEV_THREAD`.
+const COOKIE_BYTES: usize = 32;
 
 async fn mq_notify(thread: &Thread, queue: Fd, event: Pointer) -> Result<u64> {
     let method = if event.is_null() { None } else { Some(read_method(thread, event).await?) };
@@ -156,6 +158,7 @@ async fn read_method(thread: &Thread, event: Pointer) -> Result<Method> {
             Ok(Method::Signal { signal, value })
         }
         SIGEV_THREAD => {
+            copy_in(&*thread.space(), value, &mut [0; COOKIE_BYTES]).await?;
             // The C library passes a netlink socket, of which there are none here.
             let file = thread.files().get(signal.cast_signed())?;
             Err(if fs::unix::Socket::of(&file).is_ok() { Errno::EINVAL } else { Errno::ENOTSOCK })

@@ -183,7 +183,7 @@ fn queued_signals_are_counted() {
     block(&[CHOSEN, SIGIO]);
     let (from, to) = pipe();
     tell_me(from, CHOSEN);
-    (0..5).for_each(|_| drop(write(to, b"x").unwrap()));
+    (0..5).for_each(|_| discard(write(to, b"x").unwrap()));
     assert_eq!(all_told(CHOSEN).len(), 5);
     // One that finds no room in the queue becomes SIGIO.
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

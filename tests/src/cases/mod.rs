@@ -30,6 +30,7 @@ mod mapped_file;
 mod mapping;
 mod memory;
 mod message_queue;
+mod mqueue;
 mod permission;
 mod pidfd;
 mod pipe;
@@ -95,6 +96,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     semaphore::CASES,
     shared_memory::CASES,
     message_queue::CASES,
+    mqueue::CASES,
     timerfd::CASES,
     socket_stream::CASES,
     channel::CASES,

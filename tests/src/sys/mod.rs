@@ -15,6 +15,7 @@ mod gate;
 #[allow(dead_code, reason = "constants of the ABI, whether a case needs them or not")]
 mod kairos;
 mod memory;
+mod mqueue;
 mod path;
 mod process;
 mod random;
@@ -31,6 +32,7 @@ pub(crate) use events::*;
 pub(crate) use gate::*;
 pub(crate) use kairos::*;
 pub(crate) use memory::*;
+pub(crate) use mqueue::*;
 pub(crate) use path::*;
 pub(crate) use process::*;
 pub(crate) use random::*;
