@@ -11,6 +11,8 @@ use core::ptr;
 use base::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
+use base::trace::wait_core::{self, Counter};
+use base::trace::{self, EventKind};
 use base::{current, machine};
 
 use crate::executor::Executor;
@@ -274,6 +276,10 @@ impl Cpu {
         self.current.store(Arc::as_ptr(task).cast_mut(), Ordering::Release);
         // SAFETY: C1: the runnable keeps the task until the poll is over, and `clear_current` follows it.
         unsafe { current::enter(task.task_local()) };
+        if handed_over {
+            wait_core::add_on(self.index, Counter::PollHeadDirectSwitch, 1);
+        }
+        trace::event(EventKind::TaskRun, || (u32::from(handed_over), [0; 3]));
     }
 
     /// The poll of the current task is over. Its future calls this while the task is still running.

@@ -12,6 +12,7 @@ use async_task::{ScheduleInfo, WithInfo};
 use base::machine;
 use base::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{CachePadded, MAX_CPUS, Once};
+use base::trace::{self, EventKind, Identity};
 
 use crate::config::Config;
 use crate::cpu::{self, Cpu};
@@ -95,6 +96,7 @@ impl Executor {
         task.keep_waker(runnable.waker());
         handle.detach();
         let reference = TaskRef(task);
+        trace::name_task(Identity::of(reference.task_local()), options.name.as_bytes());
         self.registry.insert(reference.clone());
         let target = self.place_new(&reference.0, options.wanted_cpu(), here);
         reference.0.set_cpu(target.index);
@@ -292,6 +294,10 @@ impl Executor {
 fn schedule(runnable: Runnable, info: ScheduleInfo) {
     let task = &*runnable.metadata().0;
     task.set_state(TaskState::Ready);
+    trace::event(EventKind::TaskWake, || {
+        let who = Identity::of(task.task_local());
+        (u32::from(info.woken_while_running), [who.task, who.who(), task.cpu() as u64])
+    });
     let executor = task.executor;
     // The common case: it ran here last, and may stay.
     if let Some(here) = executor.here()
@@ -330,8 +336,10 @@ impl<F: Future<Output = ()>> Future for Body<F> {
         if let Some(cpu) = cpu::this() {
             cpu.end_poll(task);
         }
+        let state = if result.is_pending() { TaskState::Blocked } else { TaskState::Finished };
+        trace::event(EventKind::TaskStop, || (state as u32, [0; 3]));
         match result {
-            Poll::Pending => task.set_state(TaskState::Blocked),
+            Poll::Pending => task.set_state(state),
             Poll::Ready(()) => finish(task),
         }
         result

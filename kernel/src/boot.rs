@@ -16,7 +16,7 @@ use crate::command_line::CommandLine;
 use crate::drivers::{self, clock, local_apic};
 #[cfg(feature = "selftest")]
 use crate::selftest;
-use crate::{console, dump, first_process, memory, order, proc};
+use crate::{console, dump, first_process, memory, order, proc, trace};
 
 static EXECUTOR: Once<&'static Executor> = Once::new();
 
@@ -29,7 +29,7 @@ pub fn executor() -> Option<&'static Executor> {
 pub fn start(info: &'static BootInfo) -> ! {
     let command_line = CommandLine::new(info.command_line());
     machine::install(order::is_wanted(command_line));
-    memory::init(info);
+    memory::init(info, trace::buffer_bytes(command_line));
     let madt = drivers::init(info, command_line);
     CpuArea::current().set_apic_id(local_apic::id());
     CpuArea::current().go_online();
@@ -45,6 +45,7 @@ pub fn start(info: &'static BootInfo) -> ! {
         let prepared = vdso::prepare(clock::relation(), clock::wall_clock_at_boot());
         prepared.unwrap_or_else(|error| log::warn!("no vDSO: {error:?}"));
     }
+    trace::start(command_line);
     let initrd = memory::Initrd::take(info);
     let order = order::policy(command_line, initrd.as_ref());
     let executor = Executor::new(cpu_area::online(), configuration(command_line, order));
@@ -57,7 +58,7 @@ pub fn start(info: &'static BootInfo) -> ! {
     configure_faults(command_line);
     fs::tmpfs::register();
     fs::dev::init();
-    fs::sysfs::init();
+    syscalls::tracepoint::publish(fs::sysfs::init());
     syscalls::proc::init(executor);
     syscalls::waitgraph::publish();
     proc::publish(command_line);

@@ -34,6 +34,8 @@ const OURS: &[&str] = &[
     "fault_seed",
     "deadlock",
     "selftest",
+    "trace",
+    "trace_buffer",
 ];
 
 /// Unpacks the ramdisk, gives its memory back, and starts the first process.

@@ -16,6 +16,7 @@ mod order;
 mod proc;
 #[cfg(feature = "selftest")]
 mod selftest;
+mod trace;
 
 use core::panic::PanicInfo;
 

@@ -23,5 +23,6 @@ pub mod sysv;
 pub mod table;
 pub mod thread;
 pub mod time;
+pub mod tracepoint;
 pub mod user;
 pub mod waitgraph;

@@ -43,6 +43,12 @@ pub fn lookup(number: u64) -> Option<&'static Syscall> {
     }
 }
 
+/// Calls `each` with the number and the name of every syscall, by number.
+pub fn for_each(mut each: impl FnMut(u32, &'static str)) {
+    let all = TABLE.linux.iter().chain(&TABLE.kairos).flatten();
+    all.for_each(|syscall| each(syscall.number, syscall.name));
+}
+
 #[cfg(test)]
 mod documentation;
 

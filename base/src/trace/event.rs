@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use super::ring::{PAYLOAD, WORDS, whole};
+use crate::current::TaskLocal;
 
 bitflags! {
     /// Kinds of events that are recorded or not, together.
@@ -122,10 +123,10 @@ kinds! {
     IpcCap = 11, "ipc_cap", CHANNEL;
     /// A wait ended. Flags: reason. Arguments: object, when it began, kind of wait.
     WaitEnd = 12, "wait_end", WAIT;
-    /// A task became ready. Flags: 1 it was running. Arguments: task, its who, the CPU it last ran on. The event's
-    /// own task is the waker, 0 for an interrupt.
+    /// A task became ready. Flags: 1 it was running. Arguments: key of the task, its who, the CPU it last ran on.
+    /// The event's own task is the waker, 0 for an interrupt.
     TaskWake = 13, "task_wake", SCHED;
-    /// A task runs from now on. Flags: 1 on what was left of its waker's slice. Arguments: when the CPU was given.
+    /// A task runs from now on. Flags: 1 on what was left of its waker's slice.
     TaskRun = 14, "task_run", SCHED;
     /// A task gives its CPU up. Flags: 0 it is ready, 2 it is blocked, 3 it has finished.
     TaskStop = 15, "task_stop", SCHED;
@@ -165,7 +166,7 @@ impl EventKind {
 /// Whose doing an event is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The task; 0 for none.
+    /// The task's stable key; 0 for none.
     pub task: u64,
     /// Process id; -1 in a kernel service.
     pub pid: i32,
@@ -176,6 +177,13 @@ pub struct Identity {
 impl Identity {
     /// Nobody's.
     pub const NONE: Identity = Identity { task: 0, pid: -1, tid: -1 };
+
+    /// Who a task is.
+    #[must_use]
+    pub fn of(task: &TaskLocal) -> Identity {
+        let number = |id: u32| if id == 0 { -1 } else { id.cast_signed() };
+        Identity { task: task.key(), pid: number(task.pid()), tid: number(task.tid()) }
+    }
 
     /// Process and thread id in one word.
     #[must_use]

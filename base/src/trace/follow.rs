@@ -1,16 +1,15 @@
 //! Reading every event once, while more are written.
 
-use alloc::vec::Vec;
-
 use super::area::Area;
 use super::event::{Event, Identity};
 use super::ring::{Look, Ring};
+use crate::sync::MAX_CPUS;
 
 /// Where a reader is in each ring.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cursor {
-    /// The next sequence number of each CPU's ring; those beyond the end are at 0, which is before the first.
-    next: Vec<u64>,
+    /// The last sequence number that was read of each CPU's ring.
+    read: [u64; MAX_CPUS],
 }
 
 /// What a reader finds next.
@@ -59,17 +58,12 @@ impl Found {
 impl Cursor {
     /// The next thing to read: of what the rings hold now, the oldest. `None` at their end, for now.
     pub fn next(&mut self, area: &Area<'_>) -> Option<Found> {
-        let rings = area.cpus();
-        if self.next.len() < rings.len() {
-            self.next.resize(rings.len(), 1);
-        }
-        let (cpu, found) = (rings.iter().zip(&self.next).enumerate())
-            .filter_map(|(cpu, (ring, next))| Some((cpu, peek(ring, cpu, *next)?)))
+        let (cpu, found) = (area.cpus().iter().zip(&self.read).enumerate())
+            .filter_map(|(cpu, (ring, read))| Some((cpu, peek(ring, cpu, read + 1)?)))
             .min_by_key(|(_, found)| found.time())?;
-        let place = self.next.get_mut(cpu)?;
-        *place = match &found {
-            Found::Event(event) => event.seq + 1,
-            Found::Lost { last, .. } => last + 1,
+        *self.read.get_mut(cpu)? = match &found {
+            Found::Event(event) => event.seq,
+            Found::Lost { last, .. } => *last,
         };
         Some(found)
     }

@@ -37,7 +37,6 @@ mod surface {
     pub use super::event::{Classes, Event, EventKind, Identity, halves, pair};
     pub use super::record::{
         Vocabulary, area, classes, define, event, install, is_on, name_task, record, set_classes,
-        set_identity,
     };
 }
 

@@ -3,14 +3,13 @@
 use super::area::Area;
 use super::event::{Classes, Event, EventKind, Identity, flow};
 use super::ring::{Line, Ring};
-use crate::machine;
 use crate::sync::Once;
 use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::{current, machine};
 
 /// The classes that are recorded; none before there are rings.
 static CLASSES: AtomicU32 = AtomicU32::new(0);
 static AREA: Once<Area<'static>> = Once::new();
-static IDENTITY: Once<fn() -> Identity> = Once::new();
 
 /// Takes zeroed `lines` for the rings of `cpus` CPUs and records `classes` from now on. The first call wins.
 pub fn install(lines: &'static [Line], cpus: usize, classes: Classes) {
@@ -22,11 +21,6 @@ pub fn install(lines: &'static [Line], cpus: usize, classes: Classes) {
 #[must_use]
 pub fn area() -> Option<&'static Area<'static>> {
     AREA.get()
-}
-
-/// `identity` says from now on who is at work on this CPU. The first call wins.
-pub fn set_identity(identity: fn() -> Identity) {
-    IDENTITY.call_once(|| identity);
 }
 
 /// The classes that are recorded.
@@ -63,8 +57,7 @@ pub fn record(kind: EventKind, flags: u32, arguments: [u64; 3]) -> u64 {
     let Some(area) = AREA.get() else { return 0 };
     let cpu = machine::cpu_id();
     let Some(ring) = area.cpus().get(cpu) else { return 0 };
-    let by = IDENTITY.get().map_or(Identity::NONE, |identity| identity());
-    put(ring, kind, flags, by, arguments)
+    put(ring, kind, flags, current::with(Identity::of).unwrap_or(Identity::NONE), arguments)
 }
 
 fn put(ring: &Ring<'_>, kind: EventKind, flags: u32, by: Identity, arguments: [u64; 3]) -> u64 {

@@ -13,7 +13,8 @@ macro_rules! kinds {
         }
 
         impl WaitKind {
-            const ALL: &'static [WaitKind] = &[$(WaitKind::$kind,)*];
+            /// All kinds, in the order of their numbers.
+            pub const ALL: &'static [WaitKind] = &[$(WaitKind::$kind,)*];
 
             /// The lower-case name shown in dumps.
             #[must_use]

@@ -32,8 +32,6 @@ mod watch;
 
 #[cfg(not(loom))]
 pub use census::linked_nodes;
-#[cfg(not(loom))]
-pub use counters::{ended_waits, skipped_waits};
 pub use events::{Events, Reason};
 pub use kind::WaitKind;
 pub use source::{Seq, SourceId, WaitSource};

@@ -160,8 +160,9 @@ impl<P: Protocol> Waiting<P> {
             task.record_wait(Awaited::Source(source), self.wait.events, self.wait.deadline);
             self.wait.interruptible && task.flags().contains(TaskFlags::INTERRUPT)
         });
+        counters::blocks(source.kind(), source.object(), self.wait.events, self.wait.deadline);
         if interrupted || (self.wait.interruptible && disturbance::cuts_wait_short()) {
-            self.leave(Reason::Signal)
+            self.resume(self.leave(Reason::Signal))
         } else {
             Poll::Pending
         }
@@ -181,6 +182,16 @@ impl<P: Protocol> Waiting<P> {
             Phase::Woken { reason, .. } => self.end(reason),
             _ => Poll::Pending,
         }
+    }
+
+    /// Notes the end of a wait that had begun, if this is it.
+    #[inline]
+    fn resume(&self, polled: Poll<Reason>) -> Poll<Reason> {
+        if let Poll::Ready(reason) = polled {
+            let source = self.protocol.source();
+            counters::ended(source.kind(), source.object(), reason, wait_began);
+        }
+        polled
     }
 
     /// Edge 4 because of `reason`; a wake that came first wins.
@@ -226,6 +237,12 @@ fn told(on: Awaited<'_>, reason: Reason) {
     }
 }
 
+/// When the wait of the task that is polled here began.
+fn wait_began() -> Instant {
+    let began = |task: &Task| task.last_wait().map_or(Instant::BOOT, |wait| wait.since);
+    cpu::this().and_then(|cpu| cpu.with_current(began)).unwrap_or(Instant::BOOT)
+}
+
 impl<P: Protocol> Future for Waiting<P> {
     type Output = Reason;
 
@@ -233,9 +250,9 @@ impl<P: Protocol> Future for Waiting<P> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reason> {
         let this = self.into_ref().get_ref();
         match this.node.phase() {
-            Phase::Woken { reason, .. } => this.end(reason),
+            Phase::Woken { reason, .. } => this.resume(this.end(reason)),
             Phase::Idle => this.begin(context),
-            Phase::Linked => this.look(context),
+            Phase::Linked => this.resume(this.look(context)),
             // Polled after it was ready: the answer that makes the caller look again.
             Phase::Done => Poll::Ready(Reason::Data),
         }
@@ -291,8 +308,12 @@ impl Future for Suspend {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reason> {
         // SAFETY: nothing is moved out of the pinned future.
         let this = unsafe { self.get_unchecked_mut() };
+        let (kind, begun) = (this.kind, this.begun);
         let end = |reason| {
-            told(Awaited::Nothing(this.kind), reason);
+            if begun {
+                counters::ended(kind, 0, reason, wait_began);
+            }
+            told(Awaited::Nothing(kind), reason);
             Poll::Ready(reason)
         };
         if this.wait.deadline.is_some_and(|deadline| deadline <= machine().now()) {
@@ -319,6 +340,7 @@ impl Future for Suspend {
                 task.record_wait(Awaited::Nothing(kind), Events::empty(), deadline);
                 false
             });
+            counters::blocks(kind, 0, Events::empty(), deadline);
         }
         Poll::Pending
     }

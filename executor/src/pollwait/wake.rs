@@ -47,6 +47,8 @@ impl WaitSource {
             1 => self.wake_first(events, reason),
             _ => self.wake_waiters(count, events, reason),
         };
+        #[cfg(not(loom))]
+        super::counters::wakes(self, count, events, reason, woken);
         if before & HAS_WATCHERS != 0 {
             self.notify_watchers(events, reason);
         }

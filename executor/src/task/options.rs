@@ -19,7 +19,7 @@ bitflags! {
 /// What is given with a future to make a task of it.
 #[derive(Clone, Copy, Debug)]
 pub struct TaskOptions<'a> {
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     pub(super) key: Option<u64>,
     pub(super) affinity: CpuSet,
     pub(super) daemon: bool,

@@ -6,6 +6,7 @@ use core::fmt;
 
 use base::current::TaskLocal;
 use base::sync::atomic::Ordering;
+use base::trace::{self, Identity};
 
 use super::options::{Name, TaskFlags};
 use super::shared::{Task, TaskState};
@@ -57,6 +58,7 @@ impl TaskRef {
     /// Renames it; the name is cut to [`NAME_LENGTH`] bytes.
     pub fn set_name(&self, name: &str) {
         *self.0.name.lock() = Name::new(name);
+        trace::name_task(Identity::of(self.0.task_local()), name.as_bytes());
     }
 
     /// True for a kernel service.
@@ -157,7 +159,7 @@ impl TaskRef {
     /// Its last wait; the current one when it is blocked.
     #[must_use]
     pub fn last_wait(&self) -> Option<WaitSnapshot> {
-        self.0.wait.read()
+        self.0.last_wait()
     }
 
     /// How its last wait that is over ended.

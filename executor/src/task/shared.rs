@@ -11,7 +11,7 @@ use base::sync::{LockClass, Once, SpinLock};
 use base::time::Instant;
 
 use super::options::{Name, TaskFlags, TaskOptions};
-use super::wait::{Awaited, LastWait};
+use super::wait::{Awaited, LastWait, WaitSnapshot};
 use crate::cpu_set::CpuSet;
 use crate::executor::Executor;
 use crate::inbox::Chained;
@@ -231,6 +231,11 @@ impl Task {
     #[inline]
     pub(crate) fn record_wait(&self, on: Awaited<'_>, events: Events, deadline: Option<Instant>) {
         self.wait.begin(on, events, deadline);
+    }
+
+    /// The wait that was published last.
+    pub(crate) fn last_wait(&self) -> Option<WaitSnapshot> {
+        self.wait.read()
     }
 
     /// Publishes how the wait ended.

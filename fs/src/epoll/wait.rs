@@ -2,6 +2,8 @@
 
 use base::memory::UserBuffer;
 use base::time::Instant;
+use base::trace::wait_core::{self, Counter};
+use base::trace::{self, EventKind};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Reason, Wait};
 
@@ -34,12 +36,17 @@ impl Epoll {
     ///
     /// `EINTR`; `EFAULT`, with nothing lost.
     pub async fn wait(&self, out: &mut UserBuffer<'_>, deadline: Option<Instant>) -> Result<usize> {
+        let most = (out.remaining() / RECORD_BYTES) as u64;
+        note_call(most, deadline);
         let mut over = None;
         loop {
             let seen = self.ready.waiters.observe();
             let count = self.report(out).await?;
             match over {
-                _ if count > 0 => return Ok(count),
+                _ if count > 0 => {
+                    note_ready(count as u64, most);
+                    return Ok(count);
+                }
                 Some(Reason::Signal) => return Err(Errno::EINTR),
                 Some(_) => return Ok(0),
                 None if deadline.is_some_and(|deadline| deadline <= machine().now()) => return Ok(0),
@@ -115,6 +122,23 @@ impl Epoll {
             () => Pass::Complete,
         }
     }
+}
+
+/// Counts and records a call for `most` events.
+fn note_call(most: u64, deadline: Option<Instant>) {
+    wait_core::add(Counter::EpollWaitCalls, 1);
+    trace::event(EventKind::WaitEpoll, || {
+        let left = |deadline: Instant| (deadline - machine().now()).as_nanos().div_ceil(1_000_000) as u64;
+        // A wait for ever has the timeout -1.
+        (0x1, [most, deadline.map_or(u64::MAX, left), 0])
+    });
+}
+
+/// Counts and records a call that returns `count` events of `most`.
+fn note_ready(count: u64, most: u64) {
+    wait_core::add(Counter::EpollReadyReturns, 1);
+    wait_core::add(Counter::EpollReadyEvents, count);
+    trace::event(EventKind::WaitEpoll, || (0x2, [count, most, 0]));
 }
 
 /// What becomes of an item that has been reported.

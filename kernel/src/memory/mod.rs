@@ -11,6 +11,7 @@
 //! | [`spaces`] | which address space each CPU has loaded |
 //! | [`shoot_down`] | making other CPUs forget translations |
 //! | [`reaper`] | taking dead address spaces apart |
+//! | [`TraceRange`] | the memory of the trace rings |
 //!
 //! Order at boot: [`init`] on the boot tables, with the first CPU's area in place; from then on there is a heap.
 //! Other CPUs load [`root`] before they leave the boot tables.
@@ -25,6 +26,7 @@ mod scattered;
 pub mod shoot_down;
 pub mod spaces;
 mod table;
+mod trace_range;
 mod tree;
 pub mod user;
 
@@ -37,16 +39,18 @@ use base::sync::atomic::{AtomicBool, Ordering};
 use crate::arch::boot::start_info::BootInfo;
 use crate::arch::layout;
 pub use kernel_map::{firmware_bytes, map_device, map_stacks};
+pub use trace_range::TraceRange;
 
 /// Memory below this belongs to the firmware and to the first steps of other CPUs.
 const LOW_MEMORY: u64 = 1 << 20;
 
-/// Leaves the boot tables for the kernel's own, and makes frames and heap available.
+/// Leaves the boot tables for the kernel's own, sets `trace_bytes` aside for the trace rings, and makes frames and
+/// heap available.
 ///
 /// # Panics
 ///
 /// When the machine has no memory to start with.
-pub fn init(info: &BootInfo) {
+pub fn init(info: &BootInfo, trace_bytes: u64) {
     let mut ram = regions::Regions::new();
     for region in info.memory_map().iter().filter(|region| region.usable) {
         ram.add(region.start..region.start.saturating_add(region.length));
@@ -63,6 +67,7 @@ pub fn init(info: &BootInfo) {
     }
     ram.shrink_to(PAGE_SIZE as u64);
     kernel_map::init(info, &mut ram);
+    trace_range::reserve(&mut ram, trace_bytes);
     frames::init(&mut ram, end);
 }
 

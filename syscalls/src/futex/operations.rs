@@ -4,6 +4,8 @@ use alloc::sync::Arc;
 
 use base::memory::{Access, UserMemory};
 use base::time::Instant;
+use base::trace::wait_core::{self, Counter};
+use base::trace::{self, EventKind};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, Wait};
 
@@ -13,6 +15,10 @@ use crate::mm::{AddressSpace, FutexKey};
 
 /// Matches every waiter: `FUTEX_BITSET_MATCH_ANY`.
 pub const MATCH_ANY: u32 = u32::MAX;
+
+/// Flags of `wait_futex`: a wait, and its end.
+const TRACE_WAIT: u32 = 1;
+const TRACE_END: u32 = 1 << 31;
 
 /// A futex word: where it is, and how its users name it.
 pub struct Word<'a> {
@@ -74,7 +80,11 @@ pub async fn wait(word: &Word<'_>, expected: u32, bits: u32, deadline: Option<In
         return Err(Errno::EAGAIN);
     }
     let wait = Wait::interruptible().until(deadline).events(Events::from_bits_retain(bits));
-    match membership.queue().wait(seen, wait).await {
+    let deadline = deadline.map_or(0, Instant::as_nanos);
+    trace::event(EventKind::WaitFutex, || (TRACE_WAIT, [word.address, deadline, 0]));
+    let reason = membership.queue().wait(seen, wait).await;
+    trace::event(EventKind::WaitFutex, || (TRACE_WAIT | TRACE_END, [word.address, u64::MAX, 0]));
+    match reason {
         Reason::Data | Reason::Hup | Reason::Close => Ok(()),
         Reason::Timeout => Err(Errno::ETIMEDOUT),
         Reason::Signal => Err(Errno::EINTR),
@@ -105,7 +115,10 @@ pub fn wake_either(word: &Word<'_>, count: usize) {
 fn wake_key(key: &FutexKey, count: usize, bits: u32) -> usize {
     // An empty set of events concerns everybody, which is what "any bit" means.
     let events = if bits == MATCH_ANY { Events::empty() } else { Events::from_bits_retain(bits) };
-    find(key).map_or(0, |queue| queue.wake_n(count, events, Reason::Data))
+    let woken = find(key).map_or(0, |queue| queue.wake_n(count, events, Reason::Data));
+    wait_core::add(Counter::FutexWakeCalls, 1);
+    wait_core::add(Counter::FutexWakeWoken, woken as u64);
+    woken
 }
 
 /// Wakes up to `wake` waiters and moves up to `requeue` others to `target`. With `expected`, only if the

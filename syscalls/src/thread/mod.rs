@@ -13,7 +13,7 @@ pub mod resources;
 pub mod run;
 pub mod scheduling;
 pub mod strace;
-mod watched;
+pub mod watched;
 pub mod words;
 
 use alloc::sync::{Arc, Weak};
@@ -116,9 +116,7 @@ impl Thread {
     #[must_use]
     pub fn born(tid: u32, process: Arc<Process>, birth: Birth) -> Arc<Thread> {
         let attention = Attention::default();
-        if strace::is_enabled() {
-            attention.raise(Reasons::STRACE);
-        }
+        attention.raise(watched::at_birth());
         Arc::new(Thread {
             tid: AtomicU32::new(tid),
             key: birth.key,
