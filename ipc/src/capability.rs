@@ -12,6 +12,7 @@ use crate::lineage::{CapId, uproot};
 use crate::object::history::{Step, TransferEvent};
 use crate::object::{NO_PID, ObjectRef};
 use crate::rights::Rights;
+use crate::trace;
 
 /// Which kind of owner keeps an endpoint or a port open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +101,13 @@ impl Capability {
     }
 
     pub(crate) fn record(&self, event: TransferEvent, from: i32, to: i32) {
-        self.object().record_transfer(event, from, to, self.rights.bits());
+        self.node.record_transfer(event, from, to, self.rights);
     }
 }
 
 impl Drop for Capability {
     fn drop(&mut self) {
+        trace::gone(&self.node);
         uproot(&self.node);
         self.node.object().release(self.class);
     }

@@ -13,6 +13,7 @@
 //! | [`collector`] | endpoints that only lie in each other's queues |
 //! | [`teardown`] | what is dropped from queues, without recursion |
 //! | [`stats`] | the counters of `/sys/ipc/stats` |
+//! | `trace` | trace points |
 //! | [`report`] | the text files about all of it |
 //! | `selftest` | tests that run on the host and in the kernel |
 //!
@@ -41,6 +42,7 @@ pub mod rights;
 pub mod stats;
 pub mod table;
 pub mod teardown;
+mod trace;
 
 pub use capability::{Capability, InFlight};
 pub use lineage::{CapId, CapNode};

@@ -88,6 +88,13 @@ impl Arguments {
         self.value(name)?.into_string().map_err(|value| usage(format!("{name}: {value:?} is not UTF-8")))
     }
 
+    /// The value that stands behind the `=` of the option `name`, which may do without one.
+    pub(crate) fn attached_text(&mut self, name: &str) -> Result<Option<String>> {
+        let attached = self.attached.take().map(|(_, value)| value);
+        let text = attached.map(|value| value.into_string()).transpose();
+        text.map_err(|value| usage(format!("{name}: {value:?} is not UTF-8")))
+    }
+
     /// The value of the option `name`, parsed.
     pub(crate) fn parsed<T: FromStr>(&mut self, name: &str) -> Result<T> {
         let text = self.text(name)?;

@@ -9,6 +9,7 @@ mod chance;
 mod cli;
 mod console;
 mod explore;
+mod failure;
 mod gdb;
 mod identity;
 mod initramfs;
@@ -25,6 +26,7 @@ mod setup;
 mod symbols;
 mod terminal;
 mod test;
+mod trace;
 mod verdict;
 
 use std::process::ExitCode;
@@ -45,6 +47,8 @@ usage: cargo xtask COMMAND [options]
   bench [GROUP...]      what operations cost, next to Linux
   explore [options] -- PROGRAM ARGS...
                         the program under many seeds; a line that replays each failure
+  report [FILE] [--json] [--perfetto FILE] [--html FILE]
+                        what the trace of a run with --trace says
   gdb [options] [-- PROGRAM ARGS...]
                         QEMU stopped at its first instruction, gdb attached with symbols
   help                  this text";
@@ -76,6 +80,7 @@ fn dispatch(arguments: &mut Arguments) -> Result<u8> {
         "test" => test::command(arguments),
         "bench" => bench::command(arguments),
         "explore" => explore::command(arguments),
+        "report" => report::command(arguments),
         "gdb" => gdb::command(arguments),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

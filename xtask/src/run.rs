@@ -24,7 +24,7 @@ use crate::run_directory::RunDirectory;
 use crate::run_options::{self, RunOptions};
 use crate::setup::{self, Need};
 use crate::verdict::{Evidence, Verdict};
-use crate::{report, terminal};
+use crate::{failure, terminal, trace};
 
 /// The initramfs, in the run's folder.
 pub(crate) const ROOT: &str = "initramfs.cpio";
@@ -106,7 +106,10 @@ impl Prepared {
             console: is_to_be_repeated(options).then(|| directory.file(CONSOLE)),
             decisions: options.chance.is_any().then(|| directory.file("decisions")),
             seed: options.chance.seed,
-            extra: Vec::new(),
+            extra: match options.trace {
+                Some(_) => trace::qemu_arguments(&trace::memory_file(&directory), &options.memory).into(),
+                None => Vec::new(),
+            },
         };
         Ok(Self { machine, directory, identity })
     }
@@ -139,6 +142,9 @@ impl Prepared {
         });
         self.directory.write_result(&outcome, started.elapsed(), status, faults, verdict)?;
         self.directory.drop_images();
+        if options.trace.is_some() {
+            trace::finish(&self.directory, &log, is_heard && !options.quiet);
+        }
         Ok((outcome, verdict))
     }
 
@@ -146,7 +152,7 @@ impl Prepared {
     fn run(self, options: &RunOptions) -> Result<(Outcome, Verdict)> {
         let (outcome, verdict) = self.boot(options, true)?;
         if !options.quiet {
-            report::failure(&outcome, &self.directory, &self.machine.kernel);
+            failure::explain(&outcome, &self.directory, &self.machine.kernel);
             if options.strace {
                 eprintln!("xtask: its system calls are in {}", self.machine.debug_console.display());
             }
@@ -207,6 +213,10 @@ fn kernel_command_line(options: &RunOptions) -> String {
     }
     if options.strace {
         words.push("strace=1".to_owned());
+    }
+    if let Some(classes) = &options.trace {
+        let buffer = options.trace_buffer.as_deref().unwrap_or(trace::DEFAULT_BUFFER);
+        words.extend(trace::command_line(classes, buffer));
     }
     // Without input nobody can ever end a wait that nothing in the guest will end.
     if !options.has_input() {

@@ -11,6 +11,7 @@ use crate::chance::Chance;
 use crate::cli::{self, Arguments, Item, usage};
 use crate::identity::{Expected, Identity};
 use crate::qemu::Board;
+use crate::trace;
 
 pub(crate) const HELP: &str = "\
 usage: cargo xtask run [options] [-- PROGRAM ARGS...]
@@ -38,6 +39,9 @@ stdout, its status is the exit status.
   --expect DIGESTS    refuse to run another kernel, root or QEMU than these (kernel=,root=,qemu=)
   --force             run them all the same
   --strace            log every system call (to kernel.log in the run's folder)
+  --trace[=LIST]      record events (ipc, wait, sched, syscall, fault; all without LIST); `cargo xtask
+                      report` says what is in them, also after a panic or a hang
+  --trace-buffer SIZE memory for the events, oldest overwritten (default 32M)
   --machine NAME      pc, q35 or microvm (default: pc with the quick qboot firmware)
   --release           the kernel as it is measured
   --no-build          boot what the last build left
@@ -65,6 +69,9 @@ pub(crate) struct RunOptions {
     pub(crate) expected: Option<Expected>,
     pub(crate) force: bool,
     pub(crate) strace: bool,
+    /// The classes of events to record, between commas.
+    pub(crate) trace: Option<String>,
+    pub(crate) trace_buffer: Option<String>,
     pub(crate) board: Board,
     pub(crate) profile: KernelProfile,
     pub(crate) freshness: Freshness,
@@ -93,6 +100,8 @@ impl Default for RunOptions {
             expected: None,
             force: false,
             strace: false,
+            trace: None,
+            trace_buffer: None,
             board: Board::default(),
             profile: KernelProfile::default(),
             freshness: Freshness::default(),
@@ -123,6 +132,9 @@ impl RunOptions {
                 }
             }
         }
+        if options.trace_buffer.is_some() && options.trace.is_none() {
+            return Err(usage("--trace-buffer needs --trace"));
+        }
         Ok(options)
     }
 
@@ -134,7 +146,7 @@ impl RunOptions {
             "--overlay" => self.overlays.push(std::path::absolute(arguments.value(name)?)?),
             "--init" => self.init = Some(one_word(name, arguments.text(name)?)?),
             "--smp" => self.smp = Some(cpus(arguments.parsed(name)?)?),
-            "--mem" => self.memory = memory(arguments.text(name)?)?,
+            "--mem" => self.memory = memory(name, arguments.text(name)?)?,
             "--append" => self.append.push(arguments.text(name)?),
             "--env" => self.environment.push(assignment(arguments.text(name)?)?),
             "--timeout" => self.timeout = Some(seconds(name, arguments.parsed(name)?)?),
@@ -143,6 +155,8 @@ impl RunOptions {
             "--expect" => self.expected = Some(Expected::parse(&arguments.text(name)?)?),
             "--force" => self.force = true,
             "--strace" => self.strace = true,
+            "--trace" => self.trace = Some(trace::classes(arguments.attached_text(name)?.as_deref())?),
+            "--trace-buffer" => self.trace_buffer = Some(memory(name, arguments.text(name)?)?),
             "--machine" => self.board = Board::named(&arguments.text(name)?)?,
             "--release" => self.profile = KernelProfile::Release,
             "--no-build" => self.freshness = Freshness::Reuse,
@@ -199,12 +213,14 @@ impl RunOptions {
         self.overlays.iter().for_each(|dir| option("--overlay", dir.into()));
         self.init.iter().for_each(|path| option("--init", path.into()));
         self.kernel.iter().for_each(|path| option("--kernel", path.into()));
+        self.trace_buffer.iter().for_each(|size| option("--trace-buffer", size.into()));
         self.append.iter().for_each(|text| option("--append", text.into()));
         self.environment.iter().for_each(|text| option("--env", text.into()));
         self.timeout.iter().for_each(|limit| option("--timeout", limit.as_secs_f64().to_string().into()));
         self.chance.options().into_iter().for_each(|(name, value)| option(name, value));
         self.expected.iter().for_each(|expected| option("--expect", expected.text().into()));
         self.stall.iter().for_each(|limit| option("--stall", limit.as_secs_f64().to_string().into()));
+        self.trace.iter().for_each(|classes| words.push(format!("--trace={classes}").into()));
         if !self.program.is_empty() {
             words.push("--".into());
             words.extend(self.program.iter().cloned());
@@ -224,10 +240,10 @@ fn cpus(count: u32) -> Result<u32> {
     if count == 0 { Err(usage("--smp: a machine needs a CPU")) } else { Ok(count) }
 }
 
-fn memory(text: String) -> Result<String> {
+fn memory(name: &str, text: String) -> Result<String> {
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
     let is_size = text.len() - digits.len() <= 1 && digits.parse::<u64>().is_ok_and(|size| size > 0);
-    if is_size { Ok(text) } else { Err(usage(format!("--mem: {text:?} is no size such as 512M"))) }
+    if is_size { Ok(text) } else { Err(usage(format!("{name}: {text:?} is no size such as 512M"))) }
 }
 
 fn assignment(text: String) -> Result<String> {
@@ -277,6 +293,8 @@ mod tests {
             "--seed=18446744073709551615",
             "--schedule",
             "pct:3",
+            "--trace=ipc,wait",
+            "--trace-buffer=8M",
             "--faults",
             "kmalloc:p=0.1,times=2",
             "--decisions=list",
@@ -324,6 +342,8 @@ mod tests {
             &["--schedule", "fifo"],
             &["--faults", "a b"],
             &["--expect", "x"],
+            &["--trace=everything"],
+            &["--trace-buffer", "1M"],
             &["--quiet=1"],
         ] {
             let error = parse(words).expect_err(&words.join(" "));

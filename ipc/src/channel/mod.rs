@@ -31,6 +31,7 @@ use alloc::sync::Arc;
 use base::Result;
 use base::caller::Caller;
 use base::charge::Charge;
+use base::trace::channel::{Op, State, Wake};
 use executor::pollwait::{Events, Reason, WaitSource};
 
 use crate::capability::{Capability, OwnerClass};
@@ -41,8 +42,9 @@ use crate::object::{ObjectBase, ObjectKind, ObjectRef};
 use crate::port::{Binding, Signals};
 use crate::rights::Rights;
 use crate::stats::{Counter, bump};
+use crate::trace;
 use owners::Owners;
-use pair::Pair;
+use pair::{Pair, PairState};
 
 pub use call::CALL_PREFIX_BYTES;
 pub use direct::Place;
@@ -203,6 +205,14 @@ impl Endpoint {
             peer_closed: !peer.open,
             owners: self.owners().counts(),
         }
+    }
+
+    /// Records what an operation found the ends to be.
+    #[inline]
+    fn note_end(&self, op: Op, wake: Wake, state: &PairState) {
+        let [own, peer] = [self.side, self.there()];
+        let states = [own, peer].map(|side| State::of(state.sides[side].open));
+        trace::end_of_channel(op, wake, states, self.pair.ids[own], self.pair.ids[peer]);
     }
 
     /// Binds it to `binding`'s port: its signals go there from now on. What is true already is signalled at

@@ -9,6 +9,7 @@ use base::caller::Caller;
 use base::charge::Charge;
 use base::fault::{self, Point};
 use base::sync::{LockClass, SpinLock};
+use base::trace::channel::{Op, State, Wake};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
 use super::QUEUE_MESSAGES;
@@ -19,6 +20,7 @@ use super::pool;
 use crate::port::{Binding, Signals};
 use crate::stats::{Counter, bump};
 use crate::teardown::bury;
+use crate::trace;
 
 /// Blocks that each end has from the start.
 const OWN_BLOCKS: usize = 4;
@@ -161,20 +163,26 @@ impl Pair {
     /// Closes an end. A second time does nothing.
     pub(super) fn close(&self, side: usize) {
         let peer = 1 - side;
-        let (debris, own_binding, peer_binding) = {
+        let (debris, own_binding, peer_binding, peer_open) = {
             let mut state = self.state.lock();
             if !core::mem::replace(&mut state.sides[side].open, false) {
                 return;
             }
             let own = &mut state.sides[side];
             let debris = core::mem::take(&mut own.queue);
-            (debris, own.binding.take(), state.sides[peer].binding.clone())
+            let own_binding = own.binding.take();
+            let there = &state.sides[peer];
+            (debris, own_binding, there.binding.clone(), there.open)
         };
         if fault::fires(Point::IpcChannelClose) {
             for end in &self.ends {
                 end.wake_everybody();
             }
         }
+        let (own, there) = (self.ids[side], self.ids[peer]);
+        let peer_state = State::of(peer_open);
+        trace::end_of_channel(Op::CloseLocal, Wake::Close, [State::Closed, peer_state], own, there);
+        trace::end_of_channel(Op::ClosePeer, Wake::Close, [peer_state, State::Closed], there, own);
         if self.ends[side].wake_everybody() > 0 {
             bump(Counter::CloseWakeLocal);
         }

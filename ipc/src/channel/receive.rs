@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::fault::{self, Point};
 use base::memory::BoxFuture;
+use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Seq, Wait};
 
@@ -270,6 +271,7 @@ impl Endpoint {
                     return Err(Errno::EAGAIN);
                 }
                 bump(Counter::RecvEof);
+                self.note_end(Op::RecvEof, Wake::Hup, &state);
                 return Ok(Look::Ended(Outcome::End));
             };
             let sizes = Sizes { bytes: message.payload().len(), handles: message.handle_count() };

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::fault::{self, Point};
+use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Wait};
 
@@ -79,6 +80,7 @@ impl Endpoint {
             let mut state = self.pair.state.lock();
             if !state.are_open() {
                 bump(Counter::SendEpipe);
+                self.note_end(Op::SendEpipe, Wake::Close, &state);
                 return Err(Errno::EPIPE);
             }
             let peer = &mut state.sides[self.there()];

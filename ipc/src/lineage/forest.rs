@@ -9,11 +9,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::sync::{LockClass, SpinLock};
+use base::trace::capability::Op as Guard;
 use base::{Errno, Result};
 
 use super::node::CapNode;
 use super::revoke::Marked;
 use crate::stats::{Counter, add};
+use crate::trace;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -96,12 +98,14 @@ pub(super) fn mark(node: &CapNode, epoch: u64, whole: bool) -> Marked {
     if top == NONE {
         return marked;
     }
+    let root = node.id().as_u64();
     let mut at = if whole { top } else { forest.next_below(top, top) };
     while at != NONE {
         if let Some(node) = forest.peek(at).and_then(|entry| entry.node.as_ref())
             && node.mark(epoch)
         {
             count += 1;
+            trace::guard(Guard::RevokeMarked, node.id().as_u64(), || root);
             marked.push(node);
         }
         at = forest.next_below(at, top);

@@ -8,11 +8,18 @@ use base::charge::Charge;
 use base::fault::{self, Point};
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
+use base::trace::capability::Op as Guard;
 use base::{Errno, Result};
 
 use super::forest::{self, ENTRY_BYTES, NONE};
 use crate::object::ObjectRef;
+use crate::object::history::TransferEvent;
+use crate::rights::Rights;
 use crate::stats::{Counter, bump};
+use crate::trace;
+
+/// What `bind_rejected_revoked` tells: it was the node's mark.
+const BY_MARK: u64 = 1;
 
 /// The name of a capability: a generation in the high half and a number in the low one, both counting
 /// from 1. 0 is no capability.
@@ -87,6 +94,7 @@ impl CapNode {
     pub(crate) fn root(caller: &Caller, object: ObjectRef) -> Result<Arc<CapNode>> {
         let node = Self::make(caller, object, false)?;
         forest::plant(&node);
+        trace::born(&node, None);
         Ok(node)
     }
 
@@ -96,6 +104,7 @@ impl CapNode {
     pub(crate) fn child(&self, caller: &Caller) -> Result<Arc<CapNode>> {
         let node = Self::make(caller, self.object.clone(), true)?;
         forest::graft(&node, self)?;
+        trace::born(&node, Some(self));
         Ok(node)
     }
 
@@ -133,6 +142,12 @@ impl CapNode {
         self.revoked.load(Ordering::Acquire) != 0
     }
 
+    /// Records that it moves.
+    pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: Rights) {
+        self.object.record_transfer(event, from, to, rights.bits());
+        trace::moved(self, event, from, to, rights.bits());
+    }
+
     /// Says where it is held from now on.
     ///
     /// `EACCES` when it was revoked meanwhile. Under one lock with the revoker's look at the holder, so that
@@ -141,6 +156,7 @@ impl CapNode {
         let mut links = self.links.lock();
         if self.is_revoked() {
             bump(Counter::BindRejectedRevoked);
+            trace::guard(Guard::BindRejectedRevoked, self.id.0, || BY_MARK);
             return Err(Errno::EACCES);
         }
         // Nobody could have revoked any other on its way.

@@ -3,10 +3,12 @@
 use alloc::sync::Arc;
 
 use base::sync::atomic::{AtomicU64, Ordering};
+use base::trace::capability::Op as Guard;
 
 use super::forest;
 use super::node::CapNode;
 use crate::stats::{Counter, bump};
+use crate::trace;
 
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
@@ -58,13 +60,17 @@ pub(crate) fn revoke_whole(node: &CapNode) {
 
 fn revoke(node: &CapNode, whole: bool) {
     let epoch = EPOCH.fetch_add(1, Ordering::AcqRel) + 1;
+    let root = node.id().as_u64();
     let mut marked = forest::mark(node, epoch, whole);
     while let Some(node) = marked.pop() {
         let Some((holder, slot)) = node.holder() else { continue };
         match holder.upgrade() {
             Some(holder) => holder.revoke(slot, &node),
             // Its table is being taken down, which lets go of it too.
-            None => bump(Counter::TryGetFailed),
+            None => {
+                bump(Counter::TryGetFailed);
+                trace::guard(Guard::TryGetFailed, node.id().as_u64(), || root);
+            }
         }
     }
 }

@@ -59,6 +59,7 @@ mod terminal;
 mod thread;
 mod time;
 mod timerfd;
+mod tracepoint;
 mod transfer;
 mod waitgraph;
 
@@ -116,6 +117,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     terminal::CASES,
     job_control::CASES,
     procfs::CASES,
+    tracepoint::CASES,
     waitgraph::CASES,
     system::CASES,
     hostile::CASES,

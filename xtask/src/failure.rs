@@ -11,7 +11,7 @@ use crate::symbols::Symbols;
 const LOG_LINES: usize = 100;
 
 /// Prints what went wrong and the end of the kernel's log, with names for its addresses.
-pub(crate) fn failure(outcome: &Outcome, directory: &RunDirectory, kernel: &Path) {
+pub(crate) fn explain(outcome: &Outcome, directory: &RunDirectory, kernel: &Path) {
     let what = match outcome {
         Outcome::Exit(_) => return,
         Outcome::Interrupted => {

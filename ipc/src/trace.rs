@@ -1,0 +1,49 @@
+//! The trace points of capabilities and channels.
+
+use base::trace::capability::{self, Op as Guard};
+use base::trace::channel::{self, Op, State, Wake};
+use base::trace::{self, EventKind, pair};
+
+use crate::lineage::CapNode;
+use crate::object::history::TransferEvent;
+
+/// Something happened to the end `own` of a channel; a state is not known where it costs a lock.
+#[inline]
+pub(crate) fn end_of_channel(op: Op, wake: Wake, states: [State; 2], own: u32, peer: u32) {
+    trace::event(EventKind::IpcChannel, || {
+        let [own_state, peer_state] = states;
+        (channel::flags(op, wake, own_state, peer_state), [pair(own, peer), 0, 0])
+    });
+}
+
+/// A guard held: `argument` depends on it.
+#[inline]
+pub(crate) fn guard(op: Guard, capability: u64, argument: impl FnOnce() -> u64) {
+    trace::event(EventKind::IpcCap, || (capability::flags(op), [capability, argument(), 0]));
+}
+
+/// A capability came into being, below `parent`.
+#[inline]
+pub(crate) fn born(node: &CapNode, parent: Option<&CapNode>) {
+    trace::event(EventKind::CapBorn, || {
+        let parent = parent.map_or(0, |parent| parent.id().as_u64());
+        (node.object().kind() as u32, [node.id().as_u64(), parent, node.object().base().id().into()])
+    });
+}
+
+/// A capability ended.
+#[inline]
+pub(crate) fn gone(node: &CapNode) {
+    trace::event(EventKind::CapGone, || {
+        (u32::from(node.is_revoked()), [node.id().as_u64(), node.object().base().id().into(), 0])
+    });
+}
+
+/// A capability moved.
+#[inline]
+pub(crate) fn moved(node: &CapNode, event: TransferEvent, from: i32, to: i32, rights: u32) {
+    trace::event(EventKind::CapMove, || {
+        let who = pair(to.cast_unsigned(), from.cast_unsigned());
+        (event as u32 | rights << 8, [node.id().as_u64(), node.object().base().id().into(), who])
+    });
+}
