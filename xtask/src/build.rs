@@ -37,6 +37,9 @@ impl KernelProfile {
     }
 }
 
+/// Guest programs that every root has.
+const TOOLS: &[&str] = &["kairos-top"];
+
 /// Whether cargo is asked to bring the images up to date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Freshness {
@@ -51,12 +54,14 @@ pub(crate) struct Images {
     pub(crate) kernel: PathBuf,
     pub(crate) init: PathBuf,
     pub(crate) busybox: PathBuf,
+    /// Our own tools, which lie in `/bin`.
+    pub(crate) tools: Vec<PathBuf>,
 }
 
 impl Images {
     /// The root every run starts from.
     pub(crate) fn base_archive(&self) -> Result<cpio::Archive> {
-        initramfs::base(&self.init, &self.busybox)
+        initramfs::base(&self.init, &self.busybox, &self.tools)
     }
 }
 
@@ -97,7 +102,8 @@ pub(crate) fn images(
         Some(kernel) => kernel.to_path_buf(),
         None => paths::target().join(KERNEL_TARGET).join(profile.cargo_name()).join("kernel"),
     };
-    Ok(Images { kernel, init: guest_program("kairos-init"), busybox })
+    let tools = TOOLS.iter().map(|name| guest_program(name)).collect();
+    Ok(Images { kernel, init: guest_program("kairos-init"), busybox, tools })
 }
 
 /// Where the build leaves the guest program called `name`.

@@ -134,10 +134,10 @@ kinds! {
     SyscallEnter = 16, "syscall_enter", SYSCALL;
     /// A system call ends. Flags: 1 the thread was killed in it. Arguments: number, what it returns.
     SyscallExit = 17, "syscall_exit", SYSCALL;
-    /// A message was sent. Flags: 0 queued, 1 handed over, 2 reply. Arguments: `self << 32 | peer`,
-    /// `handles << 32 | bytes`. The event's [`Event::flow`] is the message's.
+    /// A message was sent. Flags: 0 queued, 1 handed over to a receiver that waited. Arguments: `self << 32 | peer`,
+    /// `handles << 32 | bytes`, the message's number.
     MessageSend = 18, "message_send", MESSAGE;
-    /// A message was received. Arguments: `self << 32 | peer`, `handles << 32 | bytes`, the flow of its send.
+    /// A message was received. Arguments: `self << 32 | peer`, `handles << 32 | bytes`, the message's number.
     MessageReceive = 19, "message_receive", MESSAGE;
     /// A capability came into being. Flags: type of object. Arguments: capability, parent (0 for a root), object.
     CapBorn = 20, "cap_born", MESSAGE;
@@ -267,18 +267,6 @@ impl Event {
         let [stamp, payload @ ..] = record;
         (stamp != 0 && stamp & 1 == 0).then(|| Event::from_payload(stamp >> 1, payload))
     }
-
-    /// A number that no other event of the run has, for what follows from this one.
-    #[must_use]
-    pub const fn flow(&self) -> u64 {
-        flow(self.cpu, self.seq)
-    }
-}
-
-/// The flow number of event `seq` of `cpu`; 0 when that is 0.
-#[must_use]
-pub(super) const fn flow(cpu: u16, seq: u64) -> u64 {
-    if seq == 0 { 0 } else { (cpu as u64) << 48 | seq }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -36,7 +36,7 @@ mod surface {
     pub use super::area::Area;
     pub use super::event::{Classes, Event, EventKind, Identity, halves, pair};
     pub use super::record::{
-        Vocabulary, area, classes, define, event, install, is_on, name_task, record, set_classes,
+        Vocabulary, area, classes, define, event, install, is_on, message_number, name_task, set_classes,
     };
 }
 

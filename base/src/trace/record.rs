@@ -1,15 +1,16 @@
 //! Recording: the switches, the rings of this kernel, and who is at work.
 
 use super::area::Area;
-use super::event::{Classes, Event, EventKind, Identity, flow};
+use super::event::{Classes, Event, EventKind, Identity};
 use super::ring::{Line, Ring};
 use crate::sync::Once;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{current, machine};
 
 /// The classes that are recorded; none before there are rings.
 static CLASSES: AtomicU32 = AtomicU32::new(0);
 static AREA: Once<Area<'static>> = Once::new();
+static NEXT_MESSAGE: AtomicU64 = AtomicU64::new(1);
 
 /// Takes zeroed `lines` for the rings of `cpus` CPUs and records `classes` from now on. The first call wins.
 pub fn install(lines: &'static [Line], cpus: usize, classes: Classes) {
@@ -51,20 +52,25 @@ pub fn event(kind: EventKind, make: impl FnOnce() -> (u32, [u64; 3])) {
     }
 }
 
-/// Records an event, whatever the classes are; gives its [flow number](Event::flow), 0 when it was not recorded.
+/// Records an event of a class that is recorded.
 #[cold]
-pub fn record(kind: EventKind, flags: u32, arguments: [u64; 3]) -> u64 {
-    let Some(area) = AREA.get() else { return 0 };
-    let cpu = machine::cpu_id();
-    let Some(ring) = area.cpus().get(cpu) else { return 0 };
-    put(ring, kind, flags, current::with(Identity::of).unwrap_or(Identity::NONE), arguments)
+fn record(kind: EventKind, flags: u32, arguments: [u64; 3]) {
+    let Some(ring) = area().and_then(|area| area.cpus().get(machine::cpu_id())) else { return };
+    put(ring, kind, flags, current::with(Identity::of).unwrap_or(Identity::NONE), arguments);
 }
 
-fn put(ring: &Ring<'_>, kind: EventKind, flags: u32, by: Identity, arguments: [u64; 3]) -> u64 {
+/// A number for a message, by which its send and its receive are found together. 0 is none.
+#[must_use]
+pub fn message_number() -> u64 {
+    NEXT_MESSAGE.fetch_add(1, Ordering::Relaxed)
+}
+
+fn put(ring: &Ring<'_>, kind: EventKind, flags: u32, by: Identity, arguments: [u64; 3]) {
     let cpu = u16::try_from(machine::cpu_id()).unwrap_or(u16::MAX);
     let time = machine::installed().map_or(0, |machine| machine.now().as_nanos());
     let event = Event { time, seq: 0, cpu, kind: kind as u16, flags, by, arguments };
-    flow(cpu, ring.push(event.payload()))
+    // One that was given up is counted by its ring.
+    let _ = ring.push(event.payload());
 }
 
 /// Whose numbers a word of the vocabulary explains.

@@ -1,8 +1,8 @@
-//! The default root: init, BusyBox with its applets, a minimal `/etc`, and the mount points.
+//! The default root: init, BusyBox with its applets, our own tools, a minimal `/etc`, and the mount points.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -47,8 +47,8 @@ const FILES: &[(&str, &str)] = &[
 /// Character devices: name, mode, major, minor. A devtmpfs mounted over `/dev` hides them.
 const DEVICES: &[(&str, u32, u32, u32)] = &[("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)];
 
-/// The root that every run starts from: `init` becomes `/init`.
-pub(crate) fn base(init: &Path, busybox: &Path) -> Result<Archive> {
+/// The root that every run starts from: `init` becomes `/init`, and the `tools` go into `/bin`.
+pub(crate) fn base(init: &Path, busybox: &Path, tools: &[PathBuf]) -> Result<Archive> {
     let mut archive = Archive::new();
     for &(name, mode) in DIRECTORIES {
         insert(&mut archive, name, Entry { mode: libc::S_IFDIR | mode, ..Entry::default() });
@@ -65,6 +65,10 @@ pub(crate) fn base(init: &Path, busybox: &Path) -> Result<Archive> {
     }
     insert(&mut archive, "init", executable(init)?);
     insert(&mut archive, "bin/busybox", executable(busybox)?);
+    for tool in tools {
+        let name = tool.file_name().unwrap_or_default().to_string_lossy();
+        insert(&mut archive, &format!("bin/{name}"), executable(tool)?);
+    }
     for applet in applets(busybox)? {
         if !archive.contains_key(applet.as_bytes()) {
             let target = b"/bin/busybox".to_vec();
