@@ -18,7 +18,9 @@ struct Tally {
 }
 
 impl Tally {
-    const ZERO: Tally = Tally { epoch: AtomicU32::new(0), hits: AtomicU32::new(0), fired: AtomicU32::new(0) };
+    const fn new() -> Tally {
+        Tally { epoch: AtomicU32::new(0), hits: AtomicU32::new(0), fired: AtomicU32::new(0) }
+    }
 }
 
 /// A hit, as the task counts it.
@@ -139,7 +141,7 @@ impl TaskFaults {
     }
 
     fn tally(&self, point: Point) -> &Tally {
-        let tallies = self.tallies.call_once(|| Box::new([const { Tally::ZERO }; Point::COUNT]));
+        let tallies = self.tallies.call_once(|| Box::new([const { Tally::new() }; Point::COUNT]));
         &tallies[point as usize]
     }
 }
