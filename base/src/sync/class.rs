@@ -53,6 +53,7 @@ pub enum LockClass {
     SysvSleeper,
     Poll,
     KernelBytes,
+    FutexOwner,
     Futex,
     WaitSource,
     ReadyList,

@@ -5,6 +5,7 @@ use core::time::Duration;
 use base::time::Instant;
 use base::{Errno, Result, machine};
 
+use super::futex_pi::{Call, FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_WAIT_REQUEUE_PI};
 use crate::declare;
 use crate::declare::Pointer;
 use crate::futex::operations::{self, MATCH_ANY, Word};
@@ -63,16 +64,13 @@ async fn futex(
     let sharing =
         if operation & FUTEX_PRIVATE_FLAG != 0 { FutexSharing::Private } else { FutexSharing::Shared };
     let realtime = operation & FUTEX_CLOCK_REALTIME != 0;
-    if realtime && command != FUTEX_WAIT_BITSET && command != FUTEX_WAIT {
+    if realtime && !matches!(command, FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI2) {
         return Err(Errno::ENOSYS);
     }
     let space = thread.space();
-    let deadline = match command {
-        FUTEX_WAIT | FUTEX_WAIT_BITSET if !timeout.is_null() => {
-            let span = read_timespec(&*space, timeout).await?;
-            Some(deadline(span, command == FUTEX_WAIT, realtime))
-        }
-        _ => None,
+    let deadline = match takes_timeout(command) && !timeout.is_null() {
+        true => Some(deadline(command, read_timespec(&*space, timeout).await?, realtime)),
+        false => None,
     };
     let first = || Word::new(&space, word.0, sharing);
     // The second count travels in the place of the timeout.
@@ -100,7 +98,10 @@ async fn futex(
             let woken = operations::wake_op(&first, &target, wake_first, wake_second, third).await?;
             Ok(woken as u64)
         }
-        _ => Err(Errno::ENOSYS),
+        _ => {
+            let count = second_count as u32;
+            Call { command, sharing, word, value, count, deadline, second, third }.make(thread).await
+        }
     }
 }
 
@@ -149,13 +150,21 @@ async fn wait_until(
     operations::wait(&word, expected, bits, deadline).await.map(|()| 0)
 }
 
-/// `FUTEX_WAIT` takes a span, `FUTEX_WAIT_BITSET` a point in time.
-fn deadline(span: Duration, relative: bool, realtime: bool) -> Instant {
-    match (relative, realtime) {
-        (true, _) => machine().now() + span,
-        (false, false) => Instant::BOOT + span,
-        (false, true) => clock::realtime_to_monotonic(span),
+fn takes_timeout(command: i32) -> bool {
+    matches!(command, FUTEX_WAIT | FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI | FUTEX_LOCK_PI2)
+}
+
+/// `FUTEX_WAIT` takes a span, the others a point in time, `FUTEX_LOCK_PI` always one of the wall clock.
+fn deadline(command: i32, time: Duration, realtime: bool) -> Instant {
+    match command {
+        FUTEX_WAIT => machine().now() + time,
+        _ => absolute(time, realtime || command == FUTEX_LOCK_PI),
     }
+}
+
+/// A point in time on the wall clock or on the monotonic one.
+pub(super) fn absolute(time: Duration, realtime: bool) -> Instant {
+    if realtime { clock::realtime_to_monotonic(time) } else { Instant::BOOT + time }
 }
 
 /// A count that must not be negative.

@@ -19,6 +19,8 @@ pub mod exec;
 mod file_owners;
 pub mod file_ranges;
 pub mod futex;
+pub mod futex2;
+mod futex_pi;
 pub mod handles;
 pub mod identity;
 pub mod inotify;
@@ -68,6 +70,7 @@ pub const ALL: &[&[Syscall]] = &[
     exec::FAMILY,
     file_ranges::FAMILY,
     futex::FAMILY,
+    futex2::FAMILY,
     handles::FAMILY,
     identity::FAMILY,
     inotify::FAMILY,

@@ -4,9 +4,13 @@
 //! |---|---|
 //! | [`table`] | from a word's key to its queue |
 //! | [`operations`] | wait, wake, requeue, wake-op |
+//! | [`any`] | waiting for one of several words |
 //! | [`robust`] | words whose owner died |
+//! | [`pi`] | locks that name their owner |
 
+pub mod any;
 pub mod operations;
+pub mod pi;
 pub mod robust;
 pub mod table;
 

@@ -9,6 +9,7 @@ use base::trace::{self, EventKind};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, Wait};
 
+use crate::futex::pi::locks as pi;
 use crate::futex::table::{find, join};
 use crate::mm::futex_key::FutexSharing;
 use crate::mm::{AddressSpace, FutexKey};
@@ -44,8 +45,36 @@ impl<'a> Word<'a> {
         Ok(Word { space, address, key })
     }
 
-    async fn load(&self) -> Result<u32> {
+    pub(super) fn space(&self) -> &Arc<AddressSpace> {
+        self.space
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
+    pub(super) fn key(&self) -> &FutexKey {
+        &self.key
+    }
+
+    pub(super) async fn load(&self) -> Result<u32> {
         crate::user::read_u32(&**self.space, self.address).await
+    }
+
+    /// Its value, if its page is there.
+    pub(super) fn peek(&self) -> Option<u32> {
+        let mut bytes = [0; 4];
+        let read = self.space.copy_in_nofault(self.address, &mut bytes);
+        (read == bytes.len()).then(|| u32::from_ne_bytes(bytes))
+    }
+
+    /// Puts `new` in the place of `seen`.
+    pub(super) fn exchange(&self, seen: u32, new: u32) -> Exchange {
+        match self.space.compare_exchange_nofault(self.address, seen, new) {
+            None => Exchange::Missing,
+            Some(found) if found == seen => Exchange::Done,
+            Some(_) => Exchange::Changed,
+        }
     }
 
     /// Replaces the word through `change` until nobody came in between; gives the old value.
@@ -59,6 +88,16 @@ impl<'a> Word<'a> {
             }
         }
     }
+}
+
+/// What came of putting a new value in the place of one that was seen.
+pub(super) enum Exchange {
+    /// It is there.
+    Done,
+    /// The page is missing, or cannot be written now.
+    Missing,
+    /// The word held something else.
+    Changed,
 }
 
 /// Waits until somebody wakes the word, if it still holds `expected`.
@@ -95,9 +134,9 @@ pub async fn wait(word: &Word<'_>, expected: u32, bits: u32, deadline: Option<In
 ///
 /// # Errors
 ///
-/// `EINVAL` for an empty set of bits.
+/// `EINVAL` for an empty set of bits, or a word that is waited for as a lock.
 pub fn wake(word: &Word<'_>, count: usize, bits: u32) -> Result<usize> {
-    if bits == 0 {
+    if bits == 0 || pi::is_awaited(&word.key) {
         return Err(Errno::EINVAL);
     }
     Ok(wake_key(&word.key, count, bits))
@@ -126,7 +165,7 @@ fn wake_key(key: &FutexKey, count: usize, bits: u32) -> usize {
 ///
 /// # Errors
 ///
-/// `EAGAIN` when the word holds something else, `EFAULT`.
+/// `EAGAIN` when the word holds something else, `EFAULT`, `EINVAL` when it is waited for as a lock.
 pub async fn requeue(
     word: &Word<'_>,
     wake: usize,
@@ -139,6 +178,9 @@ pub async fn requeue(
     {
         return Err(Errno::EAGAIN);
     }
+    if pi::is_awaited(&word.key) {
+        return Err(Errno::EINVAL);
+    }
     let Some(queue) = find(&word.key) else { return Ok((0, 0)) };
     let membership = join(target.key);
     Ok(queue.requeue(wake, requeue, membership.shared()))
@@ -149,7 +191,7 @@ pub async fn requeue(
 ///
 /// # Errors
 ///
-/// `ENOSYS` for an unknown operation or comparison, `EFAULT`.
+/// `ENOSYS` for an unknown operation or comparison, `EFAULT`, `EINVAL` when one is waited for as a lock.
 pub async fn wake_op(
     first: &Word<'_>,
     second: &Word<'_>,
@@ -159,9 +201,9 @@ pub async fn wake_op(
 ) -> Result<usize> {
     let operation = Operation::decode(encoded)?;
     let old = second.update(|old| operation.apply(old)).await?;
-    let mut woken = wake_key(&first.key, wake_first, MATCH_ANY);
+    let mut woken = wake(first, wake_first, MATCH_ANY)?;
     if operation.holds(old) {
-        woken += wake_key(&second.key, wake_second, MATCH_ANY);
+        woken += wake(second, wake_second, MATCH_ANY)?;
     }
     Ok(woken)
 }

@@ -12,7 +12,7 @@ use crate::mm::futex_key::FutexSharing;
 use crate::user::read_words;
 
 /// The owner of the word has died.
-const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
+pub const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
 /// Somebody waits.
 pub const FUTEX_WAITERS: u32 = 0x8000_0000;
 /// The owner's thread id.

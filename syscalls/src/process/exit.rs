@@ -42,6 +42,7 @@ pub async fn leave(thread: Arc<Thread>) {
         // Rare, and so no part of every thread's future.
         Box::pin(list.take_back(process.pid())).await;
     }
+    futex::pi::release_all(&thread, true);
     if let Some(resources) = thread.resources() {
         if thread.tid() == process.pid() {
             let credentials = resources.caller.credentials.clone();
@@ -89,6 +90,7 @@ pub async fn release_memory(thread: &Thread) {
         if robust != 0 {
             futex::robust::release(space, robust, thread.tid()).await;
         }
+        futex::pi::release_all(thread, false);
         // Nobody else can see the word in a space that this thread has for itself.
         if clear_tid != 0 && is_shared(thread, space) {
             let _ = clear_word(space, clear_tid).await;

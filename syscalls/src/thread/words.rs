@@ -7,6 +7,7 @@ use base::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub struct UserWords {
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
+    locks_released: AtomicBool,
 }
 
 /// Bytes of a `struct robust_list_head`, the only length that set_robust_list(2) takes.
@@ -33,6 +34,18 @@ impl UserWords {
     /// set_robust_list(2).
     pub fn set_robust_list(&self, head: u64) {
         self.robust_list.store(head, Ordering::Relaxed);
+    }
+
+    /// True when the locks that name the thread have been passed on for the last time: nobody waits for one from
+    /// it any more.
+    #[must_use]
+    pub fn has_released_locks(&self) -> bool {
+        self.locks_released.load(Ordering::Relaxed)
+    }
+
+    /// The thread ends. Under the lock of the table of such locks.
+    pub(crate) fn set_locks_released(&self) {
+        self.locks_released.store(true, Ordering::Relaxed);
     }
 
     /// Takes both, for the one time that they are acted upon.

@@ -168,6 +168,11 @@ impl Relations {
             }
             _ => {}
         });
+        for (source, owner) in crate::futex::pi::locks::waits() {
+            if self.names.contains_key(&source) {
+                self.graph.connect(Node::Source(source), Node::Thread(owner));
+            }
+        }
         if private.is_empty() {
             return;
         }

@@ -1,6 +1,6 @@
 //! Futexes (futex(2)).
 
-use crate::harness::{Case, case, or_skip};
+use crate::harness::{Case, case};
 use crate::sys::*;
 use libc::{
     FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE,
@@ -34,7 +34,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(waiting_does_not_copy_on_write),
     case!(woken_and_signalled_at_once),
     case!(mutex_between_processes),
-    case!(waitv_takes_the_first).since(5, 16),
 ];
 
 fn futex(word: &AtomicU32, operation: i32, value: u32) -> Sys<usize> {
@@ -333,8 +332,9 @@ fn address_errors() {
 
 fn unknown_operations_are_enosys() {
     let (word, _) = words();
-    for operation in [2, 14, 99, FUTEX_WAKE | libc::FUTEX_CLOCK_REALTIME] {
-        assert_eq!(futex(word, operation, 0), Err(ENOSYS), "operation {operation}");
+    let realtime = libc::FUTEX_CLOCK_REALTIME;
+    for operation in [2, 14, 99, FUTEX_WAKE | realtime, FUTEX_WAIT | realtime] {
+        assert_eq!(futex(word, operation, 1), Err(ENOSYS), "operation {operation}");
     }
 }
 
@@ -416,33 +416,4 @@ fn mutex_between_processes() {
         .collect();
     children.iter().for_each(Child::succeeds);
     assert_eq!(counter.load(SeqCst), 8000);
-}
-
-fn waitv_takes_the_first() {
-    #[repr(C)]
-    struct Waiter {
-        value: u64,
-        address: u64,
-        flags: u32,
-        reserved: u32,
-    }
-    or_skip(match syscall!(SYS_futex_waitv, 0, 0, 0, 0, 0) {
-        Err(EINVAL) => Ok(0), // Nothing to wait for: it is there.
-        result => result,
-    });
-    let (one, two) = words();
-    let list = move || {
-        [one, two].map(|word| Waiter {
-            value: 0,
-            address: std::ptr::from_ref(word) as u64,
-            flags: 2 | 128, // 32 bits, private
-            reserved: 0,
-        })
-    };
-    let sleeper = sleeper(move || syscall!(SYS_futex_waitv, &list(), 2, 0, 0, 0));
-    assert_eq!(futex(two, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1), Ok(1));
-    assert_eq!(sleeper.join().unwrap(), Ok(1), "the index of the word that was woken");
-    two.store(1, SeqCst);
-    assert_eq!(syscall!(SYS_futex_waitv, &list(), 2, 0, 0, 0), Err(EAGAIN));
-    assert_eq!(syscall!(SYS_futex_waitv, &list(), 129, 0, 0, 0), Err(EINVAL));
 }

@@ -19,6 +19,8 @@ mod fault;
 mod file;
 mod file_owner;
 mod futex;
+mod futex2;
+mod futex_pi;
 mod fuzz;
 mod hostile;
 mod inotify;
@@ -75,6 +77,8 @@ pub(crate) const TABLES: &[&[Case]] = &[
     interrupt::CASES,
     thread::CASES,
     futex::CASES,
+    futex2::CASES,
+    futex_pi::CASES,
     memory::CASES,
     mapping::CASES,
     remap::CASES,
