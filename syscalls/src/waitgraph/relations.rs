@@ -15,6 +15,7 @@ use ipc::HandleTable;
 
 use super::graph::Graph;
 use super::waiters::{Waiter, processes};
+use crate::futex::pi;
 use crate::futex::robust::{FUTEX_TID_MASK, FUTEX_WAITERS};
 use crate::futex::table::for_each_queue;
 use crate::mm::FutexKey;
@@ -168,7 +169,7 @@ impl Relations {
             }
             _ => {}
         });
-        for (source, owner) in crate::futex::pi::locks::waits() {
+        for (source, owner) in pi::locks::waits() {
             if self.names.contains_key(&source) {
                 self.graph.connect(Node::Source(source), Node::Thread(owner));
             }

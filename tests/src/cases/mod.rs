@@ -21,6 +21,7 @@ mod file_owner;
 mod futex;
 mod futex2;
 mod futex_pi;
+mod futex_race;
 mod fuzz;
 mod hostile;
 mod inotify;
@@ -79,6 +80,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     futex::CASES,
     futex2::CASES,
     futex_pi::CASES,
+    futex_race::CASES,
     memory::CASES,
     mapping::CASES,
     remap::CASES,

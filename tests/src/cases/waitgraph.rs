@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(whole_file_locks_have_holders).kairos(),
     case!(threads_of_one_memory_wake_its_futexes).kairos(),
     case!(owner_of_a_robust_lock_is_found).kairos(),
+    case!(locks_that_name_their_owners_make_a_cycle).kairos(),
     case!(names_keep_to_their_row).kairos(),
     case!(only_root_may_look).kairos(),
     case!(last_wake_is_told).kairos(),
@@ -325,6 +326,27 @@ fn owner_of_a_robust_lock_is_found() {
     gate.open();
     owning.join().unwrap();
     assert_eq!(waiting.join().unwrap(), Ok(0));
+}
+
+fn locks_that_name_their_owners_make_a_cycle() {
+    let page = map_shared(PAGE);
+    let words = [word_at(page), word_at(page + 64)];
+    let gates = [Gate::new(), Gate::new()];
+    let lock = |word: usize| syscall!(SYS_futex, words[word], libc::FUTEX_LOCK_PI, 0, 0, 0, 0);
+    let children = [0, 1].map(|own| {
+        fork(|| {
+            lock(own).unwrap();
+            gates[own].open();
+            gates[1 - own].pass();
+            let _ = lock(1 - own);
+        })
+    });
+    let tids = children.each_ref().map(|child| child.pid);
+    wait_until(|| tids.iter().all(|tid| WaitGraph::read().on(*tid).starts_with("futex:")));
+    let graph = WaitGraph::read();
+    graph.assert_cycle(&tids);
+    assert!(graph.has_edge(graph.on(tids[0]), &format!("thread:{}", tids[1])), "{}", graph.0);
+    finish(&children);
 }
 
 fn names_keep_to_their_row() {
