@@ -1,5 +1,6 @@
 //! futex(2), and the list of robust futexes.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use base::time::Instant;
@@ -100,7 +101,8 @@ async fn futex(
         }
         _ => {
             let count = second_count as u32;
-            Call { command, sharing, word, value, count, deadline, second, third }.make(thread).await
+            let call = Call { command, sharing, word, value, count, deadline, second, third };
+            Box::pin(call.make(thread)).await
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The PI operations of futex(2).
 
-use alloc::boxed::Box;
-
 use base::memory::UserMemory;
 use base::time::Instant;
 use base::{Errno, Result};
@@ -45,19 +43,19 @@ impl Call {
         let word = || Word::new(&space, self.word.0, self.sharing);
         let second = || Word::new(&space, self.second.0, self.sharing);
         match self.command {
-            FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => Box::pin(pi::lock(thread, &word()?, self.deadline)).await?,
-            FUTEX_TRYLOCK_PI => Box::pin(pi::try_lock(thread, &word()?)).await?,
+            FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => pi::lock(thread, &word()?, self.deadline).await?,
+            FUTEX_TRYLOCK_PI => pi::try_lock(thread, &word()?).await?,
             FUTEX_UNLOCK_PI => {
                 // Linux looks at the word before it looks at the address.
                 check_owner(thread, &*space, self.word).await?;
-                Box::pin(pi::unlock(thread, &word()?)).await?;
+                pi::unlock(thread, &word()?).await?;
             }
             FUTEX_WAIT_REQUEUE_PI => {
                 if self.word == self.second {
                     return Err(Errno::EINVAL);
                 }
                 let (lock, condition) = (second()?, word()?);
-                Box::pin(requeue::wait(thread, &condition, self.value, self.deadline, &lock)).await?;
+                requeue::wait(thread, &condition, self.value, self.deadline, &lock).await?;
             }
             FUTEX_CMP_REQUEUE_PI => {
                 let count = usize::try_from(self.count.cast_signed()).map_err(|_| Errno::EINVAL)?;
@@ -65,7 +63,7 @@ impl Call {
                     return Err(Errno::EINVAL);
                 }
                 let (condition, lock) = (word()?, second()?);
-                let moved = Box::pin(requeue::requeue(&condition, self.third, count, &lock)).await?;
+                let moved = requeue::requeue(&condition, self.third, count, &lock).await?;
                 return Ok(moved as u64);
             }
             _ => return Err(Errno::ENOSYS),
