@@ -133,6 +133,11 @@ fn end(process: &Arc<Process>) {
         let mut table = table::lock();
         let adopted = table.orphan(process.pid());
         for child in &adopted {
+            // In one step with the adoption: what its maker had chosen must not reach the new parent, nor a sibling
+            // that it makes.
+            if let Some(node) = table.process(child.child) {
+                node.payload.set_exit_signal(Signal::SIGCHLD.number().into());
+            }
             table::publish_relations(&table, child.child);
         }
         adopted
@@ -141,7 +146,6 @@ fn end(process: &Arc<Process>) {
     for child in adopted {
         parent_died(child.child);
         if let Some(orphan) = table::find_process(child.child) {
-            orphan.set_exit_signal(Signal::SIGCHLD.number().into());
             groups::orphaned_by_adoption(process, &orphan);
             if child.zombie {
                 tell_parent(&orphan);
@@ -171,9 +175,13 @@ fn become_zombie(process: &Arc<Process>) {
 
 /// Tells the parent that `child` is a zombie, or takes the zombie away when the parent does not care.
 fn tell_parent(child: &Arc<Process>) {
-    let parent = table::find_process(child.parent());
+    let (parent, signal) = {
+        // Together: an adoption changes both.
+        let table = table::lock();
+        (table.process(child.parent()).map(|node| node.payload.clone()), child.exit_signal())
+    };
     let mut ignored = false;
-    if let (Some(parent), Some(signal)) = (&parent, child.exit_signal()) {
+    if let (Some(parent), Some(signal)) = (&parent, signal) {
         let action = parent.actions().get(Signal::SIGCHLD);
         let nobody_waits = signal == Signal::SIGCHLD
             && (action.handler == SIG_IGN || action.flags.contains(ActionFlags::NOCLDWAIT));

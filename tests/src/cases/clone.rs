@@ -1,12 +1,13 @@
 //! clone(2) and clone3(2) with flags that the C library does not use for fork.
 
-use crate::harness::{Case, case, or_skip};
+use crate::harness::{Case, case, or_skip, scale};
 use crate::sys::*;
 use libc::{SIGCHLD, WEXITED};
 
 pub(crate) const CASES: &[Case] = &[
     case!(vfork_runs_the_child_first),
     case!(clone_with_an_exit_signal),
+    case!(adoption_takes_the_exit_signal_back),
     case!(clone_parent_makes_a_sibling),
     case!(clone3_fills_tids_and_checks_its_structure),
     case!(clone3_gives_a_pidfd),
@@ -59,6 +60,32 @@ fn clone_with_an_exit_signal() {
     }
     assert_eq!(wait4(pid, WALL), Ok((pid, Status::Exited(3))));
     assert_eq!(times_delivered(libc::SIGUSR1), 1, "signal 0 means none");
+}
+
+/// A process ends the moment it is adopted: its new parent hears of it by SIGCHLD, never by the signal that its maker
+/// had chosen for itself.
+fn adoption_takes_the_exit_signal_back() {
+    const WALL: i32 = 0x4000_0000;
+    syscall!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0).unwrap();
+    block(&[libc::SIGUSR1]);
+    for _ in 0..50 * scale() {
+        let _ = fork(|| {
+            let maker = getpid();
+            for _ in 0..4 {
+                if syscall!(SYS_clone, libc::SIGUSR1, 0, 0, 0, 0).unwrap() == 0 {
+                    while getppid() == maker {}
+                    exit_group(0);
+                }
+            }
+        });
+        let mut ended = 0;
+        while let Ok((_, status)) = wait4(-1, WALL) {
+            assert_eq!(status, Status::Exited(0));
+            ended += 1;
+        }
+        assert_eq!(ended, 5);
+        assert_eq!(pending() & mask_of(&[libc::SIGUSR1]), 0, "the adopter got its signal");
+    }
 }
 
 fn clone_parent_makes_a_sibling() {
