@@ -47,7 +47,7 @@ impl OpenFile {
         if on == self.status().contains(OpenFlags::ASYNC) {
             return true;
         }
-        let Sources { input, output } = self.ops().sources(self);
+        let Sources { input, output } = self.ops().announcing(self);
         let herald = |room_only| Arc::new(Herald { file: Arc::downgrade(self), fd, room_only });
         let mut watches = [None, None];
         if on {

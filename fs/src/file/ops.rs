@@ -181,6 +181,12 @@ pub trait FileOps: Send + Sync + Any {
         false
     }
 
+    /// The sources whose wakes the owner of a file with `O_ASYNC` is told of: those that others wait for, unless he
+    /// hears of more than they.
+    fn announcing(&self, file: &OpenFile) -> Sources<'_> {
+        self.sources(file)
+    }
+
     /// What a wake of one of the sources is to the owner of a file with `O_ASYNC`: `IN`, `OUT` or `HUP`; `None` when it
     /// is nothing.
     fn announce(&self, woken: Events) -> Option<Events> {

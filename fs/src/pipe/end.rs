@@ -137,6 +137,11 @@ impl FileOps for PipeEnd {
         true
     }
 
+    fn announcing(&self, file: &OpenFile) -> Sources<'_> {
+        let Sources { input, output } = self.sources(file);
+        Sources { input, output: output.map(|_| &self.pipe.taken) }
+    }
+
     fn read(&self, _io: &Io<'_>, buffer: &mut UserBuffer<'_>) -> Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -150,8 +155,8 @@ impl FileOps for PipeEnd {
                 Err(error) => break Err(error),
             }
         };
-        if progress.freed {
-            self.pipe.output.wake_one(OUT, Reason::Data);
+        if progress.moved > 0 {
+            self.pipe.tell_taken(progress.freed);
         }
         let input = &self.pipe.input;
         if progress.moved > 0 && progress.remains && input.has_waiters() && input.waiting() > 0 {

@@ -37,6 +37,9 @@ pub struct Pipe {
     input: Arc<WaitSource>,
     /// Woken when there is room, or nobody reads any more.
     output: Arc<WaitSource>,
+    /// Woken when anything is read, though there was room before, or nobody reads any more: what the owner of a
+    /// writing end hears. Nobody waits for it, as `output` must not wake edge-triggered epoll each time.
+    taken: Arc<WaitSource>,
     /// Woken when a FIFO is opened.
     opened: WaitSource,
     /// It has no name: opened again through /proc/<pid>/fd, nobody waits for the other side.
@@ -71,6 +74,7 @@ impl Pipe {
             inner: SpinLock::new(LockClass::Pipe, inner),
             input: Arc::new(WaitSource::new(WaitKind::PipeRead, object)),
             output: Arc::new(WaitSource::new(WaitKind::PipeWrite, object)),
+            taken: Arc::new(WaitSource::new(WaitKind::PipeWrite, object)),
             opened: WaitSource::new(WaitKind::FifoOpen, object),
             is_anonymous,
         })
@@ -109,6 +113,17 @@ impl Pipe {
         }
         if no_reader && access.contains(AccessMode::READ) {
             self.output.wake_all(OUT | Events::ERR, Reason::Hup);
+            self.taken.wake_all(OUT | Events::ERR, Reason::Hup);
+        }
+    }
+
+    /// Tells that something was read; with `freed`, that writers find room that was not there.
+    fn tell_taken(&self, freed: bool) {
+        if freed {
+            self.output.wake_one(OUT, Reason::Data);
+        }
+        if self.taken.has_waiters() {
+            self.taken.wake_all(OUT, Reason::Data);
         }
     }
 

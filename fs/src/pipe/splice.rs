@@ -101,8 +101,8 @@ impl Front<'_> {
             let mut inner = self.pipe.inner.lock();
             take(&mut inner, length)
         };
-        if freed {
-            self.pipe.output.wake_one(OUT, Reason::Data);
+        if length > 0 {
+            self.pipe.tell_taken(freed);
         }
     }
 }
@@ -279,8 +279,8 @@ fn attempt(caller: &Caller, from: &Arc<Pipe>, to: &Arc<Pipe>, length: usize, kee
     }
     let freed = keep == Keep::No && take(&mut source, moved);
     drop((source, target));
-    if freed {
-        from.output.wake_one(OUT, Reason::Data);
+    if keep == Keep::No {
+        from.tell_taken(freed);
     }
     Ok(Attempt::Moved(moved))
 }

@@ -84,7 +84,7 @@ pub(super) async fn owner(thread: &Thread, file: &Arc<OpenFile>, command: i32, a
 fn kind_and_id(number: i32) -> Result<(OwnerKind, u32)> {
     match number {
         i32::MIN => Err(Errno::EINVAL),
-        ..0 => Ok((OwnerKind::Group, number.unsigned_abs())),
+        _ if number < 0 => Ok((OwnerKind::Group, number.unsigned_abs())),
         _ => Ok((OwnerKind::Process, number.unsigned_abs())),
     }
 }

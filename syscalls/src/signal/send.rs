@@ -74,8 +74,9 @@ fn send(process: &Arc<Process>, target: Option<&Arc<Thread>>, info: SigInfo) -> 
         Ok(charge) => Some(charge),
         // A timer would not learn that a bare signal was its own: it tries again instead.
         Err(_) if matches!(info.detail, Detail::Timer { .. }) => return Err(Errno::EAGAIN),
-        // A standard signal is delivered without its information; so is one from kill(2).
-        Err(_) if !signal.is_realtime() || info.code >= SI_USER => None,
+        // A standard signal is delivered without its information; so is one from kill(2), and one that has none. Any
+        // other is refused: O_ASYNC then sends SIGIO instead.
+        Err(_) if !signal.is_realtime() || info.code == SI_USER || info.detail == Detail::None => None,
         Err(_) => return Err(Errno::EAGAIN),
     };
     let added = match target {
