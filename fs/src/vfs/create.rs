@@ -50,24 +50,27 @@ fn add_entry(
     make: impl FnOnce(&Arc<dyn Inode>) -> Result<Arc<dyn Inode>>,
 ) -> Result<Arc<Dentry>> {
     let inode = dir.inode();
+    let may_add = |exists: bool| {
+        if exists {
+            return Err(Errno::EEXIST);
+        }
+        // Where entries only come from elsewhere (/proc), there is no place for a new one.
+        if slash_without_directory || !inode.changeable() {
+            return Err(Errno::ENOENT);
+        }
+        dir.mount.require_writable()?;
+        if dir.dentry.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        let credentials = &subject.caller.credentials;
+        permission(credentials, &inode.metadata(), Permission::WRITE | Permission::EXECUTE)
+    };
     if inode.dynamic() {
-        // Its entries come from elsewhere (/proc), so it has no place for a new one.
-        let found = lookup(&dir.dentry, name)?.found().is_some();
-        return Err(if found { Errno::EEXIST } else { Errno::ENOENT });
+        may_add(lookup(&dir.dentry, name)?.found().is_some())?;
+        return Ok(Dentry::new(&dir.dentry, dentry::name(name), Some(make(inode)?)));
     }
     let mut children = dir.dentry.children();
-    if peek(&dir.dentry, &children, name)?.found().is_some() {
-        return Err(Errno::EEXIST);
-    }
-    if slash_without_directory {
-        return Err(Errno::ENOENT);
-    }
-    dir.mount.require_writable()?;
-    if dir.dentry.is_deleted() {
-        return Err(Errno::ENOENT);
-    }
-    let credentials = &subject.caller.credentials;
-    permission(credentials, &inode.metadata(), Permission::WRITE | Permission::EXECUTE)?;
+    may_add(peek(&dir.dentry, &children, name)?.found().is_some())?;
     let made = make(inode)?;
     let name = dentry::name(name);
     let fresh = Dentry::new(&dir.dentry, name.clone(), Some(made));

@@ -181,6 +181,13 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
+    /// True when names can be made in and taken out of the directory although it is [`dynamic`](Inode::dynamic). Its
+    /// lookups take no lock of a lower class than an inode's. `create` runs without the dentry lock, and answers
+    /// `EEXIST` itself to whoever comes second.
+    fn changeable(&self) -> bool {
+        !self.dynamic()
+    }
+
     /// True when nobody may write to the directory, whatever its mode and whoever asks: what `chattr +i` does.
     fn immutable(&self) -> bool {
         false

@@ -88,12 +88,12 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
     Ok(())
 }
 
-/// Refuses to take `name` out of a directory whose entries come from elsewhere (/proc). Whoever holds such a
+/// Refuses to take `name` out of a directory whose entries only come from elsewhere (/proc). Whoever holds such a
 /// directory's lock must not look anything up in it: the answer may need any other lock.
 ///
 /// `wanted` is the type that the entry has to have; that is looked at only where the directory is not immutable.
 pub(super) fn refuse_dynamic(dir: &Path, name: &[u8], wanted: Option<FileType>) -> Result<()> {
-    if !dir.inode().dynamic() {
+    if dir.inode().changeable() {
         return Ok(());
     }
     let looked_up = lookup(&dir.dentry, name)?;

@@ -159,7 +159,7 @@ impl Move<'_> {
         let replaced = target.found().map(|inode| inode.metadata());
         match &replaced {
             Some(_) if self.flags.contains(RenameFlags::NOREPLACE) => return Err(Errno::EEXIST),
-            None if self.exchanges() || self.to.dir.inode().dynamic() => return Err(Errno::ENOENT),
+            None if self.exchanges() || !self.to.dir.inode().changeable() => return Err(Errno::ENOENT),
             Some(there) if self.exchanges() && self.to.trailing_slash && !there.is_directory() => {
                 return Err(Errno::ENOTDIR);
             }

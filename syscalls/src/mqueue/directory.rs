@@ -1,6 +1,7 @@
 //! The names of queues, and the file system that shows them: `mount -t mqueue none /dev/mqueue`.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry as MapEntry;
 use alloc::sync::Arc;
 use core::any::Any;
 
@@ -103,16 +104,20 @@ pub fn find(name: &[u8]) -> Result<Arc<QueueInode>> {
     DIRECTORY.entries.lock().get(name).map(|entry| entry.inode.clone()).ok_or(Errno::ENOENT)
 }
 
-/// Names a queue, or finds the one that has the name meanwhile.
+/// Names a queue.
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `EEXIST` when another one has the name; `ENOMEM`.
 pub fn add(caller: &Caller, name: &[u8], inode: Arc<QueueInode>) -> Result<Arc<QueueInode>> {
     let charge = Charge::new(&caller.account, ENTRY_COST + name.len())?;
     let name: Arc<[u8]> = Arc::from(name);
-    let entry = Entry { inode, _charge: charge };
-    Ok(DIRECTORY.entries.lock().entry(name).or_insert(entry).inode.clone())
+    let entry = Entry { inode: inode.clone(), _charge: charge };
+    match DIRECTORY.entries.lock().entry(name) {
+        MapEntry::Occupied(_) => return Err(Errno::EEXIST),
+        MapEntry::Vacant(place) => place.insert(entry),
+    };
+    Ok(inode)
 }
 
 /// Takes a name away, if the caller owns the queue or may do so anyway.
@@ -144,6 +149,10 @@ impl Inode for Directory {
     }
 
     fn dynamic(&self) -> bool {
+        true
+    }
+
+    fn changeable(&self) -> bool {
         true
     }
 

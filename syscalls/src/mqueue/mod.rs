@@ -50,26 +50,23 @@ pub struct Request<'a> {
 /// past `RLIMIT_MSGQUEUE`; `ENOSPC` when there are too many; `ENFILE`, `ENOMEM`.
 pub fn open(caller: &Caller, request: &Request<'_>) -> Result<Arc<OpenFile>> {
     check_name(request.name)?;
-    let access = request.flags.access();
-    let inode = match directory::find(request.name) {
-        Ok(inode) => {
-            if request.flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
-                return Err(Errno::EEXIST);
+    let inode = loop {
+        match directory::find(request.name) {
+            Ok(inode) => {
+                may_open(caller, request.flags, &inode)?;
+                break inode;
             }
-            if access.is_empty() {
-                return Err(Errno::EINVAL);
+            Err(Errno::ENOENT) if request.flags.contains(OpenFlags::CREAT) => {
+                let limits = settings::admit(caller, request.limits)?;
+                let new = QueueInode::new(caller, limits, request.mode)?;
+                match directory::add(caller, request.name, new) {
+                    // Somebody else has made it meanwhile.
+                    Err(Errno::EEXIST) => {}
+                    result => break result?,
+                }
             }
-            let mut wanted = Permission::empty();
-            wanted.set(Permission::READ, access.contains(AccessMode::READ));
-            wanted.set(Permission::WRITE, access.contains(AccessMode::WRITE));
-            permission(&caller.credentials, &inode.metadata(), wanted)?;
-            inode
+            Err(error) => return Err(error),
         }
-        Err(Errno::ENOENT) if request.flags.contains(OpenFlags::CREAT) => {
-            let limits = settings::admit(caller, request.limits)?;
-            directory::add(caller, request.name, QueueInode::new(caller, limits, request.mode)?)?
-        }
-        Err(error) => return Err(error),
     };
     let mut title = alloc::vec![b'/'];
     title.extend_from_slice(request.name);
@@ -77,6 +74,21 @@ pub fn open(caller: &Caller, request: &Request<'_>) -> Result<Arc<OpenFile>> {
     let place = anonymous_place(inode, &title);
     let flags = request.flags & (OpenFlags::NONBLOCK | OpenFlags::RDWR | OpenFlags::WRONLY);
     OpenFile::new(caller, ops, place, flags)
+}
+
+/// Whether a queue that is there may be opened like this.
+fn may_open(caller: &Caller, flags: OpenFlags, inode: &QueueInode) -> Result<()> {
+    if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
+        return Err(Errno::EEXIST);
+    }
+    let access = flags.access();
+    if access.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let mut wanted = Permission::empty();
+    wanted.set(Permission::READ, access.contains(AccessMode::READ));
+    wanted.set(Permission::WRITE, access.contains(AccessMode::WRITE));
+    permission(&caller.credentials, &inode.metadata(), wanted)
 }
 
 /// mq_unlink(3): takes the name away; the queue goes with its last descriptor.
