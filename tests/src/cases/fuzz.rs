@@ -271,6 +271,7 @@ fn fuzz(calls: u32, uid: u32) {
     let counter = word_at(map_shared(PAGE));
     let mut made = 0;
     let mut round = 0;
+    let before = ipc_objects();
     while made < calls {
         counter.store(0, Relaxed);
         let round_seed = seed().wrapping_mul(1_000_003).wrapping_add(round);
@@ -287,6 +288,31 @@ fn fuzz(calls: u32, uid: u32) {
         round += 1;
         let _ = std::fs::remove_dir_all(format!("round-{}", round - 1));
         fork(|| assert_eq!(getppid(), getppid())).succeeds();
+    }
+    end_ipc_objects(&before);
+}
+
+/// The objects of System V, which outlive whoever made them: their kind and id.
+fn ipc_objects() -> Vec<(&'static str, i32)> {
+    let of_kind = |kind: &'static str| {
+        let table = std::fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
+        let id = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
+        table.lines().filter_map(id).map(|id| (kind, id)).collect::<Vec<_>>()
+    };
+    ["shm", "sem", "msg"].into_iter().flat_map(of_kind).collect()
+}
+
+/// Removes the objects that were not there before, and the message queues under names that the calls had.
+fn end_ipc_objects(before: &[(&str, i32)]) {
+    for (kind, id) in ipc_objects().into_iter().filter(|object| !before.contains(object)) {
+        let _ = match kind {
+            "shm" => syscall!(SYS_shmctl, id, libc::IPC_RMID, 0),
+            "sem" => syscall!(SYS_semctl, id, 0, libc::IPC_RMID),
+            _ => syscall!(SYS_msgctl, id, libc::IPC_RMID, 0),
+        };
+    }
+    for name in [c"a", c"b", c"d", c"link"] {
+        let _ = syscall!(SYS_mq_unlink, name);
     }
 }
 
