@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(REFUSED.count(), before + 1, "detaching twice is not");
         let mut left = 0;
         life.end(|| left += 1);
-        assert_eq!((life.state(), left), (State::Freed, 1));
+        assert_eq!((life.state(), left), (State::Freed, 0), "who detached it has taken it out already");
 
         let mut unseen = Lifecycle::<Count>::new();
         unseen.end(|| panic!("nobody ever found it"));

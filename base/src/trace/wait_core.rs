@@ -112,11 +112,11 @@ counters! {
 
 const COUNT: usize = Counter::ALL.len();
 type Set = [AtomicU64; COUNT];
-const ZEROS: Set = [const { AtomicU64::new(0) }; COUNT];
 
-static COUNTERS: PerCpu<Set> = PerCpu::from_padded([const { CachePadded(ZEROS) }; MAX_CPUS]);
+static COUNTERS: PerCpu<Set> =
+    PerCpu::from_padded([const { CachePadded([const { AtomicU64::new(0) }; COUNT]) }; MAX_CPUS]);
 /// What the sums were at the last reset.
-static ZERO: Set = ZEROS;
+static ZERO: Set = [const { AtomicU64::new(0) }; COUNT];
 
 /// Adds `amount`.
 #[inline]

@@ -80,6 +80,12 @@ pub fn sequence_of(id: i32) -> u16 {
     (id.unsigned_abs() >> INDEX_BITS) as u16
 }
 
+impl<T> Default for Ids<T> {
+    fn default() -> Self {
+        Ids::new()
+    }
+}
+
 impl<T> Ids<T> {
     /// No objects.
     #[must_use]
@@ -263,7 +269,7 @@ mod tests {
     use super::*;
 
     fn make(ids: &Ids<i32>, key: i32, flags: i32) -> Result<i32> {
-        ids.get(key, flags, 3, |_| Ok(()), |id| Ok(id))
+        ids.get(key, flags, 3, |_| Ok(()), Ok)
     }
 
     #[test]

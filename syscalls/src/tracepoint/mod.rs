@@ -41,10 +41,10 @@ pub fn publish(sys: &SysFs) {
         let _ = wait_core::write(text);
         Ok(())
     });
-    tree.writable(&directory, "enable", |_, text| Ok(show_classes(text)), store_classes);
+    tree.writable(&directory, "enable", show_classes, store_classes);
     let attributes = |mode| Attributes::root(tree.device(), mode);
     directory.add("reset", PseudoFile::writable(attributes(0o200), |_, _| Err(Errno::EINVAL), reset));
-    directory.add("events.jsonl", PseudoFile::new(attributes(0o400), |_, text| Ok(show_json(text))));
+    directory.add("events.jsonl", PseudoFile::new(attributes(0o400), show_json));
     directory.add("stream", PseudoOpen::new(attributes(0o400), |_| Ok(stream::open())));
 }
 
@@ -76,15 +76,16 @@ fn rows(text: &mut Text, wanted: impl Fn(&Event) -> bool, row: impl Fn(&mut Text
     }
 }
 
-fn show_json(text: &mut Text) {
-    let Some(area) = trace::area() else { return };
+fn show_json(_caller: &Caller, text: &mut Text) -> Result<()> {
+    let Some(area) = trace::area() else { return Ok(()) };
     let (events, _) = area.newest(ROWS, |_| true);
     for event in &events {
         let _ = json(text, event);
     }
+    Ok(())
 }
 
-fn show_classes(text: &mut Text) {
+fn show_classes(_caller: &Caller, text: &mut Text) -> Result<()> {
     let classes = trace::classes();
     let mut separator = "";
     classes.for_each_name(|name| {
@@ -92,6 +93,7 @@ fn show_classes(text: &mut Text) {
         separator = " ";
     });
     let _ = text.write_str(if classes.is_empty() { "none\n" } else { "\n" });
+    Ok(())
 }
 
 /// Records the named classes, and no others.

@@ -248,7 +248,8 @@ fn parent_and_child_wait_for_each_other() {
         let to = graph.rows("edge").find(|row| row[0] == from)?[1].strip_prefix("process:")?.parse().ok();
         to.filter(|child| graph.on(*child).starts_with("pipe_read:"))
     };
-    wait_until(|| child_of(&WaitGraph::read()).is_some());
+    // The sleeper has the pipe, too, until it closes it.
+    wait_until(|| WaitGraph::read().cycle(parent.pid).is_some());
     let graph = WaitGraph::read();
     assert_eq!(graph.thread(parent.pid)[3], "wait4");
     graph.assert_cycle(&[parent.pid, child_of(&graph).unwrap()]);
