@@ -12,11 +12,14 @@
 //! | [`caller`] | who is asking: credentials, limits, account |
 //! | [`decision`] | what a seed decided, as a list that repeats it |
 //! | [`charge`] | memory charged before it is allocated |
+//! | [`counters`] | named counters for each CPU |
 //! | [`current`] | the task under which code runs |
 //! | [`fault`] | fault injection |
 //! | [`lifecycle`] | the states of what others may still hold; rare events told rarely |
+//! | [`schedule`] | when a timer expires next |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
 //! | [`trace`] | trace points and the rings of their events |
+//! | [`wall_clock`] | the wall clock over the monotonic one |
 #![cfg_attr(not(any(loom, test, feature = "host")), no_std)]
 
 extern crate alloc;
@@ -29,6 +32,8 @@ pub mod buddy;
 pub mod caller;
 #[cfg(not(loom))]
 pub mod charge;
+#[cfg(not(loom))]
+pub mod counters;
 #[cfg(not(loom))]
 pub mod current;
 #[cfg(not(loom))]

@@ -146,7 +146,7 @@ impl InFlight {
     /// Records a step that it made at `now`: what, from whom, to whom.
     pub(crate) fn record_at(&self, now: Instant, step: Step) {
         if let Some(capability) = &self.0 {
-            capability.object().record_transfers(now, capability.rights.bits(), &[step]);
+            capability.node.record_transfers(now, capability.rights, &[step]);
         }
     }
 

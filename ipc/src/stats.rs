@@ -1,99 +1,73 @@
 //! The counters of `/sys/ipc/stats`: per CPU, summed on read.
 
-use base::sync::atomic::{AtomicU64, Ordering};
-use base::sync::{CachePadded, MAX_CPUS, PerCpu};
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $counter:ident = $name:literal;)*) => {
-        /// A counter of this crate.
-        ///
-        /// To add one, add a line; `/sys/ipc/stats` shows it by itself.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(usize)]
-        pub enum Counter {
-            $($(#[$doc])* $counter,)*
-        }
-
-        impl Counter {
-            /// All counters, in the order of the file.
-            pub const ALL: &'static [Counter] = &[$(Counter::$counter,)*];
-
-            /// The key in the file.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Counter::$counter => $name,)*
-                }
-            }
-        }
-    };
-}
+use base::counters;
+use base::counters::Counters;
 
 counters! {
-    /// Sends refused because an end is closed.
-    SendEpipe = "channel_send_epipe_total";
-    /// Receives that found the end.
-    RecvEof = "channel_recv_eof_total";
-    /// Endpoints whose last liveness reference went.
-    CloseLastRef = "channel_close_last_ref_total";
-    /// Liveness references given back.
-    CloseRelease = "channel_close_release_total";
-    /// Closes that woke somebody at the closed end.
-    CloseWakeLocal = "channel_close_wake_local_total";
-    /// Closes that woke somebody at the other end.
-    CloseWakePeer = "channel_close_wake_peer_total";
-    /// Audits of the liveness references of an endpoint.
-    RefAuditChecks = "channel_ref_audit_checks_total";
-    /// Liveness references given back that nobody had.
-    RefUnderflow = "channel_ref_underflow_warns";
-    /// Audits that found the sum of the classes wrong.
-    RefAuditMismatch = "channel_ref_audit_mismatch_total";
-    /// Messages handed straight to a receiver that waited.
-    Handovers = "channel_handovers_total";
-    /// Capabilities marked revoked.
-    RevokeMarked = "cap_revoke_marked_total";
-    /// Installs and restores refused because of the mark.
-    BindRejectedRevoked = "cap_bind_rejected_revoked_total";
-    /// Commits and aborts with another token or generation.
-    CommitEagain = "cap_commit_eagain_total";
-    /// Commits of a capability that was revoked since it was reserved.
-    CommitEpochMismatch = "cap_commit_epoch_mismatch_total";
-    /// Holders that were gone when a revocation came to them.
-    TryGetFailed = "cap_tryget_failed_total";
-    /// Reservations that the sweep took back.
-    Swept = "cap_swept_total";
-    /// Endpoints closed because they lay only in queues that nobody could reach.
-    Collected = "cap_collected_total";
-    /// Bindings that had to wait because the port's queue was full.
-    PortQueueDrops = "port_queue_drops_total";
-    /// Illegal steps of an object's life.
-    LifecycleTransitionWarn = "kobj_lifecycle_transition_warn_total";
-    /// Messages whose payload did not fit into a block.
-    LargePayloads = "channel_large_payloads_total";
-    /// Message blocks that came from the heap because those of the channel were in use.
-    FreshBlocks = "channel_fresh_blocks_total";
-    /// Lookups of handles.
-    CacheLookups = "khandle_cache_lookups_total";
-    /// Lookups that the cache answered.
-    CacheHits = "khandle_cache_hits_total";
-    /// Lookups that it did not.
-    CacheMisses = "khandle_cache_misses_total";
-    /// Entries made.
-    CacheStores = "khandle_cache_stores_total";
-    /// Tables whose entries were purged.
-    CacheSweeps = "khandle_cache_ht_sweeps_total";
+    /// A counter of this crate.
+    ///
+    /// To add one, add a line; `/sys/ipc/stats` shows it by itself.
+    pub enum Counter {
+        /// Sends refused because an end is closed.
+        SendEpipe = "channel_send_epipe_total";
+        /// Receives that found the end.
+        RecvEof = "channel_recv_eof_total";
+        /// Endpoints whose last liveness reference went.
+        CloseLastRef = "channel_close_last_ref_total";
+        /// Liveness references given back.
+        CloseRelease = "channel_close_release_total";
+        /// Closes that woke somebody at the closed end.
+        CloseWakeLocal = "channel_close_wake_local_total";
+        /// Closes that woke somebody at the other end.
+        CloseWakePeer = "channel_close_wake_peer_total";
+        /// Audits of the liveness references of an endpoint.
+        RefAuditChecks = "channel_ref_audit_checks_total";
+        /// Liveness references given back that nobody had.
+        RefUnderflow = "channel_ref_underflow_warns";
+        /// Audits that found the sum of the classes wrong.
+        RefAuditMismatch = "channel_ref_audit_mismatch_total";
+        /// Messages handed straight to a receiver that waited.
+        Handovers = "channel_handovers_total";
+        /// Capabilities marked revoked.
+        RevokeMarked = "cap_revoke_marked_total";
+        /// Installs and restores refused because of the mark.
+        BindRejectedRevoked = "cap_bind_rejected_revoked_total";
+        /// Commits and aborts with another token or generation.
+        CommitEagain = "cap_commit_eagain_total";
+        /// Commits of a capability that was revoked since it was reserved.
+        CommitEpochMismatch = "cap_commit_epoch_mismatch_total";
+        /// Holders that were gone when a revocation came to them.
+        TryGetFailed = "cap_tryget_failed_total";
+        /// Reservations that the sweep took back.
+        Swept = "cap_swept_total";
+        /// Endpoints closed because they lay only in queues that nobody could reach.
+        Collected = "cap_collected_total";
+        /// Bindings that had to wait because the port's queue was full.
+        PortQueueDrops = "port_queue_drops_total";
+        /// Illegal steps of an object's life.
+        LifecycleTransitionWarn = "kobj_lifecycle_transition_warn_total";
+        /// Messages whose payload did not fit into a block.
+        LargePayloads = "channel_large_payloads_total";
+        /// Message blocks that came from the heap because those of the channel were in use.
+        FreshBlocks = "channel_fresh_blocks_total";
+        /// Lookups of handles.
+        CacheLookups = "khandle_cache_lookups_total";
+        /// Lookups that the cache answered.
+        CacheHits = "khandle_cache_hits_total";
+        /// Lookups that it did not.
+        CacheMisses = "khandle_cache_misses_total";
+        /// Entries made.
+        CacheStores = "khandle_cache_stores_total";
+        /// Tables whose entries were purged.
+        CacheSweeps = "khandle_cache_ht_sweeps_total";
+    }
 }
 
-type Set = [AtomicU64; Counter::ALL.len()];
-
-static COUNTERS: PerCpu<Set> =
-    PerCpu::from_padded([const { CachePadded([const { AtomicU64::new(0) }; Counter::ALL.len()]) }; MAX_CPUS]);
+static COUNTERS: Counters<{ Counter::ALL.len() }> = Counters::new();
 
 /// Adds `amount`.
 pub(crate) fn add(counter: Counter, amount: u64) {
-    if let Some(slot) = COUNTERS.this().get(counter as usize) {
-        slot.fetch_add(amount, Ordering::Relaxed);
-    }
+    COUNTERS.add(counter as usize, amount);
 }
 
 /// Adds one.
@@ -105,6 +79,5 @@ pub(crate) fn bump(counter: Counter) {
 /// The sum over all CPUs.
 #[must_use]
 pub fn read(counter: Counter) -> u64 {
-    let of_cpu = |set: &Set| set.get(counter as usize).map_or(0, |slot| slot.load(Ordering::Relaxed));
-    COUNTERS.iter().map(of_cpu).sum()
+    COUNTERS.sum(counter as usize)
 }

@@ -1,11 +1,13 @@
-//! The trace points of capabilities and channels.
+//! The trace points of capabilities, channels and messages.
 
 use base::trace::capability::{self, Op as Guard};
 use base::trace::channel::{self, Op, State, Wake};
-use base::trace::{self, EventKind, pair};
+use base::trace::{self, Classes, EventKind, pair};
 
+use crate::channel::Sizes;
 use crate::lineage::CapNode;
-use crate::object::history::TransferEvent;
+use crate::object::history::Step;
+use crate::rights::Rights;
 
 /// Something happened to the end `own` of a channel; a state is not known where it costs a lock.
 #[inline]
@@ -41,9 +43,26 @@ pub(crate) fn gone(node: &CapNode) {
 
 /// A capability moved.
 #[inline]
-pub(crate) fn moved(node: &CapNode, event: TransferEvent, from: i32, to: i32, rights: u32) {
+pub(crate) fn moved(node: &CapNode, step: Step, rights: Rights) {
     trace::event(EventKind::CapMove, || {
+        let (event, from, to) = step;
         let who = pair(to.cast_unsigned(), from.cast_unsigned());
-        (event as u32 | rights << 8, [node.id().as_u64(), node.object().base().id().into(), who])
+        (event as u32 | rights.bits() << 8, [node.id().as_u64(), node.object().base().id().into(), who])
+    });
+}
+
+/// The number of a message that is about to be sent; 0 while messages are not recorded.
+#[inline]
+pub(crate) fn message_number() -> u64 {
+    if trace::is_on(Classes::MESSAGE) { trace::message_number() } else { 0 }
+}
+
+/// A message was sent from the end `own`, or received there. Under the channel's lock, so that every message is
+/// sent before it is received.
+#[inline]
+pub(crate) fn message(kind: EventKind, flags: u32, [own, peer]: [u32; 2], sizes: Sizes, number: u64) {
+    trace::event(kind, || {
+        // A message is no larger than MESSAGE_BYTES.
+        (flags, [pair(own, peer), (sizes.handles as u64) << 32 | sizes.bytes as u64, number])
     });
 }

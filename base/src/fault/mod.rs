@@ -169,7 +169,7 @@ fn hit(point: Point, task: &TaskLocal) -> bool {
     if point.is_failure() && faults.is_counting() {
         state.hits.fetch_add(1, Ordering::Relaxed);
         // It takes precedence over the settings, as on Linux.
-        return faults.count_down() && fired(state);
+        return faults.count_down() && strike(point, 0);
     }
     let (setting, epoch) = *state.setting.lock();
     let Some(setting) = setting.filter(|setting| setting.concerns(task)) else { return false };
@@ -188,11 +188,14 @@ fn hit(point: Point, task: &TaskLocal) -> bool {
     }
     record(Decision::Fault { key, nth, point });
     faults.count_fired(point);
-    fired(state)
+    strike(point, hit.fired + 1)
 }
 
-fn fired(state: &State) -> bool {
-    state.fails.fetch_add(1, Ordering::Relaxed);
+/// It fires: for the `nth` time in its task, or 0 when that one's `fail-nth` has come.
+fn strike(point: Point, nth: u64) -> bool {
+    point.state().fails.fetch_add(1, Ordering::Relaxed);
+    #[cfg(not(loom))]
+    crate::trace::event(crate::trace::EventKind::Fault, || (0, [point as u64, nth, 0]));
     true
 }
 

@@ -146,7 +146,8 @@ kinds! {
     CapMove = 21, "cap_move", MESSAGE;
     /// A capability ended. Flags: 1 it was revoked. Arguments: capability, object.
     CapGone = 22, "cap_gone", MESSAGE;
-    /// A fault point struck. Arguments: point, how often it has struck in this task.
+    /// A fault point struck. Arguments: point, how often it has struck in this task since it was set (0 when this is
+    /// the task's `fail-nth`).
     Fault = 23, "fault", FAULT;
     /// What a task is called. Arguments: up to 24 bytes of its name. It stands in a ring of its own.
     TaskName = 24, "task_name", SCHED;

@@ -2,121 +2,99 @@
 
 use core::fmt::{self, Write};
 
+use crate::counters;
+use crate::counters::Counters;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{CachePadded, MAX_CPUS, PerCpu};
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $counter:ident = $name:literal;)*) => {
-        /// A counter of the wait core. Wakes are counted by calls that found somebody, not by who was woken.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(usize)]
-        pub enum Counter {
-            $($(#[$doc])* $counter,)*
-        }
-
-        impl Counter {
-            /// All of them, in the order of the file.
-            pub const ALL: &'static [Counter] = &[$(Counter::$counter,)*];
-
-            /// The name in the file.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Counter::$counter => $name,)*
-                }
-            }
-        }
-    };
-}
 
 counters! {
-    /// Calls of epoll_wait(2).
-    EpollWaitCalls = "epoll_wait_calls";
-    /// Those that returned events.
-    EpollReadyReturns = "epoll_ready_returns";
-    /// Events that they returned.
-    EpollReadyEvents = "epoll_ready_events";
-    /// Waits for events.
-    EpollBlocks = "epoll_blocks";
-    /// Waits that a wake ended.
-    EpollWakeups = "epoll_wakeups";
-    /// Waits that a deadline ended.
-    EpollTimeouts = "epoll_timeouts";
-    /// Waits that a signal ended.
-    EpollInterrupts = "epoll_interrupts";
-    /// Looks at every item of an instance; there are none, since every file tells its watchers.
-    EpollRescans = "epoll_rescans";
-    /// Wakes that found somebody.
-    PollHeadWakeCalls = "poll_head_wake_calls";
-    /// Woken tasks that ran on at once on what was left of their waker's slice.
-    PollHeadDirectSwitch = "poll_head_direct_switch";
-    /// Waits to read an eventfd.
-    EventfdReadBlocks = "fdevent_eventfd_read_blocks";
-    /// Waits to write an eventfd.
-    EventfdWriteBlocks = "fdevent_eventfd_write_blocks";
-    /// Wakes of readers of an eventfd.
-    EventfdReadWakes = "fdevent_eventfd_read_wakes";
-    /// Wakes of writers of an eventfd.
-    EventfdWriteWakes = "fdevent_eventfd_write_wakes";
-    /// Waits to read a timerfd.
-    TimerfdReadBlocks = "fdevent_timerfd_read_blocks";
-    /// Wakes of readers of a timerfd.
-    TimerfdReadWakes = "fdevent_timerfd_read_wakes";
-    /// Waits to read a signalfd.
-    SignalfdReadBlocks = "fdevent_signalfd_read_blocks";
-    /// Wakes of readers of a signalfd.
-    SignalfdReadWakes = "fdevent_signalfd_read_wakes";
-    /// Waits to read an inotify instance.
-    InotifyReadBlocks = "fdevent_inotify_read_blocks";
-    /// Wakes of readers of an inotify instance.
-    InotifyReadWakes = "fdevent_inotify_read_wakes";
-    /// Waits of futex(2).
-    FutexWaitBlocks = "futex_wait_blocks";
-    /// Those that a wake ended.
-    FutexWaitWakes = "futex_wait_wakes";
-    /// Those that a deadline ended.
-    FutexWaitTimeouts = "futex_wait_timeouts";
-    /// Those that a signal ended.
-    FutexWaitInterrupts = "futex_wait_interrupts";
-    /// Waits of futex_waitv(2).
-    FutexWaitvBlocks = "futex_waitv_blocks";
-    /// Those that a wake ended.
-    FutexWaitvWakes = "futex_waitv_wakes";
-    /// Those that a deadline ended.
-    FutexWaitvTimeouts = "futex_waitv_timeouts";
-    /// Those that a signal ended.
-    FutexWaitvInterrupts = "futex_waitv_interrupts";
-    /// Wakes of a futex.
-    FutexWakeCalls = "futex_wake_calls";
-    /// Waiters that they woke.
-    FutexWakeWoken = "futex_wake_woken";
-    /// Waits that ended before they began, because a wake had come since the observation.
-    SeqSkipPreSleep = "waitsrc_seq_skip_pre_sleep";
-    /// Waits that a wake ended: the sequence had moved. Computed from the reasons.
-    SeqWakeChanged = "waitsrc_seq_wake_changed";
-    /// Waits that something else ended. Computed from the reasons.
-    SeqWakeUnchanged = "waitsrc_seq_wake_unchanged";
-    /// Waits that ended without a reason; there are none.
-    ReasonUnknown = "waitsrc_reason_unknown";
-    /// Waits that ended because something changed.
-    ReasonData = "waitsrc_reason_data";
-    /// Waits that a hang-up ended.
-    ReasonHup = "waitsrc_reason_hup";
-    /// Waits that the end of their object ended.
-    ReasonClose = "waitsrc_reason_close";
-    /// Waits that a signal ended.
-    ReasonSignal = "waitsrc_reason_signal";
-    /// Waits that a deadline ended.
-    ReasonTimeout = "waitsrc_reason_timeout";
+    /// A counter of the wait core. Wakes are counted by calls that found somebody, not by who was woken.
+    pub enum Counter {
+        /// Calls of epoll_wait(2).
+        EpollWaitCalls = "epoll_wait_calls";
+        /// Those that returned events.
+        EpollReadyReturns = "epoll_ready_returns";
+        /// Events that they returned.
+        EpollReadyEvents = "epoll_ready_events";
+        /// Waits for events.
+        EpollBlocks = "epoll_blocks";
+        /// Waits that a wake ended.
+        EpollWakeups = "epoll_wakeups";
+        /// Waits that a deadline ended.
+        EpollTimeouts = "epoll_timeouts";
+        /// Waits that a signal ended.
+        EpollInterrupts = "epoll_interrupts";
+        /// Looks at every item of an instance; there are none, since every file tells its watchers.
+        EpollRescans = "epoll_rescans";
+        /// Wakes that found somebody.
+        PollHeadWakeCalls = "poll_head_wake_calls";
+        /// Woken tasks that ran on at once on what was left of their waker's slice.
+        PollHeadDirectSwitch = "poll_head_direct_switch";
+        /// Waits to read an eventfd.
+        EventfdReadBlocks = "fdevent_eventfd_read_blocks";
+        /// Waits to write an eventfd.
+        EventfdWriteBlocks = "fdevent_eventfd_write_blocks";
+        /// Wakes of readers of an eventfd.
+        EventfdReadWakes = "fdevent_eventfd_read_wakes";
+        /// Wakes of writers of an eventfd.
+        EventfdWriteWakes = "fdevent_eventfd_write_wakes";
+        /// Waits to read a timerfd.
+        TimerfdReadBlocks = "fdevent_timerfd_read_blocks";
+        /// Wakes of readers of a timerfd.
+        TimerfdReadWakes = "fdevent_timerfd_read_wakes";
+        /// Waits to read a signalfd.
+        SignalfdReadBlocks = "fdevent_signalfd_read_blocks";
+        /// Wakes of readers of a signalfd.
+        SignalfdReadWakes = "fdevent_signalfd_read_wakes";
+        /// Waits to read an inotify instance.
+        InotifyReadBlocks = "fdevent_inotify_read_blocks";
+        /// Wakes of readers of an inotify instance.
+        InotifyReadWakes = "fdevent_inotify_read_wakes";
+        /// Waits of futex(2).
+        FutexWaitBlocks = "futex_wait_blocks";
+        /// Those that a wake ended.
+        FutexWaitWakes = "futex_wait_wakes";
+        /// Those that a deadline ended.
+        FutexWaitTimeouts = "futex_wait_timeouts";
+        /// Those that a signal ended.
+        FutexWaitInterrupts = "futex_wait_interrupts";
+        /// Waits of futex_waitv(2).
+        FutexWaitvBlocks = "futex_waitv_blocks";
+        /// Those that a wake ended.
+        FutexWaitvWakes = "futex_waitv_wakes";
+        /// Those that a deadline ended.
+        FutexWaitvTimeouts = "futex_waitv_timeouts";
+        /// Those that a signal ended.
+        FutexWaitvInterrupts = "futex_waitv_interrupts";
+        /// Wakes of a futex.
+        FutexWakeCalls = "futex_wake_calls";
+        /// Waiters that they woke.
+        FutexWakeWoken = "futex_wake_woken";
+        /// Waits that ended before they began, because a wake had come since the observation.
+        SeqSkipPreSleep = "waitsrc_seq_skip_pre_sleep";
+        /// Waits that a wake ended: the sequence had moved. Computed from the reasons.
+        SeqWakeChanged = "waitsrc_seq_wake_changed";
+        /// Waits that something else ended. Computed from the reasons.
+        SeqWakeUnchanged = "waitsrc_seq_wake_unchanged";
+        /// Waits that ended without a reason; there are none.
+        ReasonUnknown = "waitsrc_reason_unknown";
+        /// Waits that ended because something changed.
+        ReasonData = "waitsrc_reason_data";
+        /// Waits that a hang-up ended.
+        ReasonHup = "waitsrc_reason_hup";
+        /// Waits that the end of their object ended.
+        ReasonClose = "waitsrc_reason_close";
+        /// Waits that a signal ended.
+        ReasonSignal = "waitsrc_reason_signal";
+        /// Waits that a deadline ended.
+        ReasonTimeout = "waitsrc_reason_timeout";
+    }
 }
 
 const COUNT: usize = Counter::ALL.len();
-type Set = [AtomicU64; COUNT];
 
-static COUNTERS: PerCpu<Set> =
-    PerCpu::from_padded([const { CachePadded([const { AtomicU64::new(0) }; COUNT]) }; MAX_CPUS]);
+static COUNTERS: Counters<COUNT> = Counters::new();
 /// What the sums were at the last reset.
-static ZERO: Set = [const { AtomicU64::new(0) }; COUNT];
+static ZERO: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
 
 /// Adds `amount`.
 #[inline]
@@ -127,15 +105,7 @@ pub fn add(counter: Counter, amount: u64) {
 /// Adds `amount` on `cpu`, which runs this code.
 #[inline]
 pub fn add_on(cpu: usize, counter: Counter, amount: u64) {
-    if let Some(slot) = COUNTERS.get(cpu).and_then(|set| set.get(counter as usize)) {
-        // A CPU writes only its own counters, so no atomic addition is needed.
-        slot.store(slot.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-    }
-}
-
-fn sum(counter: Counter) -> u64 {
-    let of_cpu = |set: &Set| set.get(counter as usize).map_or(0, |slot| slot.load(Ordering::Relaxed));
-    COUNTERS.iter().map(of_cpu).sum()
+    COUNTERS.add_alone(cpu, counter as usize, amount);
 }
 
 /// The counter's value since the last [`reset`].
@@ -148,7 +118,7 @@ pub fn read(counter: Counter) -> u64 {
         Counter::SeqWakeUnchanged => total(&[Counter::ReasonSignal, Counter::ReasonTimeout]),
         counter => {
             let zero = ZERO.get(counter as usize).map_or(0, |zero| zero.load(Ordering::Relaxed));
-            sum(counter).saturating_sub(zero)
+            COUNTERS.sum(counter as usize).saturating_sub(zero)
         }
     }
 }
@@ -157,7 +127,7 @@ pub fn read(counter: Counter) -> u64 {
 pub fn reset() {
     for counter in Counter::ALL {
         if let Some(zero) = ZERO.get(*counter as usize) {
-            zero.store(sum(*counter), Ordering::Relaxed);
+            zero.store(COUNTERS.sum(*counter as usize), Ordering::Relaxed);
         }
     }
 }

@@ -44,7 +44,7 @@ impl OpenFile {
         if on && !self.ops().announces() {
             return false;
         }
-        if on == self.status().contains(OpenFlags::ASYNC) {
+        if on == self.is_async() {
             return true;
         }
         let Sources { input, output } = self.ops().announcing(self);
@@ -58,9 +58,20 @@ impl OpenFile {
             let output_watch = output.map(|source| Watch::new(source, herald(has_input), everything));
             watches = [input_watch, output_watch];
         }
-        let before = core::mem::replace(&mut *self.announcer.lock(), watches);
-        self.set_status_bit(OpenFlags::ASYNC, on);
-        drop(before);
+        // Those that are not kept are dropped outside the lock, under which the flag changes with the watchers.
+        let _unused = {
+            let mut announcer = self.announcer.lock();
+            if on == self.is_async() {
+                watches
+            } else {
+                self.set_status_bit(OpenFlags::ASYNC, on);
+                core::mem::replace(&mut *announcer, watches)
+            }
+        };
         true
+    }
+
+    fn is_async(&self) -> bool {
+        self.status().contains(OpenFlags::ASYNC)
     }
 }

@@ -6,8 +6,8 @@
 //! | `blocked` | who waits for whom: deadlocks |
 //!
 //! The locks of a file hang on its inode. Whoever has to wait waits on one source per file and kind of lock,
-//! which every release wakes. An owner is an open file (flock, OFD) or a descriptor table (POSIX); its locks go when it goes, or with
-//! POSIX when any descriptor of the file in the table is closed.
+//! which every release wakes. An owner is an open file (flock, OFD) or a descriptor table (POSIX); its locks go
+//! when it goes, or with POSIX when any descriptor of the file in the table is closed.
 
 mod blocked;
 mod records;

@@ -2,16 +2,14 @@
 
 use alloc::sync::Arc;
 
-use base::caller::Caller;
 use base::time::Instant;
 use base::{Errno, Result};
-use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
+use executor::pollwait::{Reason, Seq, Wait, WaitSource};
 
 use super::direct::{Place, Want};
 use super::receive::{Incoming, Next, Outcome, Receiver};
 use super::send::Outgoing;
 use super::{Endpoint, Options};
-use crate::table::Access;
 
 /// Bytes of a message that the kernel writes the number of the call to.
 pub const CALL_PREFIX_BYTES: usize = 4;
@@ -35,7 +33,7 @@ impl Endpoint {
         deadline: Option<Instant>,
     ) -> Result<Outcome> {
         let place = self.begin_call(outgoing)?;
-        self.send_until(receiver.caller, receiver.access, outgoing, deadline).await?;
+        self.send_until(receiver.caller, receiver.access, outgoing, Options::empty(), deadline).await?;
         place.reply(None, receiver, incoming, deadline).await
     }
 
@@ -78,62 +76,16 @@ impl Endpoint {
     /// Makes a reply that its caller cannot take the head of the queue.
     #[cold]
     fn queue_reply(&self, ticket: u32) {
-        let mut lost = None;
-        let returned = {
+        let lost = {
             let mut state = self.pair.state.lock();
             let own = &mut state.sides[self.here()];
-            let message = own.given(ticket).and_then(|direct| direct.message.take());
-            match message {
-                Some(message) if own.open && own.queue.len() <= super::QUEUE_MESSAGES => {
-                    own.queue.push_front(message);
-                    true
-                }
-                other => {
-                    // Its handles end outside the lock.
-                    lost = other;
-                    false
-                }
-            }
+            let Some(message) = own.given(ticket).and_then(|direct| direct.message.take()) else { return };
+            own.put_first(message)
         };
-        drop(lost);
-        if returned {
-            self.announce();
-        }
-    }
-
-    /// As [`send`](Self::send), until `deadline` at most.
-    async fn send_until(
-        &self,
-        caller: &Caller,
-        access: &Access,
-        outgoing: &mut Outgoing<'_>,
-        deadline: Option<Instant>,
-    ) -> Result<()> {
-        let mut over = None;
-        loop {
-            let seen = self.writers().observe();
-            match (self.try_send(caller, outgoing, Options::empty()), over) {
-                (Err(Errno::EAGAIN), Some(Reason::Signal)) => return Err(Errno::EINTR),
-                (Err(Errno::EAGAIN), Some(_)) => return Err(Errno::ETIMEDOUT),
-                (Err(Errno::EAGAIN), None) => {}
-                (result, _) => return result,
-            }
-            if let Some(handles) = &mut outgoing.handles {
-                handles.renew();
-            }
-            let renew_at = outgoing.handles.as_ref().and_then(|handles| handles.renew_at());
-            let until = match (deadline, renew_at) {
-                (Some(deadline), Some(renew_at)) => Some(deadline.min(renew_at)),
-                (deadline, renew_at) => deadline.or(renew_at),
-            };
-            let wait = Wait::interruptible().events(Events::OUT).until(until);
-            let reason = self.writers().wait(seen, wait).await;
-            access.check()?;
-            over = match reason {
-                Reason::Signal => Some(reason),
-                Reason::Timeout if until == deadline => Some(reason),
-                _ => None,
-            };
+        match lost {
+            None => self.announce(),
+            // Its handles end outside the lock.
+            Some(message) => drop(message),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Side {
             return None;
         }
         let call = message.prefix().filter(|prefix| prefix & CALL_BIT != 0);
-        let sizes = Sizes { bytes: message.payload().len(), handles: message.handle_count() };
+        let sizes = message.sizes();
         let rendezvous = rendezvous && self.queue.is_empty();
         self.waiting.iter_mut().find(|direct| {
             direct.message.is_none()
@@ -50,6 +50,16 @@ impl Side {
                     Want::Any(room) => rendezvous && sizes.fit(room),
                 }
         })
+    }
+
+    /// Makes a message that was handed over, and could not be taken, the head of the queue. It comes back when the
+    /// end is closed or has got another one back.
+    pub(super) fn put_first(&mut self, message: Box<Message>) -> Option<Box<Message>> {
+        if !self.open || self.queue.len() > QUEUE_MESSAGES {
+            return Some(message);
+        }
+        self.queue.push_front(message);
+        None
     }
 
     /// What the direct receiver with this ticket was given, and has not taken.
@@ -96,14 +106,12 @@ impl Drop for Place {
             match direct.message {
                 None => return,
                 Some(message) => {
-                    let goes_back = own.open && own.queue.len() <= QUEUE_MESSAGES;
-                    if goes_back && matches!(direct.want, Want::Any(_)) {
-                        own.queue.push_front(message);
-                        true
-                    } else {
-                        debris.push_back(message);
-                        false
-                    }
+                    let refused = match direct.want {
+                        Want::Any(_) => own.put_first(message),
+                        Want::Reply => Some(message),
+                    };
+                    debris.extend(refused);
+                    debris.is_empty()
                 }
             }
         };

@@ -9,6 +9,7 @@ use base::charge::Charge;
 use base::memory::UserMemory;
 use base::{Errno, Result};
 
+use super::receive::Sizes;
 use crate::object::ObjectRef;
 use crate::stats::{Counter, bump};
 pub use crate::table::reserve::{HANDLES_PER_MESSAGE, Handles};
@@ -106,6 +107,8 @@ pub struct Message {
     large: Option<Large>,
     handles: Handles,
     count: usize,
+    /// Its number in traces; 0 for none.
+    number: u64,
     /// The next block of a list of its own.
     next: Option<Box<Message>>,
     /// Of a block that is not one of the channel's own.
@@ -121,6 +124,7 @@ impl Message {
             large: None,
             handles: NO_HANDLES,
             count: 0,
+            number: 0,
             next: None,
             charge: None,
         })
@@ -182,6 +186,24 @@ impl Message {
     /// The first four bytes of the payload as a number.
     pub(crate) fn prefix(&self) -> Option<u32> {
         Some(u32::from_le_bytes(*self.payload().first_chunk()?))
+    }
+
+    /// Its payload and its handles.
+    #[inline]
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes { bytes: self.length, handles: self.count }
+    }
+
+    /// Its number in traces; 0 for none.
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Gives it its number in traces.
+    #[inline]
+    pub(super) fn set_number(&mut self, number: u64) {
+        self.number = number;
     }
 
     /// How many handles it carries.

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::fault::{self, Point};
 use base::memory::BoxFuture;
+use base::trace::EventKind;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Seq, Wait};
@@ -20,6 +21,7 @@ use crate::port::Signals;
 use crate::stats::{Counter, bump};
 use crate::table::landing::Landing;
 use crate::table::{Access, HandleTable};
+use crate::trace;
 
 /// Sizes of a message, or of the room for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -274,7 +276,7 @@ impl Endpoint {
                 self.note_end(Op::RecvEof, Wake::Hup, &state);
                 return Ok(Look::Ended(Outcome::End));
             };
-            let sizes = Sizes { bytes: message.payload().len(), handles: message.handle_count() };
+            let sizes = message.sizes();
             if !sizes.fit(incoming.room()) {
                 return Ok(Look::Ended(Outcome::TooSmall(sizes)));
             }
@@ -292,6 +294,7 @@ impl Endpoint {
                 incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
             }
             let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
+            trace::message(EventKind::MessageReceive, 0, self.ids(), sizes, block.number());
             let (look, spent) = match sizes.handles {
                 0 => (Look::Taken(sizes), own.recycle(block)),
                 _ => (Look::Carries(sizes, block, marks), Spent::default()),

@@ -5,12 +5,15 @@ use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::fault::{self, Point};
+use base::time::Instant;
+use base::trace::EventKind;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Wait};
 
 use super::message::{Large, Message, Payload};
 use super::pair::Spent;
+use super::receive::Sizes;
 use super::{Endpoint, Options, QUEUE_MESSAGES};
 use crate::collector;
 use crate::object::NO_PID;
@@ -19,6 +22,7 @@ use crate::port::{Binding, Signals};
 use crate::stats::{Counter, bump};
 use crate::table::Access;
 use crate::table::reserve::Reserved;
+use crate::trace;
 
 /// A message to send. The handles are taken out when it is queued.
 pub struct Outgoing<'a> {
@@ -48,6 +52,13 @@ impl<'a> Outgoing<'a> {
     #[must_use]
     pub fn with_handles(bytes: &'a [u8], handles: Reserved) -> Outgoing<'a> {
         Outgoing { handles: Some(handles), ..Outgoing::bytes(bytes) }
+    }
+
+    /// Its bytes and its handles.
+    #[inline]
+    fn sizes(&self) -> Sizes {
+        let handles = self.handles.as_ref().map_or(0, Reserved::count);
+        Sizes { bytes: self.payload.len(), handles }
     }
 }
 
@@ -88,9 +99,16 @@ impl Endpoint {
             if peer.queue.len() >= QUEUE_MESSAGES && peer.waiting.is_empty() {
                 return Err(Errno::EAGAIN);
             }
-            let block = peer.block(caller)?;
+            let mut block = peer.block(caller)?;
+            let number = trace::message_number();
+            block.set_number(number);
             match peer.put(block, large, outgoing, caller, options) {
-                Ok(way) => (Ok(way), peer.binding.clone(), Spent::default()),
+                Ok(way) => {
+                    let is_direct = !matches!(way, Way::Queued);
+                    let (kind, sizes) = (EventKind::MessageSend, outgoing.sizes());
+                    trace::message(kind, is_direct.into(), self.ids(), sizes, number);
+                    (Ok(way), peer.binding.clone(), Spent::default())
+                }
                 Err(Refused(error, block)) => (Err(error), None, peer.recycle(block)),
             }
         };
@@ -145,26 +163,49 @@ impl Endpoint {
         outgoing: &mut Outgoing<'_>,
         options: Options,
     ) -> Result<()> {
-        let mut interrupted = false;
+        self.send_until(caller, access, outgoing, options, None).await
+    }
+
+    /// As [`send`](Self::send), until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); `ETIMEDOUT`.
+    pub(super) async fn send_until(
+        &self,
+        caller: &Caller,
+        access: &Access,
+        outgoing: &mut Outgoing<'_>,
+        options: Options,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        let mut over = None;
         loop {
             let seen = self.writers().observe();
-            match self.try_send(caller, outgoing, options) {
-                Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => return Err(Errno::EAGAIN),
-                Err(Errno::EAGAIN) if interrupted => return Err(Errno::EINTR),
-                Err(Errno::EAGAIN) => {}
-                result => return result,
+            match (self.try_send(caller, outgoing, options), over) {
+                (Err(Errno::EAGAIN), _) if options.contains(Options::NONBLOCK) => return Err(Errno::EAGAIN),
+                (Err(Errno::EAGAIN), Some(Reason::Signal)) => return Err(Errno::EINTR),
+                (Err(Errno::EAGAIN), Some(_)) => return Err(Errno::ETIMEDOUT),
+                (Err(Errno::EAGAIN), None) => {}
+                (result, _) => return result,
             }
             let renew_at = outgoing.handles.as_ref().and_then(Reserved::renew_at);
-            let wait = Wait::interruptible().events(Events::OUT).until(renew_at);
+            let until = [deadline, renew_at].into_iter().flatten().min();
+            let wait = Wait::interruptible().events(Events::OUT).until(until);
             let reason = self.writers().wait(seen, wait).await;
             if let Err(error) = access.check() {
+                // The room that it was woken for is for the next who waits.
                 self.writers().pass_on();
                 return Err(error);
             }
-            if let (Reason::Timeout, Some(handles)) = (reason, &mut outgoing.handles) {
+            over = match reason {
+                Reason::Signal => Some(reason),
+                Reason::Timeout if until == deadline => Some(reason),
+                _ => None,
+            };
+            if let Some(handles) = &mut outgoing.handles {
                 handles.renew();
             }
-            interrupted = reason == Reason::Signal;
         }
     }
 

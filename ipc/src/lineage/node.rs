@@ -8,12 +8,13 @@ use base::charge::Charge;
 use base::fault::{self, Point};
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
+use base::time::Instant;
 use base::trace::capability::Op as Guard;
-use base::{Errno, Result};
+use base::{Errno, Result, machine};
 
 use super::forest::{self, ENTRY_BYTES, NONE};
 use crate::object::ObjectRef;
-use crate::object::history::TransferEvent;
+use crate::object::history::{Step, TransferEvent};
 use crate::rights::Rights;
 use crate::stats::{Counter, bump};
 use crate::trace;
@@ -144,8 +145,14 @@ impl CapNode {
 
     /// Records that it moves.
     pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: Rights) {
-        self.object.record_transfer(event, from, to, rights.bits());
-        trace::moved(self, event, from, to, rights.bits());
+        self.record_transfers(machine().now(), rights, &[(event, from, to)]);
+    }
+
+    /// Records steps that it made, with `rights`, at one moment: for its object's history, and in the trace.
+    #[inline]
+    pub(crate) fn record_transfers(&self, now: Instant, rights: Rights, steps: &[Step]) {
+        self.object.record_transfers(now, rights.bits(), steps);
+        steps.iter().for_each(|step| trace::moved(self, *step, rights));
     }
 
     /// Says where it is held from now on.

@@ -2,10 +2,9 @@
 
 use alloc::sync::{Arc, Weak};
 
-use base::machine;
 use base::time::Instant;
 
-use super::history::{Histories, Reference, Step, Transfer, TransferEvent};
+use super::history::{Histories, Reference, Step, Transfer};
 use super::tracked::TrackedNode;
 use super::{ObjectBase, ObjectKind};
 use crate::channel::Endpoint;
@@ -50,11 +49,6 @@ impl ObjectRef {
             Target::File(file) => Some(file.histories()),
             Target::Tracked(_) => None,
         }
-    }
-
-    /// Records a step of a capability that moves.
-    pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: u32) {
-        self.record_transfers(machine().now(), rights, &[(event, from, to)]);
     }
 
     /// Records steps that a capability with `rights` made at one moment.

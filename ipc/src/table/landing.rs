@@ -119,15 +119,15 @@ impl Landing<'_> {
         }
         let Some(capability) = flight.arrive() else { return Err(Errno::ENOENT) };
         let node = capability.node().clone();
-        let (object, rights) = (node.object(), capability.rights().bits());
+        let rights = capability.rights();
         let delivered = (TransferEvent::Deliver, NO_PID, pid);
         if let Err(error) = self.install(capability) {
-            object.record_transfers(now, rights, &[delivered]);
+            node.record_transfers(now, rights, &[delivered]);
             return Err(error);
         }
         let installed = (TransferEvent::Install, NO_PID, pid);
         let released = (TransferEvent::Release, NO_PID, NO_PID);
-        object.record_transfers(now, rights, &[delivered, installed, released]);
+        node.record_transfers(now, rights, &[delivered, installed, released]);
         Ok(())
     }
 

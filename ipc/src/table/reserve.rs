@@ -166,7 +166,7 @@ impl Inner {
                 continue;
             }
             let (node, rights) = (reservation.node.clone(), reservation.rights);
-            node.object().record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights.bits());
+            node.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
             // The value still owns the capability, so no object ends under the lock.
             self.slots.free(slot);
             self.reserved -= 1;
@@ -230,7 +230,7 @@ impl Reserved {
         self.recorded = true;
         for capability in self.capabilities() {
             let step = (TransferEvent::Take, self.pid, NO_PID);
-            capability.object().record_transfers(now, capability.rights().bits(), &[step]);
+            capability.node().record_transfers(now, capability.rights(), &[step]);
         }
         Ok(())
     }
@@ -304,15 +304,14 @@ impl Drop for Reserved {
 #[cold]
 fn put_back(table: &Arc<HandleTable>, entry: Entry, pid: i32, recorded: bool) {
     let restored =
-        entry.capability.as_ref().map(|capability| (capability.node().clone(), capability.rights().bits()));
+        entry.capability.as_ref().map(|capability| (capability.node().clone(), capability.rights()));
     let settled = table.inner.lock().settle(table, entry);
     let Some((node, rights)) = restored else { return };
-    let object = node.object();
     match settled {
-        Ok(()) if recorded => object.record_transfer(TransferEvent::Restore, NO_PID, pid, rights),
+        Ok(()) if recorded => node.record_transfer(TransferEvent::Restore, NO_PID, pid, rights),
         Ok(()) => {}
         Err(Lost(capability)) => {
-            object.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
+            node.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
             drop(capability);
         }
     }

@@ -16,11 +16,11 @@ use crate::futex::operations::{self, Word};
 use crate::mm::futex_key::FutexSharing;
 use crate::thread::Thread;
 use crate::time::timespec::read_timespec;
-use crate::user::copy_in;
+use crate::user::read_words;
 
 declare! {
     async 449 => futex_waitv(waiters: Pointer, count: u32, flags: u32, timeout: Pointer, clock: i32) [restart];
-    async 454 => futex_wake(word: Pointer, mask: u64, count: i32, flags: u32);
+    sync 454 => futex_wake(word: Pointer, mask: u64, count: i32, flags: u32);
     async 455 => futex_wait(word: Pointer, value: u64, mask: u64, flags: u32, timeout: Pointer, clock: i32) [restart];
     async 456 => futex_requeue(waiters: Pointer, flags: u32, wake: i32, requeue: i32);
 }
@@ -39,7 +39,7 @@ const CLOCK_REALTIME: i32 = 0;
 const CLOCK_MONOTONIC: i32 = 1;
 
 /// Bytes of a `struct futex_waitv`: value, address, flags, and four that must be zero.
-const WAITER_BYTES: usize = 24;
+const WAITER_BYTES: u64 = 24;
 
 /// A decoded `struct futex_waitv`.
 #[derive(Clone, Copy)]
@@ -50,14 +50,7 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn decode(raw: [u8; WAITER_BYTES]) -> Result<Waiter> {
-        let mut words = raw.chunks_exact(8).map(|word| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(word);
-            u64::from_le_bytes(bytes)
-        });
-        let mut word = || words.next().unwrap_or(0);
-        let (value, address, rest) = (word(), word(), word());
+    fn decode([value, address, rest]: [u64; 3]) -> Result<Waiter> {
         // The upper half of the last word is reserved.
         let sharing = sharing(u32::try_from(rest).map_err(|_| Errno::EINVAL)?)?;
         Ok(Waiter { value: fits(value)?, address, sharing })
@@ -82,9 +75,8 @@ async fn read_waiters(thread: &Thread, at: Pointer, count: u32) -> Result<Vec<Wa
     let space = thread.space();
     let mut waiters = Vec::with_capacity(count as usize);
     for index in 0..u64::from(count) {
-        let mut raw = [0; WAITER_BYTES];
-        copy_in(&*space, at.0.wrapping_add(index * WAITER_BYTES as u64), &mut raw).await?;
-        waiters.push(Waiter::decode(raw)?);
+        let words = read_words::<3>(&*space, at.0.wrapping_add(index * WAITER_BYTES)).await?;
+        waiters.push(Waiter::decode(words)?);
     }
     Ok(waiters)
 }
@@ -115,15 +107,15 @@ async fn futex_waitv(
         return Err(Errno::EINVAL);
     }
     let deadline = deadline(thread, timeout, clock).await?;
+    let _charge = Charge::new(&thread.caller().account, count as usize * WAIT_BYTES)?;
     let waiters = read_waiters(thread, waiters, count).await?;
     let space = thread.space();
     let word = |waiter: Waiter| Ok((Word::new(&space, waiter.address, waiter.sharing)?, waiter.value));
     let words = waiters.into_iter().map(word).collect::<Result<Vec<_>>>()?;
-    let _charge = Charge::new(&thread.caller().account, words.len() * WAIT_BYTES)?;
     Ok(Box::pin(wait_any(&words, deadline)).await? as u64)
 }
 
-async fn futex_wake(thread: &Thread, word: Pointer, mask: u64, count: i32, flags: u32) -> Result<u64> {
+fn futex_wake(thread: &Thread, word: Pointer, mask: u64, count: i32, flags: u32) -> Result<u64> {
     let (sharing, bits) = (sharing(flags)?, fits(mask)?);
     if bits == 0 {
         return Err(Errno::EINVAL);

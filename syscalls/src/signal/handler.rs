@@ -29,19 +29,28 @@ pub(super) async fn call_handler(
         return Err(Errno::EFAULT);
     }
     user_machine().save_fpu(context);
-    let frame = loop {
-        match write_frame(thread, context, info, action) {
+    let alternate = thread.signals().alternate();
+    let (frame, on_alternate) = loop {
+        match write_frame(thread, context, info, action, alternate) {
             Err(Errno::ENOPAGE) => thread.fault_missing_in().await?,
             result => break result?,
         }
     };
+    if on_alternate && alternate.flags & SS_AUTODISARM != 0 {
+        thread.signals().clear_alternate();
+    }
     enter(thread, context, info, action, frame);
     Ok(())
 }
 
-/// Writes the frame, and says where it is.
-fn write_frame(thread: &Thread, context: &UserContext, info: &SigInfo, action: &Action) -> Result<u64> {
-    let alternate = thread.signals().alternate();
+/// Writes the frame, and says where it is, and whether that is on the alternate stack.
+fn write_frame(
+    thread: &Thread,
+    context: &UserContext,
+    info: &SigInfo,
+    action: &Action,
+    alternate: AltStack,
+) -> Result<(u64, bool)> {
     let (top, on_alternate) = stack_for(&alternate, context.registers.rsp, action.flags);
     let image = context.fpu.image();
     let placed = frame::place(top, on_alternate, image.len());
@@ -60,17 +69,12 @@ fn write_frame(thread: &Thread, context: &UserContext, info: &SigInfo, action: &
     thread.put(Pointer(placed.image + frame::DESCRIPTION_AT), &frame::description(image.len()))?;
     thread.put(Pointer(placed.image + image.len() as u64), &frame::end_marker())?;
     thread.put(Pointer(placed.frame), &bytes)?;
-    Ok(placed.frame)
+    Ok((placed.frame, on_alternate))
 }
 
 /// The handler is what runs next.
 fn enter(thread: &Thread, context: &mut UserContext, info: &SigInfo, action: &Action, frame: u64) {
     let signals = thread.signals();
-    let alternate = signals.alternate();
-    let (_, on_alternate) = stack_for(&alternate, context.registers.rsp, action.flags);
-    if on_alternate && alternate.flags & SS_AUTODISARM != 0 {
-        signals.clear_alternate();
-    }
     context.registers =
         frame::handler_registers(&context.registers, frame, action.handler, info.signal.number());
     context.full_restore = true;

@@ -149,14 +149,7 @@ pub(super) async fn dispatch(
             Drive::new(thread, future).publishing_as(&call).await
         }
     };
-    let cut_short = fault::was_cut_short();
-    result.map(|result| {
-        result.map_err(|error| match syscall.settle(error) {
-            // As if a handler without SA_RESTART had run.
-            error if cut_short && error.number() >= Errno::ERESTARTSYS.number() => Errno::EINTR,
-            error => error,
-        })
-    })
+    finish(syscall, result)
 }
 
 /// Goes on with a call whose try before the future left only the wait. As [`dispatch`].
@@ -168,7 +161,20 @@ pub(super) async fn go_on(
 ) -> Option<Result<u64>> {
     let future = pin!(waiting.finish());
     let result = Drive::new(thread, future).publishing().saving(context).await;
-    result.map(|result| result.map_err(|error| syscall.settle(error)))
+    finish(syscall, result)
+}
+
+/// The end of a call that may have waited: its error as the program or the restart is to see it.
+fn finish(syscall: &Syscall, result: Option<Result<u64>>) -> Option<Result<u64>> {
+    // Asked of every such call: what one leaves behind would be taken for the next one's.
+    let cut_short = fault::was_cut_short();
+    result.map(|result| {
+        result.map_err(|error| match syscall.settle(error) {
+            // As if a handler without SA_RESTART had run.
+            error if cut_short && error.number() >= Errno::ERESTARTSYS.number() => Errno::EINTR,
+            error => error,
+        })
+    })
 }
 
 /// Makes a call that answers at once, and found that it has to fault user memory in first.

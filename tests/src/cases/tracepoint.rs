@@ -1,7 +1,7 @@
 //! `/sys/kernel/tracepoint`: columns, counters, reset, and the stream that misses nothing unnoticed.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::{Case, case};
@@ -14,6 +14,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(epoll_and_eventfd_are_counted_and_reset).kairos().root(),
     case!(classes_are_switched_by_name).kairos().root(),
     case!(the_stream_gives_every_event_once).kairos().root(),
+    case!(a_message_and_its_handle_are_followed).kairos().root(),
+    case!(a_fault_leaves_its_event).kairos().root(),
     case!(json_and_rows_are_the_same_events).kairos().root(),
 ];
 
@@ -217,9 +219,65 @@ fn the_stream_gives_every_event_once() {
     assert!(lost + read >= 2 * many, "{lost} lost and {read} read of {}", 2 * many);
 }
 
+fn a_message_and_its_handle_are_followed() {
+    let (one, two) = channel_create().unwrap();
+    let (moved, _peer) = channel_create().unwrap();
+    let capability = handle_info(moved).unwrap().capability;
+    let [one_id, two_id] = [one, two].map(|end| u64::from(handle_info(end).unwrap().object));
+    // From a page that is there: a call that has to fault its message in starts over.
+    let payload = String::from("hello");
+    let _classes = Classes::set("none");
+    let mut stream = fs::File::open(path("stream")).unwrap();
+    skip_to_end(&mut stream);
+    fs::write(path("enable"), "message").unwrap();
+    channel_send(one, payload.as_bytes(), &[moved], 0).unwrap();
+    channel_send(one, payload.as_bytes(), &[], 0).unwrap();
+    channel_recv(two, 0).unwrap();
+    channel_recv(two, 0).unwrap();
+    fs::write(path("enable"), "none").unwrap();
+    let records = read_records(&mut stream);
+    let of_kind = |kind: u16| records.iter().filter(move |record| record.kind == kind);
+    let messages = |kind, ends| -> Vec<[u64; 2]> {
+        of_kind(kind)
+            .filter(|record| record.arguments[0] == ends)
+            .map(|record| [record.arguments[1], record.arguments[2]])
+            .collect()
+    };
+    let sent = messages(18, one_id << 32 | two_id);
+    assert_eq!(sent.iter().map(|[sizes, _]| *sizes).collect::<Vec<_>>(), [1 << 32 | 5, 5]);
+    assert!(sent[0][1] != 0 && sent[0][1] < sent[1][1], "each has its number: {sent:?}");
+    assert_eq!(messages(19, two_id << 32 | one_id), sent, "what was sent is received");
+    let steps: Vec<u32> = of_kind(21)
+        .filter(|record| record.arguments[0] == capability)
+        .map(|record| record.flags & 0xff)
+        .collect();
+    assert_eq!(steps, [1, 2, 3, 4, 7], "taken, queued, delivered, installed, released");
+}
+
+fn a_fault_leaves_its_event() {
+    let _classes = Classes::set("none");
+    let mut stream = fs::File::open(path("stream")).unwrap();
+    skip_to_end(&mut stream);
+    fs::write(path("enable"), "fault").unwrap();
+    // One failure is asked for, and the next call that allocates gets it.
+    let mut nth = fs::OpenOptions::new().write(true).open("/proc/thread-self/fail-nth").unwrap();
+    nth.write_all(b"1").unwrap();
+    let failed = channel_create().is_err();
+    nth.write_all(b"0").unwrap();
+    fs::write(path("enable"), "none").unwrap();
+    assert!(failed);
+    let strikes: Vec<_> = read_records(&mut stream)
+        .into_iter()
+        .filter(|record| record.kind == 23)
+        .map(|record| record.arguments[1])
+        .collect();
+    assert_eq!(strikes, [0], "one, and it was the one asked for");
+}
+
 /// What is asserted of a record.
 struct Record {
     kind: u16,
+    flags: u32,
     arguments: [u64; 3],
 }
 
@@ -241,6 +299,7 @@ fn read_records(stream: &mut fs::File) -> Vec<Record> {
         .chunks_exact(RECORD)
         .map(|record| Record {
             kind: word(record, 2) as u16,
+            flags: (word(record, 2) >> 32) as u32,
             arguments: [word(record, 5), word(record, 6), word(record, 7)],
         })
         .collect()

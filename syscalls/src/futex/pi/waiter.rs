@@ -160,7 +160,11 @@ async fn inherit(heir: &Thread, word: &Word<'_>) -> Result<()> {
     loop {
         match word.space().compare_exchange_nofault(word.address(), old, new) {
             Some(found) if found == old => return Ok(()),
-            Some(found) => old = found,
+            Some(found) => {
+                old = found;
+                // Whoever keeps writing the word keeps its heir here, not the CPU.
+                executor::yield_point().await;
+            }
             None => word.space().fault_in(word.address(), 4, Access::Write).await?,
         }
     }
