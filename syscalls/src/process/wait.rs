@@ -19,6 +19,7 @@ pub async fn wait(thread: &Thread, selector: Selector, options: WaitOptions) -> 
     let process = thread.process();
     let search = Search { pid: process.pid(), tid: thread.tid(), selector, options };
     let source = process.children_source();
+    let mut interrupted = false;
     loop {
         let seen = source.observe();
         let looked = look(&mut table::lock(), &search)?;
@@ -33,8 +34,11 @@ pub async fn wait(thread: &Thread, selector: Selector, options: WaitOptions) -> 
         if options.contains(WaitOptions::NOHANG) {
             return Ok(None);
         }
-        if source.wait(seen, Wait::interruptible()).await == Reason::Signal {
+        if interrupted {
             return Err(Errno::EINTR);
         }
+        // A child's SIGCHLD comes before the wake that it sends: whoever is interrupted looks once more, so that a
+        // child's own signal never keeps the caller from it.
+        interrupted = source.wait(seen, Wait::interruptible()).await == Reason::Signal;
     }
 }

@@ -1,6 +1,6 @@
 //! Making processes and waiting for them (fork(2), vfork(2), wait(2), exit(2)).
 
-use crate::harness::{Case, case, or_skip};
+use crate::harness::{Case, case, or_skip, scale};
 use crate::sys::*;
 use libc::{SIGCHLD, SIGKILL, SIGSTOP, SIGTERM, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED};
 
@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(waitid_nohang_zeroes_the_info),
     case!(waitid_by_pidfd),
     case!(wait_is_interrupted_and_restarted),
+    case!(sigchld_of_the_awaited_child_does_not_interrupt),
     case!(wait_returns_usage),
     case!(ignored_sigchld_reaps_by_itself),
     case!(sa_nocldwait_reaps_by_itself),
@@ -313,6 +314,18 @@ fn wait_is_interrupted_and_restarted() {
         wait_until_signal_taken(middle.pid, libc::SIGUSR1);
         gate.open();
         middle.succeeds();
+    }
+}
+
+/// The signal of the very child that is waited for comes with the child: the call finds it, though the handler lets
+/// nothing restart.
+fn sigchld_of_the_awaited_child_does_not_interrupt() {
+    catch(SIGCHLD, libc::SA_NOCLDSTOP);
+    for _ in 0..500 * scale() {
+        let gate = Gate::new();
+        let child = fork(|| gate.pass());
+        gate.open();
+        assert_eq!(child.wait_with(0), Ok(Status::Exited(0)));
     }
 }
 
