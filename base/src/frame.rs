@@ -78,6 +78,8 @@ pub struct FrameTotals {
     pub total: usize,
     /// Bytes that the kernel heap has given out, as it rounds them; 0 where the heap is not the machine's.
     pub heap_bytes: usize,
+    /// How often something was allocated on the kernel's heap since boot.
+    pub heap_calls: usize,
 }
 
 /// A counted reference to one page frame.

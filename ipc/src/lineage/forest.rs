@@ -4,18 +4,20 @@
 //! is spliced out and the child takes its place, with none it is pruned, and the parent is looked at in
 //! turn. Entries without a capability therefore always have two children, so there are fewer of them than
 //! capabilities, and deriving and closing for ever does not let the forest grow.
+//!
+//! A revocation marks a subtree in bounded holds of the lock, level by level. What it has reached and not yet
+//! looked below is *pinned*: it stays where it is though its capability ends, so that nothing below it is
+//! missed. Below a marked capability nothing new is derived, and an entry that is spliced out leaves its place
+//! to its child; so what is behind the place where the marking stopped is marked, and what is before it will be.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::sync::{LockClass, SpinLock};
-use base::trace::capability::Op as Guard;
 use base::{Errno, Result};
 
 use super::node::CapNode;
 use super::revoke::Marked;
-use crate::stats::{Counter, add};
-use crate::trace;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -34,16 +36,48 @@ struct Entry {
     /// The siblings; `next` also links free entries.
     previous: u32,
     next: u32,
+    /// A revocation has reached it, and not yet looked below it.
+    pinned: bool,
+    /// The one that was reached after it.
+    next_pinned: u32,
+}
+
+impl Entry {
+    const EMPTY: Entry = Entry {
+        node: None,
+        parent: NONE,
+        first_child: NONE,
+        previous: NONE,
+        next: NONE,
+        pinned: false,
+        next_pinned: NONE,
+    };
+}
+
+/// The pinned entries of all revocations under way, in the order in which they were reached.
+struct Pinned {
+    first: u32,
+    last: u32,
+    /// The last child of the first one that was reached.
+    cursor: u32,
 }
 
 struct Forest {
     chunks: Vec<Vec<Entry>>,
     free: u32,
     live: usize,
+    pinned: Pinned,
 }
 
-static FOREST: SpinLock<Forest> =
-    SpinLock::new(LockClass::Lineage, Forest { chunks: Vec::new(), free: NONE, live: 0 });
+static FOREST: SpinLock<Forest> = SpinLock::new(
+    LockClass::Lineage,
+    Forest {
+        chunks: Vec::new(),
+        free: NONE,
+        live: 0,
+        pinned: Pinned { first: NONE, last: NONE, cursor: NONE },
+    },
+);
 
 /// Entries in use: for the census and the tests of growth.
 #[must_use]
@@ -89,30 +123,24 @@ pub(crate) fn uproot(node: &CapNode) {
     drop(gone);
 }
 
-/// Marks everything below `node` with `epoch`, and itself with `whole`.
-pub(super) fn mark(node: &CapNode, epoch: u64, whole: bool) -> Marked {
-    let mut marked = Marked::default();
-    let mut count = 0;
-    let forest = FOREST.lock();
+/// Begins to mark everything below `node` with `marked`'s epoch, and itself with `whole`; [`mark_some`] goes on.
+pub(super) fn begin_mark(node: &CapNode, whole: bool, marked: &mut Marked) {
+    let mut forest = FOREST.lock();
     let top = node.place();
     if top == NONE {
-        return marked;
+        return;
     }
-    let root = node.id().as_u64();
-    let mut at = if whole { top } else { forest.next_below(top, top) };
-    while at != NONE {
-        if let Some(node) = forest.peek(at).and_then(|entry| entry.node.as_ref())
-            && node.mark(epoch)
-        {
-            count += 1;
-            trace::guard(Guard::RevokeMarked, node.id().as_u64(), || root);
-            marked.push(node);
-        }
-        at = forest.next_below(at, top);
+    if whole {
+        forest.reach(top, marked);
+    } else {
+        forest.pin(top);
     }
-    drop(forest);
-    add(Counter::RevokeMarked, count);
-    marked
+}
+
+/// Goes on marking for `budget` entries, whichever revocation reached them. False when nothing is left.
+pub(super) fn mark_some(budget: usize, marked: &mut Marked) -> bool {
+    let mut forest = FOREST.lock();
+    (0..budget).all(|_| forest.mark_next(marked))
 }
 
 impl Forest {
@@ -141,11 +169,8 @@ impl Forest {
         let first = self.chunks.len() * CHUNK;
         let index = |offset: usize| u32::try_from(first + offset).unwrap_or(NONE);
         let chunk = (0..CHUNK).map(|offset| Entry {
-            node: None,
-            parent: NONE,
-            first_child: NONE,
-            previous: NONE,
             next: if offset + 1 < CHUNK { index(offset + 1) } else { self.free },
+            ..Entry::EMPTY
         });
         self.chunks.push(chunk.collect());
         self.free = index(0);
@@ -153,8 +178,7 @@ impl Forest {
 
     fn fill(&mut self, at: u32, node: &Arc<CapNode>) {
         if let Some(entry) = self.entry(at) {
-            let node = Some(node.clone());
-            *entry = Entry { node, parent: NONE, first_child: NONE, previous: NONE, next: NONE };
+            *entry = Entry { node: Some(node.clone()), ..Entry::EMPTY };
         }
         node.set_place(at);
     }
@@ -193,10 +217,27 @@ impl Forest {
         }
     }
 
+    /// Puts the only child of `at` in its place.
+    fn splice(&mut self, at: u32, child: u32) {
+        let Some(entry) = self.peek(at) else { return };
+        let (parent, previous, next) = (entry.parent, entry.previous, entry.next);
+        if let Some(entry) = self.entry(child) {
+            (entry.parent, entry.previous, entry.next) = (parent, previous, next);
+        }
+        if let Some(entry) = self.entry(previous) {
+            entry.next = child;
+        } else if let Some(entry) = self.entry(parent) {
+            entry.first_child = child;
+        }
+        if let Some(entry) = self.entry(next) {
+            entry.previous = child;
+        }
+    }
+
     /// Removes `at`, which has no capability any more, and what that makes superfluous above it.
     fn tidy(&mut self, mut at: u32) {
         while let Some(entry) = self.peek(at) {
-            if entry.node.is_some() {
+            if entry.node.is_some() || entry.pinned {
                 return;
             }
             let (parent, child) = (entry.parent, entry.first_child);
@@ -204,38 +245,59 @@ impl Forest {
             if has_more {
                 return;
             }
-            self.unlink(at);
-            self.release(at);
             if child != NONE {
-                // The only child moves up; the parent keeps as many children as it had.
-                match parent {
-                    NONE => {
-                        if let Some(entry) = self.entry(child) {
-                            (entry.parent, entry.previous, entry.next) = (NONE, NONE, NONE);
-                        }
-                    }
-                    parent => self.link(child, parent),
-                }
+                self.splice(at, child);
+                self.release(at);
                 return;
             }
+            self.unlink(at);
+            self.release(at);
             at = parent;
         }
     }
 
-    /// The entry after `at` in the subtree of `top`, parents before children.
-    fn next_below(&self, at: u32, top: u32) -> u32 {
-        let Some(entry) = self.peek(at) else { return NONE };
-        if entry.first_child != NONE {
-            return entry.first_child;
+    /// A revocation has come to `at`: it is marked, and what is below it will be.
+    fn reach(&mut self, at: u32, marked: &mut Marked) {
+        self.pin(at);
+        if let Some(node) = self.peek(at).and_then(|entry| entry.node.as_ref()) {
+            marked.mark(node);
         }
-        let mut at = at;
-        while at != top {
-            let Some(entry) = self.peek(at) else { return NONE };
-            if entry.next != NONE {
-                return entry.next;
-            }
-            at = entry.parent;
+    }
+
+    fn pin(&mut self, at: u32) {
+        match self.entry(at) {
+            Some(entry) if !entry.pinned => (entry.pinned, entry.next_pinned) = (true, NONE),
+            // Another revocation has reached it, and what is below it is marked before either of them ends.
+            _ => return,
         }
-        NONE
+        let last = core::mem::replace(&mut self.pinned.last, at);
+        match self.entry(last) {
+            Some(entry) => entry.next_pinned = at,
+            None => self.pinned.first = at,
+        }
+    }
+
+    /// Reaches the next child of the first pinned entry, or lets go of that one. False when there is none.
+    fn mark_next(&mut self, marked: &mut Marked) -> bool {
+        let top = self.pinned.first;
+        let next = match self.peek(self.pinned.cursor) {
+            Some(cursor) => cursor.next,
+            None => self.peek(top).map_or(NONE, |entry| entry.first_child),
+        };
+        if next != NONE {
+            // Pinned behind `top`, so it stays a child of it for as long as it is the cursor.
+            self.pinned.cursor = next;
+            self.reach(next, marked);
+            return true;
+        }
+        let Some(entry) = self.entry(top) else { return false };
+        entry.pinned = false;
+        self.pinned.first = entry.next_pinned;
+        self.pinned.cursor = NONE;
+        if self.pinned.first == NONE {
+            self.pinned.last = NONE;
+        }
+        self.tidy(top);
+        true
     }
 }

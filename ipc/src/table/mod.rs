@@ -28,8 +28,9 @@ use base::time::Instant;
 use base::{Errno, Result, machine};
 
 use crate::capability::{Capability, OwnerClass};
+use crate::lineage::CapNode;
 use crate::lineage::node::Holder;
-use crate::lineage::{CapNode, revoke};
+use crate::lineage::revoke::Revocation;
 use crate::object::ObjectRef;
 use crate::rights::{AccessOp, Rights};
 use landing::Landing;
@@ -253,27 +254,33 @@ impl HandleTable {
         Ok(())
     }
 
-    /// `handle_close` with REVOKE_DESCENDANTS: revokes what was derived from the handle, wherever it is, then
-    /// closes it.
+    /// Begins to revoke what was derived from a handle, wherever it is, and with `whole` the handle itself:
+    /// `handle_revoke_descendants`, and `handle_close` with REVOKE_DESCENDANTS.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`.
+    pub fn begin_revocation(&self, handle: i32, whole: bool) -> Result<Revocation> {
+        let root = self.get_any(handle)?;
+        Ok(Revocation::begin(&root.node, whole))
+    }
+
+    /// `handle_close` with REVOKE_DESCENDANTS, without a chance for others between.
     ///
     /// # Errors
     ///
     /// `EBADF`.
     pub fn close_revoking(&self, handle: i32) -> Result<()> {
-        let root = self.get_any(handle)?;
-        revoke::revoke_whole(&root.node);
-        Ok(())
+        self.begin_revocation(handle, true).map(drop)
     }
 
-    /// `handle_revoke_descendants`: as [`close_revoking`](Self::close_revoking), but the handle stays.
+    /// `handle_revoke_descendants`, without a chance for others between.
     ///
     /// # Errors
     ///
     /// `EBADF`.
     pub fn revoke_descendants(&self, handle: i32) -> Result<()> {
-        let root = self.get_any(handle)?;
-        revoke::revoke_descendants(&root.node);
-        Ok(())
+        self.begin_revocation(handle, false).map(drop)
     }
 
     /// How many numbers are in use.

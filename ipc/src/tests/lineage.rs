@@ -190,3 +190,52 @@ fn a_revoked_handle_can_be_neither_used_nor_derived_from() {
     );
     assert!(matches!(derived.map(drop), Err(Errno::EACCES | Errno::ENOENT)));
 }
+
+#[test]
+fn revoking_costs_what_is_below_and_not_what_is_beside() {
+    let process = Process::new(1);
+    let (root, beside) = process.channel();
+    // A hundred below, in a line of ten with nine more hanging from each of it.
+    let mut parent = root;
+    for _ in 0..10 {
+        let next = process.duplicate(parent).unwrap();
+        let _siblings: Vec<i32> = (0..9).map(|_| process.duplicate(parent).unwrap()).collect();
+        parent = next;
+    }
+    let others: Vec<Process> = (0..20).map(|pid| Process::new(10 + pid)).collect();
+    for other in &others {
+        let (one, _) = other.channel();
+        let _copies: Vec<i32> = (0..200).map(|_| other.duplicate(one).unwrap()).collect();
+    }
+    let revocation = process.table.begin_revocation(root, false).unwrap();
+    // Another test's revocation may be helped meanwhile, which has little below it.
+    let looks = revocation.finish_counting();
+    assert!((100..1000).contains(&looks), "{looks} looks for a hundred");
+    assert_eq!(process.table.len(), 2, "the root and what is beside it");
+    process.table.get_any(beside).unwrap();
+}
+
+#[test]
+fn what_is_closed_while_a_revocation_is_under_way_hides_nothing_below_it() {
+    // Whichever step it is at when an inner capability ends, its children are revoked all the same.
+    for pause in 0..40 {
+        let process = Process::new(1);
+        let (root, _) = process.channel();
+        let inner: Vec<i32> = (0..4).map(|_| process.duplicate(root).unwrap()).collect();
+        let mut leaves = Vec::new();
+        for parent in &inner {
+            for _ in 0..(pause % 3) {
+                leaves.push(process.duplicate(*parent).unwrap());
+            }
+        }
+        let mut revocation = process.table.begin_revocation(root, false).unwrap();
+        revocation.mark_for_test(pause);
+        // Those that are not marked yet end by their holder's hand.
+        let _closed: Vec<_> = inner.iter().map(|handle| process.table.close(*handle)).collect();
+        drop(revocation);
+        for handle in inner.iter().chain(&leaves) {
+            assert!(process.table.get_any(*handle).is_err(), "after {pause} steps");
+        }
+        assert_eq!(process.table.len(), 2, "after {pause} steps");
+    }
+}

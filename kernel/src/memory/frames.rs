@@ -281,6 +281,6 @@ unsafe impl Frames for KernelFrames {
     fn totals(&self) -> FrameTotals {
         let cached = CACHES.iter().map(|cache| cache.lock().count).sum();
         let (free, total) = (FREE.load(Ordering::Relaxed), TOTAL.load(Ordering::Relaxed));
-        FrameTotals { free, cached, total, heap_bytes: heap::bytes() }
+        FrameTotals { free, cached, total, heap_bytes: heap::bytes(), heap_calls: heap::calls() }
     }
 }

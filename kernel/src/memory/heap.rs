@@ -43,6 +43,8 @@ unsafe impl Blocks for HeapFrames {
 
 struct CpuHeap {
     lists: UnsafeCell<[Chain; SIZES.len()]>,
+    /// Allocations on this CPU.
+    calls: AtomicIsize,
     /// Objects of each class allocated minus those freed on this CPU: only the sum over all CPUs means
     /// something.
     objects: [AtomicIsize; SIZES.len()],
@@ -58,6 +60,7 @@ static CPUS: PerCpu<CpuHeap> = PerCpu::from_padded(
     [const {
         CachePadded(CpuHeap {
             lists: UnsafeCell::new([const { Chain::new() }; SIZES.len()]),
+            calls: AtomicIsize::new(0),
             objects: [const { AtomicIsize::new(0) }; SIZES.len()],
             pages: AtomicIsize::new(0),
         })
@@ -138,6 +141,7 @@ fn pages(layout: Layout) -> usize {
 unsafe impl GlobalAlloc for KernelHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(&this_cpu().calls, 1);
         match class_of(layout.size(), layout.align()) {
             Some(class) => this_cpu().allocate(class),
             None => allocate_large(pages(layout)),
@@ -236,6 +240,12 @@ pub fn bytes() -> usize {
 /// A counter over all CPUs. Another CPU may be in the middle of moving an object: never below 0.
 fn sum(counter: impl Fn(&CpuHeap) -> &AtomicIsize) -> usize {
     let sum: isize = CPUS.iter().map(|cpu| counter(cpu).load(Ordering::Relaxed)).sum();
+    usize::try_from(sum).unwrap_or(0)
+}
+
+/// Allocations since boot.
+pub fn calls() -> usize {
+    let sum: isize = CPUS.iter().map(|cpu| cpu.calls.load(Ordering::Relaxed)).sum();
     usize::try_from(sum).unwrap_or(0)
 }
 

@@ -12,11 +12,11 @@ use crate::thread::Thread;
 use crate::user::copy_out;
 
 declare! {
-    sync 4600 => handle_close(handle: i32, flags: u64);
+    async 4600 => handle_close(handle: i32, flags: u64) after try_close;
     async 4601 => handle_duplicate(handle: i32, mask: u64, out: Pointer, flags: u64);
     async 4612 => handle_info(handle: i32, out: Pointer, flags: u64);
     sync 4613 => handle_narrow(handle: i32, mask: u64, flags: u64);
-    sync 4614 => handle_revoke_descendants(handle: i32, flags: u64);
+    async 4614 => handle_revoke_descendants(handle: i32, flags: u64);
 }
 
 /// `handle_close`: revoke first what was derived from the handle.
@@ -45,11 +45,16 @@ pub(super) fn no_flags(flags: u64) -> Result<()> {
     if flags == 0 { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn handle_close(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
+/// Closes without revoking, which takes no time.
+fn try_close(thread: &Thread, handle: i32, flags: u64) -> Option<Result<u64>> {
+    (flags == 0).then(|| thread.handles().close(handle).map(|()| 0))
+}
+
+async fn handle_close(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
     let table = thread.handles();
     match flags {
         0 => table.close(handle)?,
-        REVOKE_DESCENDANTS => table.close_revoking(handle)?,
+        REVOKE_DESCENDANTS => table.begin_revocation(handle, true)?.finish().await,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
@@ -88,8 +93,9 @@ fn handle_narrow(thread: &Thread, handle: i32, mask: u64, flags: u64) -> Result<
     Ok(0)
 }
 
-fn handle_revoke_descendants(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
+async fn handle_revoke_descendants(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
     no_flags(flags)?;
-    thread.handles().revoke_descendants(handle)?;
+    let revocation = thread.handles().begin_revocation(handle, false)?;
+    revocation.finish().await;
     Ok(0)
 }

@@ -56,6 +56,7 @@ fn count() -> [(&'static str, u64); LINES] {
         ("frames_free", frames.free as u64),
         ("frames_cached", frames.cached as u64),
         ("heap_bytes", frames.heap_bytes as u64),
+        ("heap_calls", frames.heap_calls as u64),
         ("tasks", executor.map_or(0, Executor::task_count) as u64),
         ("processes", processes as u64),
         ("open_files", open_files()),

@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(waiting_for_objects).kairos(),
     case!(proc_and_sys_show_what_happens).kairos(),
     case!(passed_descriptors_keep_their_origin).kairos(),
+    case!(small_messages_call_no_heap).kairos().deadlines(2),
 ];
 
 fn channel() -> (Handle, Handle) {
@@ -559,4 +560,64 @@ fn passed_descriptors_keep_their_origin() {
     assert_eq!(handle_info(back), Err(EBADF));
     owner.kill(libc::SIGKILL);
     owner.wait();
+}
+
+/// Allocations of the kernel since boot.
+fn heap_calls() -> u64 {
+    let census = text(c"/proc/kairos/census").unwrap();
+    let line = census.lines().find_map(|line| line.strip_prefix("heap_calls ")).expect("heap_calls");
+    line.trim().parse().unwrap()
+}
+
+/// What happens between two looks at the counter. Other tasks allocate too: the quietest of a few tries counts.
+fn fewest_heap_calls(what: impl Fn()) -> u64 {
+    let look = || {
+        let before = heap_calls();
+        what();
+        heap_calls() - before
+    };
+    (0..10).map(|_| look()).min().unwrap_or(u64::MAX)
+}
+
+fn small_messages_call_no_heap() {
+    let (near, far) = channel();
+    let moved: Vec<(Handle, Handle)> = (0..4).map(|_| channel()).collect();
+    let mut handles: Vec<Handle> = moved.iter().flat_map(|(one, two)| [*one, *two]).collect();
+    let (payload, mut room) = ([7u8; 128], [0u8; 128]);
+    let mut send =
+        ChannelMsg { bytes: payload.as_ptr() as usize, handles: 0, num_bytes: 128, num_handles: 8 };
+    // One buffer for both ways: what arrives is what is sent next.
+    let numbers = handles.as_mut_ptr() as usize;
+    send.handles = numbers;
+    let bytes = room.as_mut_ptr() as usize;
+    let exchange = |count: usize| {
+        for _ in 0..count {
+            let mut send = send;
+            channel_send_raw(near, &mut send, 0).unwrap();
+            let mut receive = ChannelMsg { bytes, handles: numbers, num_bytes: 128, num_handles: 8 };
+            channel_recv_raw(far, &mut receive, 0).unwrap();
+            assert_eq!((receive.num_bytes, receive.num_handles), (128, 8));
+        }
+    };
+    let idle = fewest_heap_calls(|| ());
+    assert_eq!(
+        fewest_heap_calls(|| exchange(1000)),
+        idle,
+        "a message of 128 bytes and 8 handles allocates nothing"
+    );
+    // Deep queues take blocks from their CPU's pool, which is full after the first time.
+    let fill = || {
+        let mut send = ChannelMsg { num_handles: 0, ..send };
+        while channel_send_raw(near, &mut send, NONBLOCK).is_ok() {}
+        let mut receive = ChannelMsg { bytes, handles: 0, num_bytes: 128, num_handles: 0 };
+        while channel_recv_raw(far, &mut receive, NONBLOCK).is_ok() {
+            receive.num_bytes = 128;
+        }
+    };
+    assert_eq!(fewest_heap_calls(fill), idle, "a queue that was deep once allocates nothing");
+    let create = || {
+        let (one, two) = channel();
+        [one, two].map(handle_close);
+    };
+    assert!(fewest_heap_calls(create) > idle, "the counter counts");
 }
