@@ -65,6 +65,8 @@ pub struct Syscall {
 pub struct Parameter {
     /// Name in the handler's signature.
     pub name: &'static str,
+    /// It names a descriptor.
+    pub is_fd: bool,
     /// Writes the register's value as a person would want to read it.
     pub render: fn(u64, &mut dyn fmt::Write) -> fmt::Result,
 }
@@ -106,6 +108,9 @@ pub enum Entry {
 
 /// A typed argument: how its register is read.
 pub trait Argument: Sized {
+    /// It names a descriptor.
+    const IS_FD: bool = false;
+
     /// Takes the bits that Linux takes, and ignores those that it ignores.
     fn decode(register: u64) -> Self;
 
@@ -140,6 +145,8 @@ integer_arguments!(i32, u32, i64, u64, usize, u16);
 pub struct Fd(pub i32);
 
 impl Argument for Fd {
+    const IS_FD: bool = true;
+
     fn decode(register: u64) -> Self {
         Fd(i32::decode(register))
     }
@@ -183,6 +190,7 @@ macro_rules! declare {
                 name: stringify!($name),
                 arguments: &[$($crate::declare::Parameter {
                     name: stringify!($argument),
+                    is_fd: <$type as $crate::declare::Argument>::IS_FD,
                     render: <$type as $crate::declare::Argument>::render,
                 }),*],
                 interrupted: $crate::declare!(@interrupted $($restart)?),

@@ -14,7 +14,8 @@ use super::interest::Interest;
 use super::list::Handle;
 use super::nesting;
 use super::ready::Item;
-use crate::file::{Follower, OpenFile};
+use super::target::Target;
+use crate::file::{FdEntry, Follower, OpenFile};
 
 /// Kernel memory that an item takes: its slot, its entry in the table, what stands on two sources.
 const ITEM_BYTES: usize = 448;
@@ -44,8 +45,8 @@ impl Operation {
 }
 
 impl Epoll {
-    /// `epoll_ctl(2)` on the instance behind `instance`, about `file` under the number `fd`. `operation` is
-    /// `None` for a number that Linux does not know, which it notices last.
+    /// `epoll_ctl(2)` on the instance behind `instance`, about the file of `entry` under the number `fd`.
+    /// `operation` is `None` for a number that Linux does not know, which it notices last.
     ///
     /// # Errors
     ///
@@ -56,11 +57,12 @@ impl Epoll {
         caller: &Caller,
         instance: &OpenFile,
         operation: Option<Operation>,
-        file: &Arc<OpenFile>,
+        entry: &FdEntry,
         fd: i32,
         interest: Interest,
         data: u64,
     ) -> Result<()> {
+        let file = &entry.file;
         if !file.ops().watchable(file) {
             return Err(Errno::EPERM);
         }
@@ -76,28 +78,22 @@ impl Epoll {
         }
         let key = (file.id(), fd);
         match operation {
-            Some(Operation::Add) => epoll.add(caller, file, key, interest.with_always(), data),
+            Some(Operation::Add) => epoll.add(caller, entry, key, interest.with_always(), data),
             Some(Operation::Delete) => epoll.remove(file, key),
             Some(Operation::Modify) => epoll.modify(file, key, interest.with_always(), data),
             None => Err(Errno::EINVAL),
         }
     }
 
-    fn add(
-        &self,
-        caller: &Caller,
-        file: &Arc<OpenFile>,
-        key: Key,
-        interest: Interest,
-        data: u64,
-    ) -> Result<()> {
+    fn add(&self, caller: &Caller, entry: &FdEntry, key: Key, interest: Interest, data: u64) -> Result<()> {
         let charge = Charge::new(&caller.account, ITEM_BYTES)?;
+        let file = &entry.file;
         let handle = match Epoll::of(file) {
-            Err(_) => self.insert(file, key, interest, data, charge)?,
+            Err(_) => self.insert(entry, key, interest, data, charge)?,
             Ok(inner) => {
                 let _frozen = nesting::freeze();
                 nesting::check(self, inner)?;
-                let handle = self.insert(file, key, interest, data, charge)?;
+                let handle = self.insert(entry, key, interest, data, charge)?;
                 inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
                 handle
             }
@@ -110,17 +106,18 @@ impl Epoll {
 
     fn insert(
         &self,
-        file: &Arc<OpenFile>,
+        entry: &FdEntry,
         key: Key,
         interest: Interest,
         data: u64,
         charge: Charge,
     ) -> Result<Handle> {
+        let file = &entry.file;
         let sources = file.ops().sources(file);
         let mut table = self.table.lock();
         let Table { items, inner, .. } = &mut *table;
         let Entry::Vacant(place) = items.entry(key) else { return Err(Errno::EEXIST) };
-        let handle = self.ready.list.lock().insert(interest, data, Arc::downgrade(file))?;
+        let handle = self.ready.list.lock().insert(interest, data, Target::of(entry))?;
         let item: Arc<dyn Watcher> = Arc::new(Item { ready: self.ready.clone(), handle });
         let watch = |source| match interest.is_exclusive() {
             true => Watch::exclusive(source, item.clone(), interest.events()),

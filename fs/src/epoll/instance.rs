@@ -115,11 +115,7 @@ impl FileOps for Epoll {
         let most = self.ready.list.lock().linked();
         for _ in 0..most {
             let Some(peeked) = self.ready.list.lock().peek() else { break };
-            let is_ready = peeked.file.upgrade().is_some_and(|file| {
-                let events = file.poll() & peeked.interest.events();
-                !events.is_empty()
-            });
-            if is_ready {
+            if peeked.file.poll().intersects(peeked.interest.events()) {
                 return READABLE;
             }
             self.ready.list.lock().drop_unready(peeked.handle);

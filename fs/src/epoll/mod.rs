@@ -28,6 +28,7 @@ pub mod interest;
 mod list;
 mod nesting;
 mod ready;
+mod target;
 mod wait;
 
 pub use control::Operation;

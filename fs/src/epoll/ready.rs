@@ -1,19 +1,19 @@
 //! What is ready, and who waits for that: the part of an epoll instance that its items reach.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 
 use base::sync::{LockClass, SpinLock};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource, Watcher};
 
 use super::list::{After, Handle, Notice, ReadyList, Taken};
-use crate::file::OpenFile;
+use super::target::Target;
 
 /// What an instance is ready for when an item is.
 pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
 
 /// The list of ready items and the two kinds of waiters.
 pub(super) struct Ready {
-    pub(super) list: SpinLock<ReadyList<Weak<OpenFile>>>,
+    pub(super) list: SpinLock<ReadyList<Target>>,
     /// Tasks in `epoll_wait(2)`: one is woken for each item that becomes ready, first come first served.
     pub(super) waiters: WaitSource,
     /// Those who poll the instance, other instances among them.
@@ -48,7 +48,7 @@ impl Ready {
     }
 
     /// Takes the oldest ready item, to be given back with [`Ready::finish`].
-    pub(super) fn take(&self) -> Option<Taken<Weak<OpenFile>>> {
+    pub(super) fn take(&self) -> Option<Taken<Target>> {
         self.list.lock().take()
     }
 

@@ -12,7 +12,7 @@ use executor::pollwait::Events;
 use super::interest::{Interest, RECORD_BYTES};
 use super::{Epoll, Operation};
 use crate::eventfd::{EventFd, EventFdFlags};
-use crate::file::{OpenFile, OpenFlags};
+use crate::file::{FdEntry, OpenFile, OpenFlags};
 use crate::pipe::pipe;
 use crate::testing;
 
@@ -45,7 +45,8 @@ fn control(
     data: u64,
 ) -> Result<()> {
     let interest = Interest::from_program(interest);
-    Epoll::control(&testing::root(), epoll, Some(operation), file, 3, interest, data)
+    let entry = FdEntry::new(file.clone(), false);
+    Epoll::control(&testing::root(), epoll, Some(operation), &entry, 3, interest, data)
 }
 
 fn add(epoll: &OpenFile, file: &Arc<OpenFile>, interest: u32, data: u64) {
@@ -192,7 +193,8 @@ fn an_instance_costs_nothing_when_it_is_gone() {
         let epoll = Epoll::open(&caller).unwrap();
         for fd in 0..100 {
             let interest = Interest::from_program(IN);
-            Epoll::control(&caller, &epoll, Some(Operation::Add), &file, fd, interest, 0).unwrap();
+            let entry = FdEntry::new(file.clone(), false);
+            Epoll::control(&caller, &epoll, Some(Operation::Add), &entry, fd, interest, 0).unwrap();
         }
         assert!(caller.account.charged() > 100 * RECORD_BYTES);
     }

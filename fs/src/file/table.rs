@@ -13,6 +13,7 @@ use super::open_file::OpenFile;
 use super::rights::FdRights;
 pub use super::slots::FdEntry;
 use super::slots::Slots;
+use crate::handle::Origin;
 
 /// More descriptors than any limit allows: `fs.nr_open`.
 pub const NR_OPEN: u64 = 1 << 20;
@@ -226,11 +227,17 @@ impl FdTable {
         if entry.file.is_path_only() { Err(Errno::EBADF) } else { Ok(entry) }
     }
 
+    /// The handle that `fd` was made from, revoked or not.
+    #[must_use]
+    pub fn origin(&self, fd: i32) -> Option<Arc<Origin>> {
+        let index = index(fd).ok()?;
+        self.inner.lock().slots.get(index)?.origin.clone()
+    }
+
     /// True when `fd` is open, but was made from a handle that was revoked.
     #[must_use]
     pub fn is_revoked(&self, fd: i32) -> bool {
-        let entry = index(fd).ok().and_then(|index| self.inner.lock().slots.get(index).cloned());
-        entry.is_some_and(|entry| entry.check().is_err())
+        self.origin(fd).is_some_and(|origin| origin.is_revoked())
     }
 
     /// The file behind `fd`, places opened with `O_PATH` included: for fstat, fchdir, the *at calls, fcntl.

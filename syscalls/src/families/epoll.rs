@@ -7,6 +7,7 @@ use base::time::Instant;
 use base::{Errno, Result, machine};
 use fs::epoll::interest::{Interest, RECORD_BYTES};
 use fs::epoll::{Epoll, Operation};
+use fs::file::FdRights;
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
@@ -52,9 +53,9 @@ async fn epoll_ctl(thread: &Thread, epfd: Fd, operation: i32, fd: Fd, event: Poi
     let interest = Interest::from_program(u32::from_ne_bytes([e0, e1, e2, e3]));
     let files = thread.files();
     let instance = files.get(epfd.0)?;
-    let file = files.get(fd.0)?;
+    let entry = files.entry_required(fd.0, FdRights::empty())?;
     let data = u64::from_ne_bytes(data);
-    Epoll::control(&thread.caller(), &instance, operation, &file, fd.0, interest, data)?;
+    Epoll::control(&thread.caller(), &instance, operation, &entry, fd.0, interest, data)?;
     Ok(0)
 }
 

@@ -1,14 +1,11 @@
 //! read, write and their relatives.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::memory::{Access, Segment, UserBuffer};
 use base::{Errno, Result};
-use executor::pollwait::Wait;
-use fs::file::{FdEntry, FdRights, IoFlags, MAX_TRANSFER, Place, Way, Whence, decode_rwf};
-use fs::handle::Origin;
-use futures_util::future::{Either, select};
+use fs::file::{FdRights, IoFlags, MAX_TRANSFER, OpenFile, Place, Way, Whence, decode_rwf};
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
@@ -105,26 +102,13 @@ fn at_or_current(offset: i64) -> Result<Place> {
     if offset == -1 { Ok(Place::Current) } else { at(offset) }
 }
 
-/// The descriptor, when it allows this.
-fn entry_for(thread: &Thread, fd: Fd, way: Way) -> Result<FdEntry> {
+/// The file, when the descriptor allows this.
+fn file_for(thread: &Thread, fd: Fd, way: Way) -> Result<Arc<OpenFile>> {
     let rights = match way {
         Way::Read => FdRights::READ,
         Way::Write => FdRights::WRITE,
     };
-    thread.files().entry_required(fd.0, rights)
-}
-
-/// Runs `operation` until it ends, or until the handle that the descriptor was made from is revoked. What was
-/// moved by then is not told.
-async fn unless_revoked<T>(origin: &Origin, operation: impl Future<Output = Result<T>>) -> Result<T> {
-    let ended = origin.ended();
-    let seen = ended.observe();
-    let operation = core::pin::pin!(operation);
-    let revoked = core::pin::pin!(ended.wait(seen, Wait::uninterruptible()));
-    match select(operation, revoked).await {
-        Either::Left((result, _)) => result,
-        Either::Right(_) => Err(Errno::EBADF),
-    }
+    thread.files().get_required(fd.0, rights)
 }
 
 fn try_read(thread: &Thread, fd: Fd, buffer: Pointer, count: usize) -> Option<Result<u64>> {
@@ -151,7 +135,7 @@ fn attempt(
     if count > PAGE - buffer.0 as usize % PAGE {
         return None;
     }
-    let FdEntry { file, .. } = entry_for(thread, fd, way).ok()?;
+    let file = file_for(thread, fd, way).ok()?;
     check_range(buffer, count).ok()?;
     let call = thread.caller();
     let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
@@ -166,16 +150,10 @@ async fn plain(
     count: usize,
     place: Place,
 ) -> Result<u64> {
-    let FdEntry { file, origin, .. } = entry_for(thread, fd, way)?;
+    let file = file_for(thread, fd, way)?;
     check_range(buffer, count)?;
     let call = thread.caller();
     let mut buffer = UserBuffer::new(&*call.memory, buffer.0, count, way.buffer_access());
-    if let Some(origin) = origin {
-        let flags = file.io_flags();
-        // Rare, so that its future is not part of every read's.
-        let moved = Box::pin(unless_revoked(&origin, file.transfer(&call, way, place, &mut buffer, flags)));
-        return Ok(moved.await? as u64);
-    }
     Ok(file.transfer(&call, way, place, &mut buffer, file.io_flags()).await? as u64)
 }
 
@@ -187,7 +165,7 @@ async fn vectored(
     place: Place,
     flags: u32,
 ) -> Result<u64> {
-    let FdEntry { file, origin, .. } = entry_for(thread, fd, way)?;
+    let file = file_for(thread, fd, way)?;
     let segments = read_iovec(&thread.space(), vector, count).await?;
     let call = thread.caller();
     let mut buffer = UserBuffer::vectored(&*call.memory, segments, way.buffer_access());
@@ -195,10 +173,6 @@ async fn vectored(
     if way == Way::Write && buffer.is_empty() {
         // Unlike write(2), which sends an empty message to a socket.
         return Ok(0);
-    }
-    if let Some(origin) = origin {
-        let moved = Box::pin(unless_revoked(&origin, file.transfer(&call, way, place, &mut buffer, flags)));
-        return Ok(moved.await? as u64);
     }
     Ok(file.transfer(&call, way, place, &mut buffer, flags).await? as u64)
 }

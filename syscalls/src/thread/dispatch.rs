@@ -11,6 +11,7 @@ use crate::families::channel_wait::Waiting;
 use crate::machine::{Registers, UserContext, user_machine};
 use crate::table;
 use crate::thread::drive::Drive;
+use crate::thread::revocable::Revocable;
 use crate::thread::{Thread, counts};
 
 /// Number that [`Published`] shows while no syscall is blocked.
@@ -136,7 +137,9 @@ pub(super) async fn dispatch(
             Drive::new(thread, future).publishing().saving(context).await
         }
         Entry::Async { start, .. } => {
-            let future = pin!(start(thread, context.registers.arguments()));
+            let arguments = context.registers.arguments();
+            let future = pin!(start(thread, arguments));
+            let future = pin!(Revocable::new(thread, syscall, arguments, future));
             Drive::new(thread, future).publishing().saving(context).await
         }
         Entry::Context(handler) => {

@@ -10,6 +10,7 @@ pub mod exception;
 pub mod missing;
 pub mod name;
 pub mod resources;
+mod revocable;
 pub mod run;
 pub mod scheduling;
 pub mod strace;

@@ -28,6 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(revocation_shuts_every_road).kairos(),
     case!(revoked_handles_in_flight).kairos(),
     case!(revocation_ends_blocked_calls).kairos(),
+    case!(revocation_ends_calls_on_lent_files).kairos(),
     case!(cycles_are_collected).kairos(),
     case!(long_chains_are_taken_down).kairos().deadlines(2),
     case!(ping_pong_between_processes).kairos(),
@@ -418,6 +419,46 @@ fn revocation_ends_blocked_calls() {
     assert_eq!(dup(file_fd), Err(EBADF));
 }
 
+/// Whatever call waits in the name of a descriptor that was made from a handle.
+fn revocation_ends_calls_on_lent_files() {
+    /// A descriptor made from a handle for `fd`, and the handle.
+    fn lend(fd: Fd) -> (Handle, Fd) {
+        let root = handle_from_fd(fd, 0).unwrap();
+        (root, fd_from_handle(root, 0).unwrap())
+    }
+    let (socket, _other) = socketpair(libc::SOCK_STREAM);
+    let (pipe_from, _pipe_to) = pipe();
+    let (_sink_from, sink) = pipe();
+    let (events, empty) = (eventfd(0, 0), epoll_create());
+    let lent = [socket, pipe_from, events, empty].map(lend);
+    let [(_, socket), (_, pipe_from), (_, events), (_, empty)] = lent;
+    let epoll = epoll_create();
+    epoll_control(epoll, libc::EPOLL_CTL_ADD, events, libc::EPOLLIN, 7).unwrap();
+    let bodies: [Box<dyn Fn()>; 6] = [
+        Box::new(move || assert_eq!(recv(socket, 10, 0), Err(EBADF))),
+        Box::new(move || assert_eq!(recvmsg(socket, 10, 64, 0).map(drop), Err(EBADF))),
+        Box::new(move || assert_eq!(syscall!(SYS_splice, pipe_from, 0, sink, 0, 10, 0), Err(EBADF))),
+        Box::new(move || {
+            let mut room = [libc::epoll_event { events: 0, u64: 0 }; 1];
+            assert_eq!(syscall!(SYS_epoll_wait, empty, room.as_mut_ptr(), 1, -1), Err(EBADF));
+        }),
+        Box::new(move || assert_eq!(epoll_wait(epoll, 4, -1), [(libc::EPOLLERR | libc::EPOLLHUP, 7)])),
+        Box::new(move || {
+            let mut set = [pollfd(events, POLLIN)];
+            assert_eq!(poll(&mut set, -1), Ok(1));
+            assert_eq!(set[0].revents, libc::POLLERR | POLLHUP);
+        }),
+    ];
+    let children: Vec<Child> = bodies.into_iter().map(fork).collect();
+    children.iter().for_each(|child| wait_until_blocked(child.pid));
+    for (root, _) in lent {
+        handle_revoke_descendants(root).unwrap();
+    }
+    children.into_iter().for_each(|child| child.succeeds());
+    assert_eq!(recv(socket, 10, libc::MSG_DONTWAIT), Err(EBADF));
+    assert_eq!(epoll_wait(epoll, 4, 0), [(libc::EPOLLERR | libc::EPOLLHUP, 7)], "and says so again");
+}
+
 fn cycles_are_collected() {
     let ((a, b), (c, d)) = (channel(), channel());
     channel_send(c, b"", &[b], 0).unwrap();
@@ -617,7 +658,7 @@ fn small_messages_call_no_heap() {
     assert_eq!(fewest_heap_calls(fill), idle, "a queue that was deep once allocates nothing");
     let create = || {
         let (one, two) = channel();
-        [one, two].map(handle_close);
+        [one, two].map(|end| handle_close(end).unwrap());
     };
     assert!(fewest_heap_calls(create) > idle, "the counter counts");
 }
