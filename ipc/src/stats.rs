@@ -50,16 +50,8 @@ counters! {
         LargePayloads = "channel_large_payloads_total";
         /// Message blocks that came from the heap because those of the channel were in use.
         FreshBlocks = "channel_fresh_blocks_total";
-        /// Lookups of handles.
-        CacheLookups = "khandle_cache_lookups_total";
-        /// Lookups that the cache answered.
-        CacheHits = "khandle_cache_hits_total";
-        /// Lookups that it did not.
-        CacheMisses = "khandle_cache_misses_total";
-        /// Entries made.
-        CacheStores = "khandle_cache_stores_total";
-        /// Tables whose entries were purged.
-        CacheSweeps = "khandle_cache_ht_sweeps_total";
+        /// Lookups of handles, all of which go to the table.
+        HandleLookups = "khandle_cache_lookups_total";
     }
 }
 

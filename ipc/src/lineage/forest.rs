@@ -5,10 +5,11 @@
 //! turn. Entries without a capability therefore always have two children, so there are fewer of them than
 //! capabilities, and deriving and closing for ever does not let the forest grow.
 //!
-//! A revocation marks a subtree in bounded holds of the lock, level by level. What it has reached and not yet
-//! looked below is *pinned*: it stays where it is though its capability ends, so that nothing below it is
-//! missed. Below a marked capability nothing new is derived, and an entry that is spliced out leaves its place
-//! to its child; so what is behind the place where the marking stopped is marked, and what is before it will be.
+//! A revocation walks over a subtree in bounded holds of the lock, parents before children. Between two of them
+//! it *pins* the entry at which it stopped, and the top: they stay though their capability ends. That is
+//! enough, since the order of the entries does not change: one that is spliced out leaves its place to its
+//! child, and below a marked capability nothing new is derived. So all that is behind the walk is marked, and all
+//! that is before it will be.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -36,48 +37,23 @@ struct Entry {
     /// The siblings; `next` also links free entries.
     previous: u32,
     next: u32,
-    /// A revocation has reached it, and not yet looked below it.
-    pinned: bool,
-    /// The one that was reached after it.
-    next_pinned: u32,
+    /// Walks that stopped at it, or will end at it.
+    pins: u32,
 }
 
 impl Entry {
-    const EMPTY: Entry = Entry {
-        node: None,
-        parent: NONE,
-        first_child: NONE,
-        previous: NONE,
-        next: NONE,
-        pinned: false,
-        next_pinned: NONE,
-    };
-}
-
-/// The pinned entries of all revocations under way, in the order in which they were reached.
-struct Pinned {
-    first: u32,
-    last: u32,
-    /// The last child of the first one that was reached.
-    cursor: u32,
+    const EMPTY: Entry =
+        Entry { node: None, parent: NONE, first_child: NONE, previous: NONE, next: NONE, pins: 0 };
 }
 
 struct Forest {
     chunks: Vec<Vec<Entry>>,
     free: u32,
     live: usize,
-    pinned: Pinned,
 }
 
-static FOREST: SpinLock<Forest> = SpinLock::new(
-    LockClass::Lineage,
-    Forest {
-        chunks: Vec::new(),
-        free: NONE,
-        live: 0,
-        pinned: Pinned { first: NONE, last: NONE, cursor: NONE },
-    },
-);
+static FOREST: SpinLock<Forest> =
+    SpinLock::new(LockClass::Lineage, Forest { chunks: Vec::new(), free: NONE, live: 0 });
 
 /// Entries in use: for the census and the tests of growth.
 #[must_use]
@@ -123,24 +99,45 @@ pub(crate) fn uproot(node: &CapNode) {
     drop(gone);
 }
 
-/// Begins to mark everything below `node` with `marked`'s epoch, and itself with `whole`; [`mark_some`] goes on.
-pub(super) fn begin_mark(node: &CapNode, whole: bool, marked: &mut Marked) {
-    let mut forest = FOREST.lock();
-    let top = node.place();
-    if top == NONE {
-        return;
-    }
-    if whole {
-        forest.reach(top, marked);
-    } else {
-        forest.pin(top);
-    }
+/// A walk over everything below a capability, which marks what it meets.
+pub(super) struct Walk {
+    /// Where it began; nothing once it is over.
+    top: u32,
+    /// The last entry that it met.
+    cursor: u32,
 }
 
-/// Goes on marking for `budget` entries, whichever revocation reached them. False when nothing is left.
-pub(super) fn mark_some(budget: usize, marked: &mut Marked) -> bool {
-    let mut forest = FOREST.lock();
-    (0..budget).all(|_| forest.mark_next(marked))
+impl Walk {
+    /// A walk over everything below `node`, and with `whole` over itself.
+    pub(super) fn begin(node: &CapNode, whole: bool, marked: &mut Marked) -> Walk {
+        let mut forest = FOREST.lock();
+        let top = node.place();
+        // Once for the top, once for the cursor.
+        forest.pin(top);
+        forest.pin(top);
+        if whole {
+            forest.meet(top, marked);
+        }
+        Walk { top, cursor: top }
+    }
+
+    /// Goes on for `budget` entries. False when it is over.
+    pub(super) fn go_on(&mut self, budget: usize, marked: &mut Marked) -> bool {
+        let mut forest = FOREST.lock();
+        for _ in 0..budget {
+            if self.top == NONE {
+                return false;
+            }
+            let next = forest.next_below(self.cursor, self.top);
+            forest.pin(next);
+            forest.meet(next, marked);
+            forest.unpin(core::mem::replace(&mut self.cursor, next));
+            if next == NONE {
+                forest.unpin(core::mem::replace(&mut self.top, NONE));
+            }
+        }
+        self.top != NONE
+    }
 }
 
 impl Forest {
@@ -237,7 +234,7 @@ impl Forest {
     /// Removes `at`, which has no capability any more, and what that makes superfluous above it.
     fn tidy(&mut self, mut at: u32) {
         while let Some(entry) = self.peek(at) {
-            if entry.node.is_some() || entry.pinned {
+            if entry.node.is_some() || entry.pins > 0 {
                 return;
             }
             let (parent, child) = (entry.parent, entry.first_child);
@@ -256,48 +253,40 @@ impl Forest {
         }
     }
 
-    /// A revocation has come to `at`: it is marked, and what is below it will be.
-    fn reach(&mut self, at: u32, marked: &mut Marked) {
-        self.pin(at);
+    /// A walk has come to `at`.
+    fn meet(&mut self, at: u32, marked: &mut Marked) {
         if let Some(node) = self.peek(at).and_then(|entry| entry.node.as_ref()) {
             marked.mark(node);
         }
     }
 
     fn pin(&mut self, at: u32) {
-        match self.entry(at) {
-            Some(entry) if !entry.pinned => (entry.pinned, entry.next_pinned) = (true, NONE),
-            // Another revocation has reached it, and what is below it is marked before either of them ends.
-            _ => return,
-        }
-        let last = core::mem::replace(&mut self.pinned.last, at);
-        match self.entry(last) {
-            Some(entry) => entry.next_pinned = at,
-            None => self.pinned.first = at,
+        if let Some(entry) = self.entry(at) {
+            entry.pins += 1;
         }
     }
 
-    /// Reaches the next child of the first pinned entry, or lets go of that one. False when there is none.
-    fn mark_next(&mut self, marked: &mut Marked) -> bool {
-        let top = self.pinned.first;
-        let next = match self.peek(self.pinned.cursor) {
-            Some(cursor) => cursor.next,
-            None => self.peek(top).map_or(NONE, |entry| entry.first_child),
-        };
-        if next != NONE {
-            // Pinned behind `top`, so it stays a child of it for as long as it is the cursor.
-            self.pinned.cursor = next;
-            self.reach(next, marked);
-            return true;
+    fn unpin(&mut self, at: u32) {
+        if let Some(entry) = self.entry(at) {
+            entry.pins -= 1;
+            self.tidy(at);
         }
-        let Some(entry) = self.entry(top) else { return false };
-        entry.pinned = false;
-        self.pinned.first = entry.next_pinned;
-        self.pinned.cursor = NONE;
-        if self.pinned.first == NONE {
-            self.pinned.last = NONE;
+    }
+
+    /// The entry after `at` in the subtree of `top`, parents before children.
+    fn next_below(&self, at: u32, top: u32) -> u32 {
+        let Some(entry) = self.peek(at) else { return NONE };
+        if entry.first_child != NONE {
+            return entry.first_child;
         }
-        self.tidy(top);
-        true
+        let mut at = at;
+        while at != top {
+            let Some(entry) = self.peek(at) else { return NONE };
+            if entry.next != NONE {
+                return entry.next;
+            }
+            at = entry.parent;
+        }
+        NONE
     }
 }

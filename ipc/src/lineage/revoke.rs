@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::trace::capability::Op as Guard;
 
-use super::forest;
+use super::forest::Walk;
 use super::node::CapNode;
 use crate::stats::{Counter, add, bump};
 use crate::trace;
@@ -59,13 +59,13 @@ impl Marked {
 /// A revocation under way: first everything below a capability is marked, then whoever holds it lets go. Both go
 /// in bounded steps.
 ///
-/// When it is over, nothing of what it marked can be used, and those that were held somewhere have been let go
-/// of. Where two revocations meet, one of them may do both parts of the other's work. Dropped, it does the rest
-/// at once: a revocation that began is not taken back.
+/// When it is over, nothing that was derived can be used, and what it was the first to mark has been let go of by
+/// those who held it. Dropped, it does the rest at once: a revocation that began is not taken back.
 #[must_use = "it ends when it is dropped"]
 pub struct Revocation {
     marked: Marked,
-    is_marking: bool,
+    /// The marking, until it is over.
+    walk: Option<Walk>,
 }
 
 impl Revocation {
@@ -73,16 +73,16 @@ impl Revocation {
     pub(crate) fn begin(node: &CapNode, whole: bool) -> Revocation {
         let epoch = EPOCH.fetch_add(1, Ordering::AcqRel) + 1;
         let mut marked = Marked { epoch, root: node.id().as_u64(), first: None, looks: 0, count: 0 };
-        forest::begin_mark(node, whole, &mut marked);
-        Revocation { marked, is_marking: true }
+        let walk = Some(Walk::begin(node, whole, &mut marked));
+        Revocation { marked, walk }
     }
 
     /// Goes on for a bounded time. False when it is over.
     pub fn step(&mut self) -> bool {
-        if self.is_marking {
-            self.is_marking = forest::mark_some(MARK_BATCH, &mut self.marked);
-            if !self.is_marking {
+        if let Some(walk) = &mut self.walk {
+            if !walk.go_on(MARK_BATCH, &mut self.marked) {
                 add(Counter::RevokeMarked, self.marked.count);
+                self.walk = None;
             }
             return true;
         }
@@ -111,7 +111,9 @@ impl Revocation {
     /// Marks `count` entries and stops.
     #[cfg(test)]
     pub(crate) fn mark_for_test(&mut self, count: usize) {
-        self.is_marking = forest::mark_some(count, &mut self.marked);
+        if let Some(walk) = &mut self.walk {
+            walk.go_on(count, &mut self.marked);
+        }
     }
 
     /// Goes on to the end; how many capabilities were looked at.

@@ -12,17 +12,15 @@ use crate::stats::{Counter, read};
 enum Value {
     /// A counter.
     Of(Counter),
-    /// Something computed.
-    Computed(fn() -> u64),
     /// Times that a lock of the class was found taken.
     Contention(LockClass),
     /// What the kernel is built to exclude: no lock of a channel or port is ever taken together with the registry's
-    /// or with each other's, a poll looks at the truth and not at a hint, and memory for an object's entry is
-    /// there before the object.
+    /// or with each other's, a poll looks at the truth and not at a hint, memory for an object's entry is there
+    /// before the object, and a handle is looked up in its table, without a cache before it.
     Excluded,
 }
 
-use Value::{Computed, Contention, Excluded, Of};
+use Value::{Contention, Excluded, Of};
 
 /// The keys that programs know, in the order that they know.
 const KEYS: &[(&str, Value)] = &[
@@ -50,15 +48,15 @@ const KEYS: &[(&str, Value)] = &[
     ("channel_poll_hint_mismatch_out_total", Excluded),
     ("channel_poll_hint_mismatch_hup_total", Excluded),
     ("channel_poll_hint_warns", Excluded),
-    ("khandle_cache_lookups_total", Of(Counter::CacheLookups)),
-    ("khandle_cache_hits_total", Of(Counter::CacheHits)),
-    ("khandle_cache_misses_total", Of(Counter::CacheMisses)),
-    ("khandle_cache_hit_per_mille", Computed(hit_per_mille)),
-    ("khandle_cache_stores_total", Of(Counter::CacheStores)),
+    ("khandle_cache_lookups_total", Of(Counter::HandleLookups)),
+    ("khandle_cache_hits_total", Excluded),
+    ("khandle_cache_misses_total", Of(Counter::HandleLookups)),
+    ("khandle_cache_hit_per_mille", Excluded),
+    ("khandle_cache_stores_total", Excluded),
     ("khandle_cache_slot_invalidate_calls_total", Excluded),
     ("khandle_cache_invalidated_slots_total", Excluded),
     ("khandle_cache_released_refs_total", Excluded),
-    ("khandle_cache_ht_sweeps_total", Of(Counter::CacheSweeps)),
+    ("khandle_cache_ht_sweeps_total", Excluded),
     ("khandle_cache_active_refs", Excluded),
     ("ipc_lock_probe_registry_after_channel_total", Excluded),
     ("ipc_lock_probe_registry_after_port_total", Excluded),
@@ -76,16 +74,10 @@ const KEYS: &[(&str, Value)] = &[
     ("kobj_lifecycle_warns", Of(Counter::LifecycleTransitionWarn)),
 ];
 
-fn hit_per_mille() -> u64 {
-    let lookups = read(Counter::CacheLookups);
-    (read(Counter::CacheHits) * 1000).checked_div(lookups).unwrap_or(0)
-}
-
 impl Value {
     fn get(&self) -> u64 {
         match self {
             Of(counter) => read(*counter),
-            Computed(value) => value(),
             Contention(class) => contention(*class),
             Excluded => 0,
         }

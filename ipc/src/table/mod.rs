@@ -11,6 +11,11 @@
 //! A lookup is the only road from a number to an object: it looks at the slot, the mark of revocation and
 //! the rights under one lock, and what it returns shares the node, so that an operation that waits sees a
 //! mark that comes later.
+//!
+//! There is no cache of lookups per CPU. The plain lookup takes some forty instructions: an uncontended lock, an
+//! index, two comparisons, a count. An entry of a cache would be found by table, number and operation, compared with
+//! the table's epoch and sequence, and brought back to life from a weak reference, which is not less; and it would be
+//! one more place that a revocation has to be right about. `/sys/ipc/stats` counts every lookup as a miss.
 
 pub mod landing;
 pub mod reserve;
@@ -33,6 +38,7 @@ use crate::lineage::node::Holder;
 use crate::lineage::revoke::Revocation;
 use crate::object::ObjectRef;
 use crate::rights::{AccessOp, Rights};
+use crate::stats::{Counter, bump};
 use landing::Landing;
 use slots::{Held, Slots, State};
 
@@ -146,6 +152,7 @@ impl HandleTable {
     ///
     /// `EBADF`.
     pub fn get_any(&self, handle: i32) -> Result<Access> {
+        bump(Counter::HandleLookups);
         let inner = self.lock();
         let held = inner.slots.held(index(handle)?).ok_or(Errno::EBADF)?;
         let capability = &held.capability;

@@ -6,6 +6,7 @@ mod attribute;
 mod basic;
 mod bridge;
 mod channel;
+mod channel_close;
 mod clone;
 mod descriptor;
 mod directory;
@@ -108,6 +109,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     socket_stream::CASES,
     channel::CASES,
     fault::CASES,
+    channel_close::CASES,
     bridge::CASES,
     socket_message::CASES,
     socket_name::CASES,
