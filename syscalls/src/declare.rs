@@ -55,6 +55,8 @@ pub struct Syscall {
     pub name: &'static str,
     /// Names and renderers of the arguments, for strace and the documentation.
     pub arguments: &'static [Parameter],
+    /// Which arguments name descriptors, a bit for each.
+    pub descriptors: u8,
     /// What `EINTR` turns into.
     pub interrupted: Errno,
     /// The handler.
@@ -65,8 +67,6 @@ pub struct Syscall {
 pub struct Parameter {
     /// Name in the handler's signature.
     pub name: &'static str,
-    /// It names a descriptor.
-    pub is_fd: bool,
     /// Writes the register's value as a person would want to read it.
     pub render: fn(u64, &mut dyn fmt::Write) -> fmt::Result,
 }
@@ -179,6 +179,17 @@ impl Argument for Pointer {
     }
 }
 
+/// A bit for each argument that names a descriptor.
+#[must_use]
+pub const fn mask(are_descriptors: &[bool]) -> u8 {
+    let (mut mask, mut index) = (0, 0);
+    while index < are_descriptors.len() {
+        mask |= (are_descriptors[index] as u8) << index;
+        index += 1;
+    }
+    mask
+}
+
 /// Declares the syscalls of one family; see the module's documentation.
 #[macro_export]
 macro_rules! declare {
@@ -190,9 +201,9 @@ macro_rules! declare {
                 name: stringify!($name),
                 arguments: &[$($crate::declare::Parameter {
                     name: stringify!($argument),
-                    is_fd: <$type as $crate::declare::Argument>::IS_FD,
                     render: <$type as $crate::declare::Argument>::render,
                 }),*],
+                descriptors: $crate::declare::mask(&[$(<$type as $crate::declare::Argument>::IS_FD),*]),
                 interrupted: $crate::declare!(@interrupted $($restart)?),
                 entry: $crate::declare!(@entry $kind $name ( $($argument : $type),* ) $($attempt)?),
             },

@@ -139,7 +139,7 @@ pub(super) async fn dispatch(
         Entry::Async { start, .. } => {
             let arguments = context.registers.arguments();
             let future = pin!(start(thread, arguments));
-            let future = pin!(Revocable::new(thread, syscall, arguments, future));
+            let future = pin!(Revocable::new(thread, syscall, &arguments, future));
             Drive::new(thread, future).publishing().saving(context).await
         }
         Entry::Context(handler) => {

@@ -19,9 +19,9 @@ use crate::thread::Thread;
 /// had moved by then is not told.
 pub(super) struct Revocable<'a, F> {
     thread: &'a Thread,
-    syscall: &'static Syscall,
-    arguments: Arguments,
     call: Pin<&'a mut F>,
+    /// In whose names it may wait; -1 for none.
+    descriptors: [i32; 2],
     revocation: Revocation,
 }
 
@@ -37,21 +37,28 @@ enum Revocation {
 
 impl<'a, F> Revocable<'a, F> {
     /// Makes `call`, which is `syscall` with these arguments, end with a revocation.
+    #[inline]
     pub(super) fn new(
         thread: &'a Thread,
-        syscall: &'static Syscall,
-        arguments: Arguments,
+        syscall: &Syscall,
+        arguments: &Arguments,
         call: Pin<&'a mut F>,
     ) -> Self {
-        Revocable { thread, syscall, arguments, call, revocation: Revocation::Unasked }
+        let mut descriptors = [-1; 2];
+        let mut left = syscall.descriptors;
+        for place in &mut descriptors {
+            if left != 0 {
+                *place = arguments.get(left.trailing_zeros() as usize).map_or(-1, |fd| Fd::decode(*fd).0);
+                left &= left - 1;
+            }
+        }
+        Revocable { thread, call, descriptors, revocation: Revocation::Unasked }
     }
 
     #[cold]
     fn look(&self) -> Revocation {
         let files = self.thread.files();
-        let descriptors = self.syscall.arguments.iter().zip(self.arguments).filter(|(of, _)| of.is_fd);
-        let mut origins = descriptors.filter_map(|(_, register)| files.origin(Fd::decode(register).0));
-        // No call waits for more than two.
+        let mut origins = self.descriptors.iter().filter_map(|fd| files.origin(*fd));
         match (origins.next(), origins.next()) {
             (Some(one), None) => Revocation::Awaited(Box::pin(async move { one.revoked().await })),
             (Some(one), Some(two)) => Revocation::Awaited(Box::pin(either(one, two))),
