@@ -29,6 +29,9 @@ use Act::{See, Type};
 const PROMPT: &str = "~ # ";
 /// Starts a job that has the terminal by the time it is heard of: a key typed earlier would be the shell's.
 const SLEEPER: &str = "sh -c 'echo asleep$((3+4)); exec sleep 100'\n";
+/// A job that has the terminal by the time it is heard of, and says so each time it is continued.
+const COUNTER: &str = "sh -c 'awake() { n=$((n+1)); echo awake$n; }; trap awake CONT; echo asleep$((3+4)); \
+                       while :; do sleep 0.1; done'\n";
 /// How long anything may take to show up.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -64,7 +67,7 @@ const SESSIONS: &[(&str, &[Act])] = &[
     (
         "job_control",
         &[
-            Type(SLEEPER),
+            Type(COUNTER),
             See("asleep7"),
             Type("\x1a"),
             See("Stopped"),
@@ -73,12 +76,13 @@ const SESSIONS: &[(&str, &[Act])] = &[
             See("Stopped"),
             See(PROMPT),
             Type("bg\n"),
-            See(PROMPT),
+            See("awake1"),
             Type("jobs\n"),
             See("Running"),
             See(PROMPT),
             Type("fg\n"),
-            See("exec sleep 100"),
+            // The shell shows the job's line before it makes it the foreground job, and continues it after.
+            See("awake2"),
             Type("\x03"),
             See(PROMPT),
             Type("jobs; echo none$((1))left\n"),

@@ -70,12 +70,12 @@ pub(super) const STEPS: &[Step] = &[
         ..step(Floor::Guest, "build", "kernel and guest programs", guest_suite::build)
     },
     step(Floor::Guest, "linux", "the guest suite on this machine's Linux", guest_suite::on_linux),
-    on_request(step(
+    step(
         Floor::Guest,
         "linux-vm",
-        "the guest suite under Debian's kernel in QEMU",
+        "what strains or changes the machine, under Debian's kernel in QEMU",
         guest_suite::on_linux_in_qemu,
-    )),
+    ),
     step(Floor::Guest, "kairos-smp1", "the guest suite in Kairos, one CPU", |o, t| {
         guest_suite::in_kairos(o, t, 1)
     }),
