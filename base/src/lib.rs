@@ -15,6 +15,7 @@
 //! | [`counters`] | named counters for each CPU |
 //! | [`current`] | the task under which code runs |
 //! | [`fault`] | fault injection |
+//! | [`hash`] | hash tables that grow by one bucket at a time |
 //! | [`lifecycle`] | the states of what others may still hold; rare events told rarely |
 //! | [`schedule`] | when a timer expires next |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
@@ -43,6 +44,8 @@ pub mod errno;
 pub mod fault;
 #[cfg(not(loom))]
 pub mod frame;
+#[cfg(not(loom))]
+pub mod hash;
 #[cfg(all(not(loom), any(test, feature = "host")))]
 pub mod host;
 #[cfg(not(loom))]

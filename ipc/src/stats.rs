@@ -8,6 +8,8 @@ counters! {
     ///
     /// To add one, add a line; `/sys/ipc/stats` shows it by itself.
     pub enum Counter {
+        /// Objects that could not be entered in the registry.
+        RegisterOom = "registry_register_oom_failures";
         /// Sends refused because an end is closed.
         SendEpipe = "channel_send_epipe_total";
         /// Receives that found the end.

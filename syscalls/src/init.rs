@@ -63,6 +63,7 @@ pub fn start(executor: &'static Executor, init: Init) {
 async fn become_init(thread: Arc<Thread>, init: Init) {
     thread.adopt_task();
     ipc::start();
+    fs::sysfs::start(&init.namespace);
     if let Err(error) = open_console(&thread).await {
         log::warn!("the first process starts without a console: {error}");
     }

@@ -14,6 +14,7 @@ use ipc::{Access, Capability, Rights};
 
 use super::{ChannelFile, Origin, PortFile};
 use crate::file::{FdEntry, FdRights, OpenFile, OpenFlags};
+use crate::vfs;
 
 /// Pairs of a descriptor's right and a handle's, for files and channels.
 const DATA: [(FdRights, Rights); 4] = [
@@ -66,6 +67,7 @@ pub fn capability_of(caller: &Caller, entry: &FdEntry, mask: Rights) -> Result<C
             Capability::derive(caller, origin.node(), rights, OwnerClass::Handle)
         }
         None => {
+            vfs::track(entry.file.path());
             let file: Arc<dyn FileObject> = entry.file.clone();
             FileNode::capability(caller, file, rights(data)?)
         }

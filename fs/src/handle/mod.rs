@@ -21,6 +21,7 @@ pub use channel::ChannelFile;
 pub use origin::Origin;
 pub use port::PortFile;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
 
@@ -28,6 +29,7 @@ use executor::pollwait::{Events, Reason, WaitSource};
 use ipc::file::FileObject;
 
 use crate::file::OpenFile;
+use crate::vfs;
 
 /// What a poll of a revoked descriptor tells.
 pub const REVOKED: Events = Events::ERR.union(Events::HUP);
@@ -49,6 +51,10 @@ impl FileObject for OpenFile {
         for source in self.ops().sources(self).iter() {
             source.wake_all(Events::empty(), Reason::Close);
         }
+    }
+
+    fn identity(&self) -> (u64, String) {
+        (self.inode().metadata().ino, vfs::path_word(self.path()))
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -5,9 +5,11 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `ipc` | histories of objects |
 //! | [`mounts`] | `mounts` and `mountinfo` of a process |
 //! | `tables` | file systems, devices, limits on files |
 
+mod ipc;
 pub mod mounts;
 mod tables;
 
@@ -19,7 +21,7 @@ use base::Result;
 use base::caller::Caller;
 use base::sync::Once;
 
-use crate::pseudo::{Attributes, DynamicEntries, PseudoDir, PseudoLink, PseudoTree};
+use crate::pseudo::{Attributes, DynamicEntries, PseudoDir, PseudoLink, PseudoTree, Rules};
 use crate::vfs::{self, FileSystemType, LinkTarget, SuperBlock};
 
 /// `PROC_SUPER_MAGIC`.
@@ -64,7 +66,8 @@ fn mount(_source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
 }
 
 fn make(processes: Arc<dyn DynamicEntries>) -> ProcFs {
-    let tree = PseudoTree::new("proc", MAGIC, 0o555, Some(processes));
+    let tree =
+        PseudoTree::new("proc", MAGIC, Rules { directory_mode: 0o555, enforced: false }, Some(processes));
     let top = tree.root().clone();
     let sys = tree.directory(&top, "sys");
     let sys_kernel = tree.directory(&sys, "kernel");
@@ -77,6 +80,7 @@ fn make(processes: Arc<dyn DynamicEntries>) -> ProcFs {
     tree.link(&top, "mounts", "self/mounts");
     let proc = ProcFs { tree, sys_kernel, sys_vm, sys_fs, sys_net };
     tables::publish(&proc);
+    ipc::publish(&proc);
     crate::unix::publish(&proc);
     proc
 }

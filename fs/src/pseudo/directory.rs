@@ -1,13 +1,14 @@
 //! Directories of a pseudo file system.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::any::Any;
 
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
-use super::node::{Attributes, Node};
+use super::node::{Attributes, Node, PseudoNode};
 use crate::file::{FileOps, Io, OpenFile, Whence, seek_within};
 use crate::vfs::{DirSink, FileType, Inode, InodeState, Metadata, Name, OpenRequest};
 
@@ -23,11 +24,16 @@ pub trait DynamicEntries: Send + Sync {
     /// # Errors
     ///
     /// `ENOENT`.
-    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>>;
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn PseudoNode>>;
 
     /// True when nobody may write to the directory, whatever its mode and whoever asks: what `chattr +i` does.
     fn immutable(&self) -> bool {
         false
+    }
+
+    /// False when what the directory is about is gone: it is not found any more.
+    fn exists(&self) -> bool {
+        true
     }
 
     /// The first entry whose key is at least `from`, in the order of keys. Keys are below 2^62.
@@ -52,12 +58,11 @@ pub struct PseudoDir {
     entries: SpinLock<Registered>,
     dynamic: Option<Arc<dyn DynamicEntries>>,
     parent_ino: u64,
-    this: Weak<PseudoDir>,
 }
 
 #[derive(Default)]
 struct Registered {
-    by_name: BTreeMap<Name, (u64, Arc<dyn Inode>)>,
+    by_name: BTreeMap<Name, (u64, Arc<dyn PseudoNode>)>,
     by_position: BTreeMap<u64, Name>,
     next_position: u64,
     directories: u32,
@@ -86,12 +91,11 @@ impl PseudoDir {
         dynamic: Option<Arc<dyn DynamicEntries>>,
     ) -> Arc<PseudoDir> {
         let registered = Registered { next_position: FIRST_POSITION, ..Registered::default() };
-        Arc::new_cyclic(|this| PseudoDir {
+        Arc::new(PseudoDir {
             node: Node::new(attributes),
             entries: SpinLock::new(LockClass::Inode, registered),
             dynamic,
             parent_ino,
-            this: this.clone(),
         })
     }
 
@@ -101,50 +105,69 @@ impl PseudoDir {
         self.node.ino()
     }
 
-    /// Registers an entry, before the directory is in use or where names are not cached; a later one of the same
-    /// name takes its place.
-    pub fn add(&self, name: &str, inode: Arc<dyn Inode>) {
-        let is_directory = inode.metadata().is_directory();
-        let name: Name = Arc::from(name.as_bytes());
-        let old = {
-            let mut entries = self.entries.lock();
-            let position = entries.next_position;
-            entries.next_position += 1;
-            entries.directories += u32::from(is_directory);
-            entries.by_position.insert(position, name.clone());
-            let old = entries.by_name.insert(name, (position, inode));
-            if let Some((position, _)) = &old {
-                entries.by_position.remove(position);
-            }
-            old
-        };
-        if old.is_some_and(|(_, inode)| inode.metadata().is_directory()) {
-            self.entries.lock().directories -= 1;
+    /// Registers an entry, before the directory is in use or where names are not cached. A name that is there
+    /// already stays what it was; that, and a node that has a place already, is a mistake of the owner's that the
+    /// log tells.
+    pub fn add(&self, name: &str, node: Arc<dyn PseudoNode>) {
+        let is_directory = node.metadata().is_directory();
+        let mut entries = self.entries.lock();
+        if entries.by_name.contains_key(name.as_bytes()) || !node.node().publish() {
+            drop(entries);
+            log::warn!("pseudo file system: {name} is added twice");
+            return;
         }
+        let (name, position): (Name, u64) = (Arc::from(name.as_bytes()), entries.next_position);
+        entries.next_position += 1;
+        entries.directories += u32::from(is_directory);
+        entries.by_position.insert(position, name.clone());
+        entries.by_name.insert(name, (position, node));
     }
 
-    /// Takes an entry out; true when it was there.
+    /// Takes an entry out, with everything below it; true when it was there.
     pub fn remove(&self, name: &str) -> bool {
-        let old = {
+        let removed = {
             let mut entries = self.entries.lock();
-            let old = entries.by_name.remove(name.as_bytes());
-            if let Some((position, _)) = &old {
+            let removed = entries.by_name.remove(name.as_bytes());
+            if let Some((position, _)) = &removed {
                 entries.by_position.remove(position);
             }
-            old
+            removed
         };
-        let Some((_, inode)) = old else { return false };
-        if inode.metadata().is_directory() {
+        let Some((_, node)) = removed else { return false };
+        if node.metadata().is_directory() {
             self.entries.lock().directories -= 1;
         }
+        node.detach();
         true
     }
 
-    fn registered_from(&self, position: u64) -> Option<(u64, Name, Arc<dyn Inode>)> {
+    /// True when an entry of this name is registered.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.lock().by_name.contains_key(name.as_bytes())
+    }
+
+    /// The first registered name from `position` on, in the order of registration, and the position behind it; 0
+    /// is before all of them.
+    #[must_use]
+    pub fn name_from(&self, position: u64) -> Option<(Name, u64)> {
+        self.registered_from(position).map(|(at, name, _)| (name, at + 1))
+    }
+
+    /// Checks that it can have entries: it has not been removed, and is about something that exists.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, as getdents(2) of a directory that has been removed.
+    fn require_entries(&self) -> Result<()> {
+        if self.node.is_live() && self.exists() { Ok(()) } else { Err(Errno::ENOENT) }
+    }
+
+    fn registered_from(&self, position: u64) -> Option<(u64, Name, Arc<dyn PseudoNode>)> {
         let entries = self.entries.lock();
         let (at, name) = entries.by_position.range(position..).next()?;
-        let (_, inode) = entries.by_name.get(name)?;
-        Some((*at, name.clone(), inode.clone()))
+        let (_, node) = entries.by_name.get(name)?;
+        Some((*at, name.clone(), node.clone()))
     }
 
     /// Gives on everything from `*position` on.
@@ -159,12 +182,12 @@ impl PseudoDir {
             }
         }
         while *position < FIRST_DYNAMIC {
-            let Some((at, name, inode)) = self.registered_from(*position) else {
+            let Some((at, name, node)) = self.registered_from(*position) else {
                 *position = FIRST_DYNAMIC;
                 break;
             };
-            let metadata = inode.metadata();
-            if !sink.entry(&name, metadata.ino, metadata.kind, at + 1) {
+            let metadata = node.metadata();
+            if node.exists() && !sink.entry(&name, metadata.ino, metadata.kind, at + 1) {
                 return;
             }
             *position = at + 1;
@@ -180,6 +203,22 @@ impl PseudoDir {
     }
 }
 
+impl PseudoNode for PseudoDir {
+    fn node(&self) -> &Node {
+        &self.node
+    }
+
+    fn detach(&self) {
+        self.node.detach();
+        let below: Vec<_> = self.entries.lock().by_name.values().map(|(_, node)| node.clone()).collect();
+        below.iter().for_each(|node| node.detach());
+    }
+
+    fn exists(&self) -> bool {
+        self.dynamic.as_ref().is_none_or(|entries| entries.exists())
+    }
+}
+
 impl Inode for PseudoDir {
     fn metadata(&self) -> Metadata {
         let links = 2 + self.entries.lock().directories;
@@ -191,12 +230,14 @@ impl Inode for PseudoDir {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let registered = self.entries.lock().by_name.get(name).map(|(_, inode)| inode.clone());
-        match (registered, &self.dynamic) {
-            (Some(inode), _) => Ok(inode),
-            (None, Some(dynamic)) => dynamic.lookup(name),
-            (None, None) => Err(Errno::ENOENT),
+        self.require_entries()?;
+        let registered = self.entries.lock().by_name.get(name).map(|(_, node)| node.clone());
+        if let Some(node) = registered {
+            return if node.exists() { Ok(node) } else { Err(Errno::ENOENT) };
         }
+        let node = self.dynamic.as_ref().ok_or(Errno::ENOENT)?.lookup(name)?;
+        node.node().hand_out();
+        Ok(node)
     }
 
     fn set_attributes(&self, new: &crate::vfs::Attributes) -> Result<()> {
@@ -213,8 +254,8 @@ impl Inode for PseudoDir {
     }
 
     fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
-        let directory = self.this.upgrade().ok_or(Errno::ENOENT)?;
-        Ok(Arc::new(OpenDir(directory)))
+        self.node.require_live()?;
+        Ok(Arc::new(OpenDir(self)))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -238,6 +279,7 @@ impl FileOps for OpenDir {
     }
 
     fn read_dir(&self, _io: &Io<'_>, position: &mut u64, sink: &mut dyn DirSink) -> Result<()> {
+        self.0.require_entries()?;
         self.0.list(position, sink);
         Ok(())
     }

@@ -12,7 +12,7 @@ use base::sync::atomic::{AtomicBool, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
-use super::node::{Attributes, Node};
+use super::node::{Attributes, Node, PseudoNode};
 use crate::file::{FileOps, Io, OpenFile, Whence, seek_within};
 use crate::vfs::{FileType, Inode, InodeState, Metadata, OpenRequest};
 
@@ -59,20 +59,29 @@ impl fmt::Write for Text {
 }
 
 /// Writes the text of a file for the caller who reads it.
-type Render = Box<dyn Fn(&Caller, &mut Text) -> Result<()> + Send + Sync>;
-/// Says whether a caller may open the file.
-type Guard = Box<dyn Fn(&Caller) -> Result<()> + Send + Sync>;
+type Render = Arc<dyn Fn(&Caller, &mut Text) -> Result<()> + Send + Sync>;
+/// Says, when the file is opened, what is rendered for the one who opens it.
+type Bind = Box<dyn Fn(&Caller) -> Result<Render> + Send + Sync>;
 /// Takes what a caller writes to the file, in one piece.
 type Store = Box<dyn Fn(&Caller, &[u8]) -> Result<()> + Send + Sync>;
 
 /// What a write waits for before its text is stored.
 type Before = fn() -> BoxFuture<'static, Result<()>>;
 
+/// Where the text comes from.
+enum Source {
+    /// There is none.
+    Nothing,
+    /// The same for whoever opens.
+    Render(Render),
+    /// What the opening found.
+    Bind(Bind),
+}
+
 /// A file that shows a text and may take one.
 pub struct PseudoFile {
     node: Node,
-    guard: Option<Guard>,
-    render: Option<Render>,
+    source: Source,
     before: Option<Before>,
     store: Option<Store>,
 }
@@ -85,7 +94,7 @@ impl PseudoFile {
         attributes: Attributes,
         render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        Self::make(attributes, None, Some(Box::new(render)), None)
+        Self::make(attributes, Source::Render(Arc::new(render)), None)
     }
 
     /// As [`PseudoFile::new`]; beside the permission bits, `guard` says who may open it.
@@ -95,16 +104,30 @@ impl PseudoFile {
         guard: impl Fn(&Caller) -> Result<()> + Send + Sync + 'static,
         render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        Self::make(attributes, Some(Box::new(guard)), Some(Box::new(render)), None)
+        let render: Render = Arc::new(render);
+        let bind = move |caller: &Caller| guard(caller).map(|()| render.clone());
+        Self::make(attributes, Source::Bind(Box::new(bind)), None)
     }
 
-    fn make(
+    /// A file whose text depends on what `bind` gives when it is opened (a cursor, say) and on nothing else that
+    /// may change meanwhile, however often the text is read. Beside the permission bits, `bind` says who may open.
+    #[must_use]
+    pub fn bound<Q: Send + Sync + 'static>(
         attributes: Attributes,
-        guard: Option<Guard>,
-        render: Option<Render>,
-        store: Option<Store>,
+        bind: impl Fn(&Caller) -> Result<Q> + Send + Sync + 'static,
+        render: impl Fn(&Q, &Caller, &mut Text) -> Result<()> + Send + Sync + Copy + 'static,
     ) -> Arc<PseudoFile> {
-        Arc::new(PseudoFile { node: Node::new(attributes), guard, render, before: None, store })
+        let bind = move |caller: &Caller| {
+            let found = bind(caller)?;
+            let bound: Render =
+                Arc::new(move |caller: &Caller, text: &mut Text| render(&found, caller, text));
+            Ok(bound)
+        };
+        Self::make(attributes, Source::Bind(Box::new(bind)), None)
+    }
+
+    fn make(attributes: Attributes, source: Source, store: Option<Store>) -> Arc<PseudoFile> {
+        Arc::new(PseudoFile { node: Node::new(attributes), source, before: None, store })
     }
 
     /// As [`PseudoFile::writable`]; each write waits for what `before` gives, and is stored then.
@@ -115,10 +138,8 @@ impl PseudoFile {
         before: fn() -> BoxFuture<'static, Result<()>>,
         store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        let (render, store): (Render, Store) = (Box::new(render), Box::new(store));
-        let node = Node::new(attributes);
-        let before = Some(before);
-        Arc::new(PseudoFile { node, guard: None, render: Some(render), before, store: Some(store) })
+        let (node, source) = (Node::new(attributes), Source::Render(Arc::new(render)));
+        Arc::new(PseudoFile { node, source, before: Some(before), store: Some(Box::new(store)) })
     }
 
     /// As [`PseudoFile::new`]; what is written goes to `store`, each write as a whole.
@@ -128,7 +149,7 @@ impl PseudoFile {
         render: impl Fn(&Caller, &mut Text) -> Result<()> + Send + Sync + 'static,
         store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        Self::make(attributes, None, Some(Box::new(render)), Some(Box::new(store)))
+        Self::make(attributes, Source::Render(Arc::new(render)), Some(Box::new(store)))
     }
 
     /// A file that only takes text.
@@ -137,18 +158,22 @@ impl PseudoFile {
         attributes: Attributes,
         store: impl Fn(&Caller, &[u8]) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<PseudoFile> {
-        Self::make(attributes, None, None, Some(Box::new(store)))
+        Self::make(attributes, Source::Nothing, Some(Box::new(store)))
     }
 
-    fn render(&self, caller: &Caller) -> Result<Arc<[u8]>> {
-        let render = self.render.as_ref().ok_or(Errno::EIO)?;
-        let mut text = Text::default();
-        let result = render(caller, &mut text);
-        if text.full {
-            return Err(Errno::ENOMEM);
+    /// What is rendered for `caller`, who opens the file.
+    fn bind(&self, caller: &Caller) -> Result<Option<Render>> {
+        match &self.source {
+            Source::Nothing => Ok(None),
+            Source::Render(render) => Ok(Some(render.clone())),
+            Source::Bind(bind) => bind(caller).map(Some),
         }
-        result?;
-        Ok(Arc::from(text.bytes))
+    }
+}
+
+impl PseudoNode for PseudoFile {
+    fn node(&self) -> &Node {
+        &self.node
     }
 }
 
@@ -162,11 +187,11 @@ impl Inode for PseudoFile {
     }
 
     fn open(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn FileOps>> {
-        if let Some(guard) = &self.guard {
-            guard(request.caller)?;
-        }
+        self.node.require_live()?;
+        self.node.require_mode(request.flags)?;
+        let render = self.bind(request.caller)?;
         let text = SpinLock::new(LockClass::File, None);
-        Ok(Arc::new(OpenText { file: self, text, awaited: AtomicBool::new(false) }))
+        Ok(Arc::new(OpenText { file: self, render, text, awaited: AtomicBool::new(false) }))
     }
 
     fn set_attributes(&self, new: &crate::vfs::Attributes) -> Result<()> {
@@ -187,12 +212,25 @@ impl Inode for PseudoFile {
 /// An open text.
 struct OpenText {
     file: Arc<PseudoFile>,
+    render: Option<Render>,
     text: SpinLock<Option<Arc<[u8]>>>,
     /// The write that comes next has waited.
     awaited: AtomicBool,
 }
 
 impl OpenText {
+    fn render(&self, caller: &Caller) -> Result<Arc<[u8]>> {
+        let render = self.render.as_ref().ok_or(Errno::EIO)?;
+        self.file.node.require_live()?;
+        let mut text = Text::default();
+        let result = render(caller, &mut text);
+        if text.full {
+            return Err(Errno::ENOMEM);
+        }
+        result?;
+        Ok(Arc::from(text.bytes))
+    }
+
     /// The text that this open file reads: a fresh one at position 0.
     fn text(&self, io: &Io<'_>) -> Result<Arc<[u8]>> {
         let rendered = self.text.lock().clone();
@@ -200,7 +238,7 @@ impl OpenText {
             Some(text) if io.position > 0 => Ok(text),
             _ => {
                 // Rendered without the lock: it looks at other people's objects.
-                let text = self.file.render(io.caller)?;
+                let text = self.render(io.caller)?;
                 let old = self.text.lock().replace(text.clone());
                 drop(old);
                 Ok(text)

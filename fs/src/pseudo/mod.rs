@@ -7,9 +7,8 @@
 //! | [`PseudoFile`] | shows a text, and may take one |
 //! | [`PseudoOpen`] | has operations of its owner's |
 //! | [`PseudoLink`] | leads to a path, or straight to a place |
-//! | [`PseudoDevice`] | stands for a device |
 //!
-//! A [`PseudoTree`] is a whole tree of them, to which each owner adds what it shows.
+//! All of them are [`PseudoNode`]s, whose life is told in `node`. A [`PseudoTree`] is a whole tree of them, to which each owner adds what it shows.
 //!
 //! The owner of what is shown gives the text; this frame gives the rules of reading: the text is rendered when it
 //! is read from position 0, and stays the same until then, so that a reader who takes it in pieces gets
@@ -17,7 +16,9 @@
 
 mod directory;
 mod file;
+mod leaves;
 mod node;
+mod query;
 mod tree;
 
 use alloc::sync::Arc;
@@ -26,8 +27,10 @@ use core::fmt;
 use crate::vfs::{DeviceNumber, FileSystem, FsStatistics, Inode, SuperBlock};
 pub use directory::{DynamicEntries, DynamicEntry, PseudoDir};
 pub use file::{PseudoFile, TEXT_MAX, Text};
-pub use node::{Attributes, PseudoDevice, PseudoLink, PseudoOpen};
-pub use tree::PseudoTree;
+pub use leaves::{PseudoLink, PseudoOpen};
+pub use node::{Attributes, Node, PseudoNode, refused_steps};
+pub use query::{Escaped, parse_number, parse_query, parse_written};
+pub use tree::{PseudoTree, Rules};
 
 /// A file system of made-up files.
 pub struct PseudoFs {
@@ -47,9 +50,10 @@ impl PseudoFs {
         type_name: &'static str,
         magic: u64,
         device: DeviceNumber,
-        root: Arc<dyn Inode>,
+        root: Arc<PseudoDir>,
         options: &'static str,
     ) -> Arc<SuperBlock> {
+        root.node().hand_out();
         SuperBlock::new(Arc::new(PseudoFs { type_name, magic, device, root, options }))
     }
 }

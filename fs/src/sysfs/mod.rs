@@ -1,9 +1,22 @@
 //! `/sys`: the tree, and the processors that C libraries count there. Source: `sysfs(5)`.
 //!
 //! Who owns what is shown adds it to the tree.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `ipc` | lists of objects, and counters |
+//! | `objects` | pages of objects, and a directory for each |
+//! | `projection` | the task that keeps those directories |
+//! | `self_check` | a look at one of the files at boot |
 
 mod fault_inject;
 mod ipc;
+mod objects;
+mod projection;
+mod self_check;
+
+pub(crate) use ipc::guard;
+pub use ipc::show_table;
 
 use alloc::sync::Arc;
 use core::fmt::Write;
@@ -11,8 +24,8 @@ use core::fmt::Write;
 use base::sync::Once;
 use base::{Errno, Result, machine};
 
-use crate::pseudo::{PseudoDir, PseudoTree, Text};
-use crate::vfs::{self, FileSystemType, SuperBlock};
+use crate::pseudo::{PseudoDir, PseudoTree, Rules, Text};
+use crate::vfs::{self, FileSystemType, Namespace, SuperBlock};
 
 /// `SYSFS_MAGIC`.
 const MAGIC: u64 = 0x6265_6572;
@@ -25,6 +38,8 @@ pub struct SysFs {
     pub kernel: Arc<PseudoDir>,
     /// `/sys/devices/system`.
     pub devices_system: Arc<PseudoDir>,
+    /// `/sys/ipc/objects`, where the projection adds directories.
+    objects: Arc<PseudoDir>,
 }
 
 static SYS: Once<SysFs> = Once::new();
@@ -43,6 +58,15 @@ pub fn init() -> &'static SysFs {
     sys
 }
 
+/// Starts what goes on by itself: the projection of objects. `namespace` is whose files and names `/sys/ipc` lists.
+/// Called once, on a CPU of the executor, when the first process has its root.
+pub fn start(namespace: &Arc<Namespace>) {
+    vfs::observe(namespace);
+    if let Some(sys) = sysfs() {
+        projection::start(sys);
+    }
+}
+
 fn mount(_source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
     if !data.is_empty() {
         return Err(Errno::EINVAL);
@@ -51,15 +75,15 @@ fn mount(_source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
 }
 
 fn make(cpus: usize) -> SysFs {
-    let tree = PseudoTree::new("sysfs", MAGIC, 0o755, None);
+    let tree = PseudoTree::new("sysfs", MAGIC, Rules { directory_mode: 0o755, enforced: true }, None);
     let top = tree.root().clone();
     let kernel = tree.directory(&top, "kernel");
     let devices = tree.directory(&top, "devices");
     let devices_system = tree.directory(&devices, "system");
-    ipc::publish(&tree);
     fault_inject::publish(&tree, &kernel);
+    let objects = ipc::publish(&tree);
     processors(&tree, &devices_system, cpus);
-    SysFs { tree, kernel, devices_system }
+    SysFs { tree, kernel, devices_system, objects }
 }
 
 /// `/sys/devices/system/cpu`: no processor comes or goes after the start.
@@ -89,18 +113,4 @@ fn range(text: &mut Text, count: usize) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vfs::Inode;
-
-    #[test]
-    fn each_processor_has_a_directory() {
-        crate::testing::machine();
-        let sys = make(2);
-        let cpu = sys.devices_system.lookup(b"cpu").unwrap();
-        assert!(cpu.lookup(b"cpu1").is_ok() && cpu.lookup(b"cpu2").is_err());
-        let mut text = Text::default();
-        range(&mut text, 2).unwrap();
-        assert_eq!(text.as_bytes(), b"0-1\n");
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use base::hash::{HashKey, fnv1a, mix};
 use base::{Errno, Result};
 
 use super::socket::Kind;
@@ -73,6 +74,15 @@ pub(super) enum Key {
     Abstract(Kind, Arc<[u8]>),
     /// The inode of its path.
     Inode(DeviceNumber, u64),
+}
+
+impl HashKey for Key {
+    fn hash(&self) -> u64 {
+        match self {
+            Key::Abstract(kind, name) => mix(fnv1a(name) ^ u64::from(kind.number())),
+            Key::Inode(device, ino) => mix(mix(*ino) ^ device.encode()),
+        }
+    }
 }
 
 /// The name of a bound socket.

@@ -1,15 +1,16 @@
 //! Who is bound to which name.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 
+use base::hash::{HashTable, Statistics};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
 use super::address::{Address, Key};
 use super::socket::Socket;
 
-static NAMES: SpinLock<BTreeMap<Key, Weak<Socket>>> = SpinLock::new(LockClass::SocketNames, BTreeMap::new());
+static NAMES: SpinLock<HashTable<Key, Weak<Socket>>> =
+    SpinLock::new(LockClass::SocketNames, HashTable::new());
 
 /// Gives the name to `socket`.
 ///
@@ -36,4 +37,9 @@ pub(super) fn remove(address: &Address, socket: &Socket) {
 /// The socket with this name.
 pub(super) fn find(key: &Key) -> Option<Arc<Socket>> {
     NAMES.lock().get(key)?.upgrade()
+}
+
+/// The table of names: for `/sys/ipc/hash_stats`.
+pub(super) fn statistics() -> Statistics {
+    NAMES.lock().statistics()
 }

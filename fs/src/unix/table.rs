@@ -10,10 +10,12 @@ use base::caller::Caller;
 use base::sync::{LockClass, SpinLock};
 
 use super::listen::BACKLOG_MAX;
+use super::names;
 use super::options::{BUFFER_DEFAULT, BUFFER_MAX};
 use super::socket::{DATAGRAMS_MAX, Phase, Socket};
 use crate::procfs::ProcFs;
 use crate::pseudo::Text;
+use crate::sysfs;
 
 static SOCKETS: SpinLock<BTreeMap<u64, Weak<Socket>>> =
     SpinLock::new(LockClass::SocketNames, BTreeMap::new());
@@ -32,6 +34,7 @@ pub(super) fn remove(ino: u64) {
 /// Publishes the table and the limits.
 pub(crate) fn publish(proc: &ProcFs) {
     let tree = &proc.tree;
+    sysfs::show_table("unix_names", names::statistics);
     let net = tree.directory(tree.root(), "net");
     tree.file(&net, "unix", list);
     let core = tree.directory(&proc.sys_net, "core");

@@ -100,6 +100,21 @@ pub(super) fn forget_tree(root: &Arc<Dentry>) {
     }
 }
 
+/// Calls `visit` for everything in the ring, a few at a time under its lock. What moves in the ring meanwhile may be
+/// missed or seen twice.
+pub(super) fn for_each(mut visit: impl FnMut(Arc<Dentry>)) {
+    const BATCH: usize = 64;
+    let mut from = 0;
+    loop {
+        let batch: Vec<Weak<Dentry>> = RING.lock().iter().skip(from).take(BATCH).cloned().collect();
+        if batch.is_empty() {
+            return;
+        }
+        from += batch.len();
+        batch.iter().filter_map(Weak::upgrade).for_each(&mut visit);
+    }
+}
+
 /// Drops everything that nobody uses: for `drop_caches` and the census's settling. Returns how many went.
 pub fn shrink_all() -> usize {
     let mut gone = 0;

@@ -9,10 +9,11 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use base::sync::{LockClass, SpinGuard, SpinLock};
+use base::sync::{LockClass, Once, SpinGuard, SpinLock};
 
 use super::events;
 use super::inode::Inode;
+use super::tracked::Track;
 
 /// A name.
 pub type Name = Arc<[u8]>;
@@ -33,6 +34,8 @@ pub struct Dentry {
     pub(super) referenced: AtomicBool,
     /// The cache's ring knows it.
     pub(super) in_ring: AtomicBool,
+    /// Its object, once it is listed.
+    track: Once<Arc<Track>>,
 }
 
 struct Place {
@@ -62,6 +65,7 @@ impl Dentry {
             mounts: AtomicU32::new(0),
             referenced: AtomicBool::new(true),
             in_ring: AtomicBool::new(false),
+            track: Once::new(),
         })
     }
 
@@ -143,6 +147,20 @@ impl Dentry {
         } else {
             self.mounts.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+
+    /// Has it tracked, by what `make` gives unless it is already.
+    pub(super) fn track(&self, make: impl FnOnce() -> Option<Arc<Track>>) {
+        if !self.track.is_completed()
+            && let Some(track) = make()
+        {
+            self.track.call_once(|| track);
+        }
+    }
+
+    /// True when it has an object.
+    pub(super) fn is_tracked(&self) -> bool {
+        self.track.is_completed()
     }
 
     /// True when `ancestor` is this entry or above it within the file system.

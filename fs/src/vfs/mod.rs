@@ -6,6 +6,7 @@
 //! | [`metadata`] | what `stat(2)` shows |
 //! | [`state`] | what the VFS keeps with every inode |
 //! | [`dentry`], [`cache`] | names that have been looked up, and how many are kept |
+//! | `tracked` | inodes and dentries as objects that `/sys/ipc` lists |
 //! | [`mount`], [`path`] | the tree of mounts, places in it and their text |
 //! | [`walk`] | from text to place |
 //! | [`permission`] | who may do what |
@@ -30,6 +31,7 @@ mod registry;
 mod remove;
 mod rename;
 mod state;
+mod tracked;
 mod walk;
 
 pub use anonymous::{AnonymousInode, anonymous_path, anonymous_place};
@@ -52,6 +54,7 @@ pub use registry::{FileSystemType, MountFn, file_system_type, file_system_types,
 pub use remove::{rmdir, unlink};
 pub use rename::rename;
 pub use state::InodeState;
+pub(crate) use tracked::{observe, path_word, track, track_cached};
 pub use walk::{LINKS_MAX, Last, Parent, Start, Subject, WalkFlags, resolve, resolve_parent};
 
 #[cfg(test)]

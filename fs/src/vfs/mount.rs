@@ -58,6 +58,11 @@ impl SuperBlock {
     pub fn file_system(&self) -> &Arc<dyn FileSystem> {
         &self.file_system
     }
+
+    /// The top of all of it.
+    pub(super) fn root(&self) -> &Arc<Dentry> {
+        &self.root
+    }
 }
 
 impl Drop for SuperBlock {

@@ -8,6 +8,7 @@ use base::sync::{LockClass, Once, SpinLock};
 use base::{Errno, Result};
 use executor::lock::Mutex;
 
+use super::tracked::Track;
 use crate::inotify::marks::Marks;
 use crate::lock::FileLocks;
 use crate::pipe::Pipe;
@@ -22,6 +23,8 @@ pub struct InodeState {
     marks: Once<Box<Marks>>,
     /// The pipe of a FIFO while somebody has it open.
     fifo: SpinLock<Weak<Pipe>>,
+    /// Its object, once it is listed.
+    track: Once<Arc<Track>>,
 }
 
 impl InodeState {
@@ -34,6 +37,7 @@ impl InodeState {
             locks: Once::new(),
             marks: Once::new(),
             fifo: SpinLock::new(LockClass::Inode, Weak::new()),
+            track: Once::new(),
         }
     }
 
@@ -111,6 +115,15 @@ impl InodeState {
     /// The inotify watches, when there ever were some.
     pub(crate) fn existing_marks(&self) -> Option<&Marks> {
         self.marks.get().map(|marks| &**marks)
+    }
+
+    /// Has it tracked, by what `make` gives unless it is already.
+    pub(super) fn track(&self, make: impl FnOnce() -> Option<Arc<Track>>) {
+        if !self.track.is_completed()
+            && let Some(track) = make()
+        {
+            self.track.call_once(|| track);
+        }
     }
 
     /// An open file is gone: its flock(2) and OFD locks go.

@@ -180,6 +180,17 @@ pub(crate) enum WeakObject {
 }
 
 impl WeakObject {
+    /// True when somebody has a reference.
+    pub(crate) fn is_alive(&self) -> bool {
+        let references = match self {
+            WeakObject::Channel(endpoint) => endpoint.strong_count(),
+            WeakObject::Port(port) => port.strong_count(),
+            WeakObject::File(file) => file.strong_count(),
+            WeakObject::Tracked(node) => node.strong_count(),
+        };
+        references > 0
+    }
+
     /// A reference, if somebody still has one.
     pub(crate) fn upgrade(&self) -> Option<ObjectRef> {
         match self {

@@ -4,20 +4,27 @@
 //! for one step of a map and never while something is described, so that whoever lists objects keeps nobody who
 //! makes or drops one.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 
 use base::Result;
 use base::fault::{self, Point};
+use base::hash::{HashTable, Statistics};
 use base::sync::{LockClass, SpinLock};
 
 use super::reference::WeakObject;
 use super::{ObjectKind, ObjectRef, feed};
+use crate::stats::{Counter, bump};
 
-/// A map for each kind, so that a list of one kind never steps over the others.
-type Objects = [BTreeMap<u32, WeakObject>; ObjectKind::ALL.len()];
+struct Objects {
+    by_id: HashTable<u32, WeakObject>,
+    /// The order, for each kind, so that a list of one kind never steps over the others.
+    ids: [BTreeSet<u32>; ObjectKind::ALL.len()],
+}
 
-static OBJECTS: SpinLock<Objects> =
-    SpinLock::new(LockClass::Registry, [const { BTreeMap::new() }; ObjectKind::ALL.len()]);
+static OBJECTS: SpinLock<Objects> = SpinLock::new(
+    LockClass::Registry,
+    Objects { by_id: HashTable::new(), ids: [const { BTreeSet::new() }; ObjectKind::ALL.len()] },
+);
 
 /// Kernel memory that an entry and its node in sysfs take, at most.
 pub(crate) const ENTRY_BYTES: usize = 512;
@@ -28,12 +35,10 @@ pub(crate) const ENTRY_BYTES: usize = 512;
 ///
 /// `ENOMEM`; whoever makes the object charges its entry, so that only a fault point answers this.
 pub(crate) fn publish(object: &ObjectRef) -> Result<()> {
-    fault::check(Point::RegistryAdd)?;
+    fault::check(Point::RegistryAdd).inspect_err(|_| bump(Counter::RegisterOom))?;
     let base = object.base();
     if base.lifecycle().publish() {
-        if let Some(kind) = OBJECTS.lock().get_mut(base.kind().index()) {
-            kind.insert(base.id(), object.downgrade());
-        }
+        OBJECTS.lock().insert(base.id(), base.kind(), object.downgrade());
         feed::changed(base.id());
     }
     Ok(())
@@ -41,15 +46,46 @@ pub(crate) fn publish(object: &ObjectRef) -> Result<()> {
 
 /// The last reference of the object with this id went.
 pub(super) fn remove(id: u32, kind: ObjectKind) {
-    let removed = OBJECTS.lock().get_mut(kind.index()).and_then(|kind| kind.remove(&id));
+    let removed = OBJECTS.lock().remove(id, kind);
     drop(removed);
     feed::changed(id);
+}
+
+impl Objects {
+    fn insert(&mut self, id: u32, kind: ObjectKind, object: WeakObject) {
+        self.by_id.insert(id, object);
+        if let Some(ids) = self.ids.get_mut(kind.index()) {
+            ids.insert(id);
+        }
+    }
+
+    fn remove(&mut self, id: u32, kind: ObjectKind) -> Option<WeakObject> {
+        if let Some(ids) = self.ids.get_mut(kind.index()) {
+            ids.remove(&id);
+        }
+        self.by_id.remove(&id)
+    }
+
+    /// The first id from `from` on, of `kind` if one is named.
+    fn next_id(&self, from: u32, kind: Option<ObjectKind>) -> Option<u32> {
+        let first = |ids: &BTreeSet<u32>| ids.range(from..).next().copied();
+        match kind {
+            Some(kind) => self.ids.get(kind.index()).and_then(first),
+            None => self.ids.iter().filter_map(first).min(),
+        }
+    }
 }
 
 /// The object with this id, unless it is gone or going.
 #[must_use]
 pub fn lookup(id: u32) -> Option<ObjectRef> {
-    OBJECTS.lock().iter().find_map(|kind| kind.get(&id))?.upgrade()
+    OBJECTS.lock().by_id.get(&id)?.upgrade()
+}
+
+/// True when there is an object with this id. Unlike a lookup it takes no reference.
+#[must_use]
+pub fn is_known(id: u32) -> bool {
+    OBJECTS.lock().by_id.get(&id).is_some_and(WeakObject::is_alive)
 }
 
 /// The first object after `id` in the order in which they were made, of `kind` if one is named.
@@ -57,12 +93,9 @@ pub fn lookup(id: u32) -> Option<ObjectRef> {
 pub fn next(id: u32, kind: Option<ObjectKind>) -> Option<ObjectRef> {
     let mut from = id.checked_add(1)?;
     let objects = OBJECTS.lock();
-    let wanted = |place: usize| kind.is_none_or(|kind| kind.index() == place);
     loop {
-        let firsts = objects.iter().enumerate().filter(|(place, _)| wanted(*place));
-        let (id, object) =
-            firsts.filter_map(|(_, kind)| kind.range(from..).next()).min_by_key(|(id, _)| **id)?;
-        if let Some(object) = object.upgrade() {
+        let id = objects.next_id(from, kind)?;
+        if let Some(object) = objects.by_id.get(&id).and_then(WeakObject::upgrade) {
             return Some(object);
         }
         // Its last reference has just gone.
@@ -70,14 +103,20 @@ pub fn next(id: u32, kind: Option<ObjectKind>) -> Option<ObjectRef> {
     }
 }
 
-/// How many there are: for the census.
+/// How many there are that handles can name: for the census.
 #[must_use]
 pub fn count() -> usize {
-    OBJECTS.lock().iter().map(BTreeMap::len).sum()
+    [ObjectKind::Channel, ObjectKind::Port, ObjectKind::File].into_iter().map(count_of).sum()
 }
 
 /// How many there are of one kind.
 #[must_use]
 pub fn count_of(kind: ObjectKind) -> usize {
-    OBJECTS.lock().get(kind.index()).map_or(0, BTreeMap::len)
+    OBJECTS.lock().ids.get(kind.index()).map_or(0, BTreeSet::len)
+}
+
+/// The table of ids.
+#[must_use]
+pub fn statistics() -> Statistics {
+    OBJECTS.lock().by_id.statistics()
 }

@@ -3,18 +3,24 @@
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 
+use base::Result;
+
 use super::{ObjectBase, ObjectKind, registry};
-use crate::report::Fields;
+use crate::report::{Described, Fields};
 
 /// What is tracked, as its owner describes it.
 pub trait Tracked: Send + Sync {
-    /// Writes the fields of its kind: [`VNODE_FIELDS`](crate::report::VNODE_FIELDS) or
+    /// Writes the fields of `kind`: [`VNODE_FIELDS`](crate::report::VNODE_FIELDS) or
     /// [`DENTRY_FIELDS`](crate::report::DENTRY_FIELDS).
     ///
     /// # Errors
     ///
     /// As the writer.
-    fn describe(&self, fields: &mut dyn Fields) -> fmt::Result;
+    fn describe(
+        &self,
+        kind: ObjectKind,
+        fields: &mut dyn Fields,
+    ) -> core::result::Result<Described, fmt::Error>;
 }
 
 /// The object of something tracked. Whoever owns the thing holds this beside it, so that both go together.
@@ -25,12 +31,14 @@ pub struct TrackedNode {
 
 impl TrackedNode {
     /// The object of `thing`, known from now on. `kind` is vnode or dentry.
-    #[must_use]
-    pub fn new(kind: ObjectKind, thing: Weak<dyn Tracked>) -> Arc<TrackedNode> {
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(kind: ObjectKind, thing: Weak<dyn Tracked>) -> Result<Arc<TrackedNode>> {
         let node = Arc::new(TrackedNode { base: ObjectBase::new(kind), thing });
-        // Without a place in the registry it works all the same, unseen.
-        let _ = registry::publish(&node.clone().into());
-        node
+        registry::publish(&node.clone().into())?;
+        Ok(node)
     }
 
     /// What every object has.

@@ -53,7 +53,7 @@ pub(super) const fn stale(kind: ObjectKind) -> &'static str {
 
 /// What became of a description.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Described {
+pub enum Described {
     /// All fields were given.
     Whole,
     /// The vnode or dentry died under its object; no field was given.
@@ -85,8 +85,7 @@ pub(super) fn describe(
         fields.field("ino", &ino)?;
         fields.field("path", &if path.is_empty() { "-" } else { &path })?;
     } else if let Some(node) = object.tracked() {
-        let Some(thing) = node.thing() else { return Ok(Described::Stale) };
-        thing.describe(fields)?;
+        return node.thing().map_or(Ok(Described::Stale), |thing| thing.describe(object.kind(), fields));
     }
     Ok(Described::Whole)
 }

@@ -22,11 +22,11 @@ mod rows;
 mod stats;
 mod transfers;
 
-pub use fields::{DENTRY_FIELDS, Fields, VNODE_FIELDS};
+pub use fields::{DENTRY_FIELDS, Described, Fields, VNODE_FIELDS};
 pub use handles::{handle_transfers, handle_transfers_page, handles};
 pub use lists::{list, transfers};
 pub use page::{OBJECTS_PAGE, objects_page, summary};
-pub use stats::stats;
+pub use stats::{hash_stats, stats};
 pub use transfers::{Schema, TRANSFERS_PAGE, object_transfers, object_transfers_page};
 
 use crate::object::ObjectRef;

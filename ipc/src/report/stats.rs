@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Write};
 
+use base::hash::Statistics;
 use base::sync::{LockClass, contention};
 
 use crate::lineage::live_nodes;
@@ -15,8 +16,8 @@ enum Value {
     /// Times that a lock of the class was found taken.
     Contention(LockClass),
     /// What the kernel is built to exclude: no lock of a channel or port is ever taken together with the registry's
-    /// or with each other's, a poll looks at the truth and not at a hint, memory for an object's entry is there
-    /// before the object, and a handle is looked up in its table, without a cache before it.
+    /// or with each other's, a poll looks at the truth and not at a hint, and a handle is looked up in its table, without
+    /// a cache before it.
     Excluded,
 }
 
@@ -24,8 +25,8 @@ use Value::{Contention, Excluded, Of};
 
 /// The keys that programs know, in the order that they know.
 const KEYS: &[(&str, Value)] = &[
-    ("registry_register_oom_failures", Excluded),
-    ("registry_register_oom_warns", Excluded),
+    ("registry_register_oom_failures", Of(Counter::RegisterOom)),
+    ("registry_register_oom_warns", Of(Counter::RegisterOom)),
     ("port_queue_drops_total", Of(Counter::PortQueueDrops)),
     ("port_queue_drop_warns", Of(Counter::PortQueueDrops)),
     ("channel_send_epipe_total", Of(Counter::SendEpipe)),
@@ -86,6 +87,18 @@ impl Value {
 
 fn is_listed(counter: Counter) -> bool {
     KEYS.iter().any(|(_, value)| matches!(value, Of(listed) if *listed == counter))
+}
+
+/// The hash tables: the one of the registry, and the one of capabilities, of which there is none, since each handle
+/// holds its capability's node and nobody looks one up by its number.
+///
+/// # Errors
+///
+/// As the writer.
+pub fn hash_stats(out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "schema=sysfs_ipc_hash_stats_v1")?;
+    writeln!(out, "table=ipc_registry_id {}", registry::statistics())?;
+    writeln!(out, "table=kcap_id ready=0 {}", Statistics::default())
 }
 
 /// All counters: those that programs know, then the others.

@@ -6,8 +6,10 @@ use core::fmt::Write;
 use base::caller::Caller;
 use base::{Errno, Result};
 use fs::file::{AccessMode, FdEntry, OpenFlags};
-use fs::pseudo::{Attributes, DynamicEntries, DynamicEntry, PseudoFile, PseudoLink, Text};
-use fs::vfs::{FileType, Inode, LinkTarget};
+use fs::pseudo::{
+    Attributes, DynamicEntries, DynamicEntry, PseudoFile, PseudoLink, PseudoNode, Text, parse_number,
+};
+use fs::vfs::{FileType, LinkTarget};
 
 use super::directory::attributes;
 use super::subject::Subject;
@@ -35,8 +37,8 @@ fn entry(subject: &Subject, fd: u32) -> Result<FdEntry> {
 }
 
 impl DynamicEntries for Descriptors {
-    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let fd = super::parse_number(name).ok_or(Errno::ENOENT)?;
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn PseudoNode>> {
+        let fd = parse_number(name).ok_or(Errno::ENOENT)?;
         let found = entry(&self.subject, fd)?;
         let subject = self.subject.clone();
         match self.show {

@@ -7,14 +7,16 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::{Errno, Result};
 use fs::pseudo::{
-    Attributes, DynamicEntries, DynamicEntry, PseudoDir, PseudoFile, PseudoLink, PseudoOpen, Text,
+    Attributes, DynamicEntries, DynamicEntry, PseudoDir, PseudoFile, PseudoLink, PseudoNode, PseudoOpen,
+    Text, parse_query,
 };
-use fs::vfs::{FileType, Inode, LinkTarget, Path};
+use fs::vfs::{FileType, LinkTarget, Path};
+use ipc::report::{Query, TRANSFERS_PAGE};
 
 use super::descriptors::{Descriptors, Show};
 use super::subject::Subject;
 use super::tasks::Tasks;
-use super::{faults, handles, links, maps, memory, settings, stat, status, waiting};
+use super::{control, faults, handles, links, maps, memory, settings, stat, status, waiting};
 
 /// Writes a file's text.
 type Render = fn(&Subject, &Caller, &mut Text) -> Result<()>;
@@ -27,6 +29,8 @@ enum Shape {
     Text(Render),
     /// A text for those who may look into the process.
     Private(Render),
+    /// A text by pages, for those who may look into the process: longer names ask for a page.
+    Paged(fn(&Subject, Query, &mut Text) -> Result<()>),
     /// A text that can be written.
     Settable(Render, Store),
     /// A link straight to a place.
@@ -35,6 +39,8 @@ enum Shape {
     Directory(fn(Subject) -> Arc<dyn DynamicEntries>),
     /// The memory itself.
     Memory,
+    /// Commands.
+    Control,
 }
 
 struct Entry {
@@ -45,6 +51,15 @@ struct Entry {
 
 const fn entry(name: &'static str, mode: u32, shape: Shape) -> Entry {
     Entry { name, mode, shape }
+}
+
+impl Entry {
+    /// The page that `name` asks of this entry; `None` when it is another's name.
+    fn query(&self, name: &[u8]) -> Option<Query> {
+        let query = parse_query(name, self.name, TRANSFERS_PAGE)?;
+        let is_paged = matches!(self.shape, Shape::Paged(_));
+        (is_paged || name.len() == self.name.len()).then_some(query)
+    }
 }
 
 /// Files of processes and threads alike.
@@ -76,11 +91,14 @@ const COMMON: &[Entry] = &[
     entry("make-it-fail", 0o644, Shape::Settable(faults::make_it_fail, faults::set_make_it_fail)),
     entry("handles", 0o400, Shape::Private(handles::handles)),
     entry("handle_transfers", 0o400, Shape::Private(handles::transfers)),
+    entry("handle_transfers_v2", 0o400, Shape::Paged(handles::transfers_page)),
 ];
 
 /// Files of processes alone.
-const OF_PROCESSES: &[Entry] =
-    &[entry("task", 0o555, Shape::Directory(|subject| Arc::new(Tasks { subject })))];
+const OF_PROCESSES: &[Entry] = &[
+    entry("task", 0o555, Shape::Directory(|subject| Arc::new(Tasks { subject }))),
+    entry("control", 0o600, Shape::Control),
+];
 
 /// Files of threads alone.
 const OF_THREADS: &[Entry] = &[entry("children", 0o444, Shape::Text(links::children))];
@@ -100,11 +118,12 @@ impl DynamicEntries for Files {
         true
     }
 
-    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn PseudoNode>> {
         self.0.process().map_err(|_| Errno::ENOENT)?;
         let mut own = self.own().zip(1..);
-        let (entry, index) = own.find(|(entry, _)| entry.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
-        Ok(make(&self.0, entry, index))
+        let found = own.find_map(|(entry, index)| Some((entry, index, entry.query(name)?)));
+        let (entry, index, query) = found.ok_or(Errno::ENOENT)?;
+        make(&self.0, entry, index, query).map_err(|_| Errno::ENOENT)
     }
 
     fn next(&self, from: u64) -> Option<DynamicEntry> {
@@ -128,22 +147,23 @@ fn file_ino(subject: &Subject, index: u64) -> u64 {
 /// Attributes of a file about `subject`.
 pub(super) fn attributes(subject: &Subject, ino: u64, mode: u32) -> Attributes {
     let (uid, gid) = subject.owner(mode == 0o555);
-    Attributes { device: super::device(), ino, mode, uid, gid }
+    Attributes { device: super::device(), ino, mode, uid, gid, enforced: false }
 }
 
-fn make(subject: &Subject, entry: &Entry, index: u64) -> Arc<dyn Inode> {
+fn make(subject: &Subject, entry: &Entry, index: u64, query: Query) -> Result<Arc<dyn PseudoNode>> {
     let ino = file_ino(subject, index);
     let attributes = attributes(subject, ino, entry.mode);
     let own = subject.clone();
-    match entry.shape {
+    let guard = subject.clone();
+    Ok(match entry.shape {
         Shape::Text(render) => PseudoFile::new(attributes, move |caller, text| render(&own, caller, text)),
         Shape::Private(render) => {
-            let guard = subject.clone();
-            PseudoFile::guarded(
-                attributes,
-                move |caller| guard.check_access(caller),
-                move |caller, text| render(&own, caller, text),
-            )
+            let guard = move |caller: &Caller| guard.check_access(caller);
+            PseudoFile::guarded(attributes, guard, move |caller, text| render(&own, caller, text))
+        }
+        Shape::Paged(render) => {
+            let guard = move |caller: &Caller| guard.check_access(caller);
+            PseudoFile::guarded(attributes, guard, move |_, text| render(&own, query, text))
         }
         Shape::Settable(render, store) => {
             let stored = subject.clone();
@@ -159,11 +179,12 @@ fn make(subject: &Subject, entry: &Entry, index: u64) -> Arc<dyn Inode> {
         }),
         Shape::Directory(entries) => PseudoDir::with_dynamic(attributes, file_ino(subject, 0), entries(own)),
         Shape::Memory => PseudoOpen::new(attributes, move |caller| memory::open(&own, caller)),
-    }
+        Shape::Control => control::file(subject, attributes)?,
+    })
 }
 
 /// The directory of `subject`, whose parent has the number `parent`.
-pub(super) fn directory(subject: Subject, parent: u64) -> Arc<dyn Inode> {
+pub(super) fn directory(subject: Subject, parent: u64) -> Arc<dyn PseudoNode> {
     let attributes = attributes(&subject, file_ino(&subject, 0), 0o555);
     PseudoDir::with_dynamic(attributes, parent, Arc::new(Files(subject)))
 }

@@ -3,7 +3,7 @@
 use base::Result;
 use base::caller::Caller;
 use fs::pseudo::Text;
-use ipc::report;
+use ipc::report::{self, Query};
 
 use super::subject::Subject;
 
@@ -13,6 +13,15 @@ pub(super) fn handles(subject: &Subject, _caller: &Caller, text: &mut Text) -> R
     if let Some(resources) = subject.thread().and_then(|thread| thread.resources()) {
         // A full text is noticed by the frame.
         let _ = report::handles(&resources.handles, text);
+    }
+    Ok(())
+}
+
+/// A page of the transfers of what they name.
+pub(super) fn transfers_page(subject: &Subject, query: Query, text: &mut Text) -> Result<()> {
+    let process = subject.process()?;
+    if let Some(resources) = subject.thread().and_then(|thread| thread.resources()) {
+        let _ = report::handle_transfers_page(&resources.handles, process.pid(), query, text);
     }
     Ok(())
 }

@@ -8,11 +8,13 @@
 //! | `maps`, `memory` | its memory |
 //! | `descriptors`, `links` | its files, and where it stands |
 //! | `handles` | its handles, and what became of them |
+//! | `control` | commands to a process |
 //! | `settings`, `faults`, `waiting` | what can be set; what it waits for |
 //! | `system`, [`load`] | the machine: time, memory, load |
 //! | `sysctl` | `/proc/sys/kernel` and `/proc/sys/vm` |
 //! | `kairos` | `/proc/kairos`: the census, syscalls |
 
+mod control;
 mod descriptors;
 mod directory;
 mod faults;
@@ -40,6 +42,8 @@ use alloc::sync::Arc;
 use executor::Executor;
 use fs::vfs::DeviceNumber;
 
+use crate::process::table;
+
 /// Files of one process or thread: inode numbers are `number << FILES + index`.
 const FILES: u32 = 10;
 
@@ -53,12 +57,6 @@ fn device() -> DeviceNumber {
     fs::procfs::procfs().map_or(DeviceNumber::default(), |proc| proc.tree.device())
 }
 
-/// A decimal number as a name: digits alone, and no zero in front.
-fn parse_number(name: &[u8]) -> Option<u32> {
-    let canonical = name.iter().all(u8::is_ascii_digit) && (name.len() == 1 || name.first() != Some(&b'0'));
-    canonical.then(|| core::str::from_utf8(name).ok()?.parse().ok()).flatten()
-}
-
 /// Makes `/proc` and registers its type; `executor` is what runs the threads. Called once, before anything is
 /// mounted.
 pub fn init(executor: &'static Executor) {
@@ -70,4 +68,5 @@ pub fn init(executor: &'static Executor) {
     crate::mqueue::directory::register();
     kairos::publish(proc, executor);
     load::start(executor);
+    fs::sysfs::show_table("threads", || table::lock().thread_statistics());
 }

@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 
 use base::{Errno, Result};
-use fs::pseudo::{DynamicEntries, DynamicEntry};
-use fs::vfs::{FileType, Inode};
+use fs::pseudo::{DynamicEntries, DynamicEntry, PseudoNode, parse_number};
+use fs::vfs::FileType;
 
 use super::directory::directory;
 use super::subject::Subject;
@@ -22,8 +22,8 @@ fn entry(number: u32, index: u64) -> DynamicEntry {
 pub(super) struct Processes;
 
 impl DynamicEntries for Processes {
-    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let number = super::parse_number(name).ok_or(Errno::ENOENT)?;
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn PseudoNode>> {
+        let number = parse_number(name).ok_or(Errno::ENOENT)?;
         let subject = Subject::find(number).ok_or(Errno::ENOENT)?;
         Ok(directory(subject, TOP))
     }
@@ -41,8 +41,8 @@ pub(super) struct Tasks {
 }
 
 impl DynamicEntries for Tasks {
-    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let tid = super::parse_number(name).ok_or(Errno::ENOENT)?;
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn PseudoNode>> {
+        let tid = parse_number(name).ok_or(Errno::ENOENT)?;
         let subject = self.subject.task(tid).ok_or(Errno::ENOENT)?;
         Ok(directory(subject, super::ino(self.subject.number(), 0)))
     }

@@ -10,12 +10,14 @@
 //! | [`children`], [`report`], [`wait`] | what wait4(2) looks for |
 //! | [`groups`], [`session`] | process groups, sessions, controlling terminals |
 //! | [`identity`] | how credentials change |
+//! | [`control`] | commands through `/proc/<pid>/control` |
 //! | [`oom`] | who dies when memory is out |
 //! | [`usage`], [`rusage`], [`users`] | what it has used, and what its user has |
 
 pub mod children;
 pub mod clone;
 pub mod clone_flags;
+pub mod control;
 pub mod ending;
 pub mod exec;
 pub mod exec_file;
@@ -41,7 +43,7 @@ use base::caller::Limits;
 use base::charge::Account;
 use base::machine;
 use base::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use base::sync::{LockClass, SpinLock};
+use base::sync::{LockClass, Once, SpinLock};
 use base::time::Instant;
 
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
@@ -88,6 +90,8 @@ pub struct Process {
     /// What its finished and awaited children used.
     children_usage: Usage,
     timers: Timers,
+    /// Commands that came through `/proc`; made when the file is first looked up.
+    control: Once<Arc<control::Audit>>,
 }
 
 impl Process {
@@ -130,6 +134,7 @@ impl Process {
             ended: AtomicBool::new(false),
             children_usage: Usage::default(),
             timers,
+            control: Once::new(),
         })
     }
 
@@ -323,6 +328,12 @@ impl Process {
     #[must_use]
     pub fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    /// The audit of the commands that came through `/proc`.
+    #[must_use]
+    pub fn control(&self) -> &Arc<control::Audit> {
+        self.control.call_once(|| Arc::new(control::Audit::new()))
     }
 
     /// What its awaited children, and theirs, used.

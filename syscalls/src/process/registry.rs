@@ -17,6 +17,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use base::hash::{HashTable, Statistics};
 use base::{Errno, Result};
 
 use crate::process::numbers::Numbers;
@@ -70,7 +71,7 @@ pub struct Adopted {
 pub struct Registry<P, T> {
     numbers: Numbers,
     processes: BTreeMap<u32, Node<P>>,
-    threads: BTreeMap<u32, T>,
+    threads: HashTable<u32, T>,
     /// Group to its session and members.
     groups: BTreeMap<u32, Group>,
     /// Session to its number of processes.
@@ -91,7 +92,7 @@ impl<P, T> Default for Registry<P, T> {
         Registry {
             numbers: Numbers::default(),
             processes: BTreeMap::new(),
-            threads: BTreeMap::new(),
+            threads: HashTable::new(),
             groups: BTreeMap::new(),
             sessions: BTreeMap::new(),
         }
@@ -220,6 +221,12 @@ impl<P, T> Registry<P, T> {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.processes.len(), self.threads.len())
+    }
+
+    /// The table of threads.
+    #[must_use]
+    pub fn thread_statistics(&self) -> Statistics {
+        self.threads.statistics()
     }
 
     /// The group with this number.

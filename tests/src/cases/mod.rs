@@ -58,6 +58,8 @@ mod socket_race;
 mod socket_rights;
 mod socket_stream;
 mod splice;
+mod sysfs;
+mod sysfs_race;
 mod system;
 mod terminal;
 mod thread;
@@ -127,6 +129,8 @@ pub(crate) const TABLES: &[&[Case]] = &[
     procfs::CASES,
     tracepoint::CASES,
     waitgraph::CASES,
+    sysfs::CASES,
+    sysfs_race::CASES,
     system::CASES,
     hostile::CASES,
     elf::CASES,
