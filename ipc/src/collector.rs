@@ -48,6 +48,11 @@ const TRIES: usize = 8;
 /// How long it rests when things move too quickly.
 const REST: Duration = Duration::from_millis(10);
 
+/// How many times as long as it looked it rests. A look costs what there is to look at, so looking at each request would
+/// cost the square of that: with the rest, looking takes a fixed part of one CPU whatever there is, and what nobody can
+/// reach waits for it.
+const REST_PER_LOOK: u32 = 16;
+
 static MOTION: AtomicU64 = AtomicU64::new(0);
 static WORK: WaitSource = WaitSource::new(WaitKind::Work, 0);
 static OTHERS: SpinLock<Vec<Weak<dyn InFlightContainer>>> = SpinLock::new(LockClass::Registry, Vec::new());
@@ -93,8 +98,15 @@ pub(crate) fn start() {
     executor::spawn(TaskOptions::new("ipc-collector").daemon(), async {
         loop {
             let seen = WORK.observe();
-            let again_at = collect().is_none().then(|| machine().now() + REST);
-            WORK.wait(seen, Wait::uninterruptible().until(again_at)).await;
+            let begun = machine().now();
+            let is_settled = collect().is_some();
+            let now = machine().now();
+            let rest = now.saturating_since(begun) * REST_PER_LOOK;
+            let again_at = now + if is_settled { rest } else { rest.max(REST) };
+            executor::sleep_until(again_at).await;
+            if is_settled {
+                WORK.wait(seen, Wait::uninterruptible()).await;
+            }
         }
     });
 }
