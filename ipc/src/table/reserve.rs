@@ -11,6 +11,7 @@ use core::time::Duration;
 use base::caller::Caller;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::time::Instant;
+use base::trace::capability::Op as Guard;
 use base::{Errno, Result, machine};
 
 use super::landing::LANDING_MAX;
@@ -22,6 +23,7 @@ use crate::object::NO_PID;
 use crate::object::history::TransferEvent;
 use crate::rights::AccessOp;
 use crate::stats::{Counter, bump};
+use crate::trace;
 
 /// Handles that a message may carry.
 pub const HANDLES_PER_MESSAGE: usize = LANDING_MAX;
@@ -145,13 +147,18 @@ impl Inner {
             return Err(Errno::EBADF);
         }
         let generation = self.slots.generation(slot);
-        match self.slots.reservation(slot) {
-            Some(found) if found.token == ticket.token && generation == ticket.generation => Ok(()),
-            _ => {
-                bump(Counter::CommitEagain);
-                Err(Errno::EAGAIN)
-            }
+        let found = self.slots.reservation(slot);
+        let differs = (found.is_some_and(|found| found.token != ticket.token), generation != ticket.generation);
+        if found.is_some() && differs == (false, false) {
+            return Ok(());
         }
+        bump(Counter::CommitEagain);
+        let capability = found.map_or(0, |found| found.node.id().as_u64());
+        trace::guard(Guard::CommitEagain, capability, || {
+            let mask = u64::from(found.is_none()) | u64::from(differs.0) << 1 | u64::from(differs.1) << 2;
+            u64::from(ticket.handle.cast_unsigned()) << 32 | mask
+        });
+        Err(Errno::EAGAIN)
     }
 
     /// Takes back the numbers of reservations whose time is over.
@@ -183,15 +190,25 @@ impl Inner {
             return entry.capability.map_or(Ok(()), |capability| Err(Lost(capability)));
         }
         self.reserved -= 1;
-        let epoch = self.slots.reservation(slot).map_or(0, |reservation| reservation.epoch);
         let Some(capability) = entry.capability else {
-            if epoch != revoke::epoch() {
-                bump(Counter::CommitEpochMismatch);
+            if let Some(reservation) = self.slots.reservation(slot) {
+                note_epoch(reservation);
             }
             self.slots.free(slot);
             return Ok(());
         };
         self.hold(slot, table, capability).map_err(|refused| Lost(refused.capability))
+    }
+}
+
+/// Notes a commit when something was revoked since the reservation.
+fn note_epoch(reservation: &Reservation) {
+    let (expected, current) = (reservation.epoch, revoke::epoch());
+    if expected != current {
+        bump(Counter::CommitEpochMismatch);
+        trace::guard(Guard::CommitEpochMismatch, reservation.node.id().as_u64(), || {
+            expected << 32 | current & u64::from(u32::MAX)
+        });
     }
 }
 
