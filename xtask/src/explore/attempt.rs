@@ -145,14 +145,16 @@ impl Lab {
     fn judge(&self, outcome: &Outcome, verdict: Verdict, folder: &Path) -> Result<Option<Failure>> {
         // A seed under which no fault fired is a good one.
         let words = match outcome {
-            Outcome::Exit(0) if verdict.reason != "panic" => match leak(folder) {
+            Outcome::Panic(message) => format!("panic: {message}"),
+            // Whatever the record says.
+            _ if verdict.reason == "panic" => verdict.reason.to_owned(),
+            Outcome::Exit(0) => match leak(folder) {
                 Some(leak) => leak,
                 None => return self.check(folder),
             },
-            Outcome::Exit(0) | Outcome::Interrupted => verdict.reason.to_owned(),
+            Outcome::Interrupted => verdict.reason.to_owned(),
             Outcome::Exit(status @ 129..=192) => format!("signal {}", status - 128),
             Outcome::Exit(status) => format!("exit {status}"),
-            Outcome::Panic(message) => format!("panic: {message}"),
             Outcome::Deadlock(_) => "deadlock".to_owned(),
             Outcome::Timeout => "hang".to_owned(),
             Outcome::QemuFailed(message) => message.clone(),
