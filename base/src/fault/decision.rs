@@ -1,6 +1,7 @@
 //! Whether a hit fires: a pure function, so that a run can be replayed.
 
 use super::Point;
+use crate::hash::mix;
 
 /// The probability, in parts per billion, of what is certain.
 pub(super) const CERTAIN: u32 = 1_000_000_000;
@@ -15,13 +16,4 @@ pub(super) fn fires(seed: u64, point: Point, key: u64, nth: u64, probability: u3
     // The high half as a fraction of one.
     let billionths = ((draw >> 32) * u64::from(CERTAIN)) >> 32;
     billionths < u64::from(probability)
-}
-
-/// The finaliser of MurmurHash3: each bit of the input moves about half of the output's.
-const fn mix(mut word: u64) -> u64 {
-    word ^= word >> 33;
-    word = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    word ^= word >> 33;
-    word = word.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    word ^ word >> 33
 }

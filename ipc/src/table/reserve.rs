@@ -148,7 +148,8 @@ impl Inner {
         }
         let generation = self.slots.generation(slot);
         let found = self.slots.reservation(slot);
-        let differs = (found.is_some_and(|found| found.token != ticket.token), generation != ticket.generation);
+        let differs =
+            (found.is_some_and(|found| found.token != ticket.token), generation != ticket.generation);
         if found.is_some() && differs == (false, false) {
             return Ok(());
         }
