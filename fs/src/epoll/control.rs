@@ -11,14 +11,15 @@ use executor::pollwait::{Watch, Watcher};
 
 use super::instance::{Epoll, Key, Registration, Table};
 use super::interest::Interest;
+use super::limit::Counted;
 use super::list::Handle;
-use super::nesting;
+use super::nesting::{self, Examined};
 use super::ready::Item;
 use super::target::Target;
 use crate::file::{FdEntry, Follower, OpenFile};
 
 /// Kernel memory that an item takes: its slot, its entry in the table, what stands on two sources.
-const ITEM_BYTES: usize = 448;
+pub(super) const ITEM_BYTES: usize = 448;
 
 /// What `epoll_ctl(2)` is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ impl Epoll {
     ///
     /// In Linux's order: `EPERM` for a file that cannot tell when it is ready; `EINVAL` for an instance in
     /// itself, a file that is no instance, exclusive where that is not allowed; `ELOOP`; then `EEXIST`,
-    /// `ENOENT`, `ENOMEM`.
+    /// `ENOENT`, `ENOSPC` when the user has too many items, `ENOMEM`; `EINVAL` when a file would have too many paths
+    /// through instances in instances.
     pub fn control(
         caller: &Caller,
         instance: &OpenFile,
@@ -89,19 +91,63 @@ impl Epoll {
         let charge = Charge::new(&caller.account, ITEM_BYTES)?;
         let file = &entry.file;
         let handle = match Epoll::of(file) {
-            Err(_) => self.insert(entry, key, interest, data, charge)?,
-            Ok(inner) => {
-                let _frozen = nesting::freeze();
-                nesting::check(self, inner)?;
-                let handle = self.insert(entry, key, interest, data, charge)?;
-                inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
-                handle
-            }
+            Err(_) => self.add_file(entry, key, interest, data, charge)?,
+            Ok(inner) => self.add_instance(inner, entry, key, interest, data, charge)?,
         };
-        let follower: Weak<dyn Follower> = self.this.clone();
-        file.follow(self.id, &follower);
         self.look_now(file, handle, interest);
         Ok(())
+    }
+
+    fn add_file(
+        &self,
+        entry: &FdEntry,
+        key: Key,
+        interest: Interest,
+        data: u64,
+        charge: Charge,
+    ) -> Result<Handle> {
+        let handle = self.insert(entry, key, interest, data, charge)?;
+        if self.table.lock().outer.is_empty() {
+            return Ok(handle);
+        }
+        let mut examined = Examined::default();
+        let checked = {
+            let _frozen = nesting::freeze();
+            nesting::check_paths(&entry.file, &mut examined)
+        };
+        self.keep_if(checked, &entry.file, key).map(|()| handle)
+    }
+
+    fn add_instance(
+        &self,
+        inner: &Epoll,
+        entry: &FdEntry,
+        key: Key,
+        interest: Interest,
+        data: u64,
+        charge: Charge,
+    ) -> Result<Handle> {
+        let mut examined = Examined::default();
+        let (handle, checked) = {
+            let _frozen = nesting::freeze();
+            nesting::check(self, inner)?;
+            let handle = self.insert(entry, key, interest, data, charge)?;
+            inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
+            let checked = inner
+                .this
+                .upgrade()
+                .map_or(Ok(()), |inner| nesting::check_paths_below(&inner, &mut examined));
+            (handle, checked)
+        };
+        self.keep_if(checked, &entry.file, key).map(|()| handle)
+    }
+
+    /// Removes an item again whose check has failed.
+    fn keep_if(&self, checked: Result<()>, file: &OpenFile, key: Key) -> Result<()> {
+        checked.inspect_err(|_| {
+            // Somebody else may have removed it meanwhile.
+            let _ = self.remove(file, key);
+        })
     }
 
     fn insert(
@@ -117,6 +163,7 @@ impl Epoll {
         let mut table = self.table.lock();
         let Table { items, inner, .. } = &mut *table;
         let Entry::Vacant(place) = items.entry(key) else { return Err(Errno::EEXIST) };
+        let counted = Counted::new(self.uid)?;
         let handle = self.ready.list.lock().insert(interest, data, Target::of(entry))?;
         let item: Arc<dyn Watcher> = Arc::new(Item { ready: self.ready.clone(), handle });
         let watch = |source| match interest.is_exclusive() {
@@ -125,10 +172,19 @@ impl Epoll {
         };
         let mut watches = sources.iter().map(watch);
         let watches = [watches.next(), watches.next()];
-        place.insert(Registration { handle, file: Arc::downgrade(file), watches, _charge: charge });
+        place.insert(Registration {
+            handle,
+            file: Arc::downgrade(file),
+            watches,
+            _counted: counted,
+            _charge: charge,
+        });
         if let Ok(nested) = Epoll::of(file) {
             inner.insert(key, nested.this.clone());
         }
+        drop(table);
+        let follower: Weak<dyn Follower> = self.this.clone();
+        file.follow(self.id, &follower);
         Ok(handle)
     }
 

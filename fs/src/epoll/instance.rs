@@ -11,11 +11,16 @@ use base::charge::Charge;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
+use executor::TaskOptions;
 use executor::pollwait::{Events, Watch};
 
+use super::limit::Counted;
 use super::list::Handle;
 use super::ready::{READABLE, Ready};
 use crate::file::{FileOps, Follower, OpenFile, OpenFlags, Sources, Whence};
+
+/// Items that a close takes off their files at once.
+const AT_ONCE: usize = 256;
 
 /// Kernel memory that an instance takes beside its open file.
 const EPOLL_BYTES: usize = 512;
@@ -28,6 +33,8 @@ pub(super) type Key = (u64, i32);
 /// An epoll instance.
 pub struct Epoll {
     pub(super) id: u64,
+    /// The user for whom its items count: who made it.
+    pub(super) uid: u32,
     pub(super) this: Weak<Epoll>,
     pub(super) ready: Arc<Ready>,
     pub(super) table: SpinLock<Table>,
@@ -49,6 +56,7 @@ pub(super) struct Registration {
     pub(super) handle: Handle,
     pub(super) file: Weak<OpenFile>,
     pub(super) watches: [Option<Watch>; 2],
+    pub(super) _counted: Counted,
     pub(super) _charge: Charge,
 }
 
@@ -63,6 +71,7 @@ impl Epoll {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let epoll = Arc::new_cyclic(|this| Epoll {
             id,
+            uid: caller.credentials.uid,
             this: this.clone(),
             ready: Arc::new(Ready::new(id)),
             table: SpinLock::new(LockClass::Epoll, Table::default()),
@@ -134,8 +143,28 @@ impl FileOps for Epoll {
     }
 
     fn released(&self, _file: &OpenFile) {
-        let items = core::mem::take(&mut self.table.lock().items);
-        self.discard(items);
+        let (instances, items) = {
+            let mut table = self.table.lock();
+            let mut items = core::mem::take(&mut table.items);
+            let instances: Vec<_> = table.inner.keys().filter_map(|key| items.remove_entry(key)).collect();
+            (instances, items)
+        };
+        // What is left is no part of any nest.
+        self.discard(instances);
+        let mut items = items.into_iter();
+        self.discard(items.by_ref().take(AT_ONCE));
+        match self.this.upgrade() {
+            // What is left of a large instance is the work of a task.
+            Some(epoll) if items.len() > 0 && executor::current().is_some() => {
+                executor::spawn(TaskOptions::new("epoll-reaper").daemon(), async move {
+                    while items.len() > 0 {
+                        epoll.discard(items.by_ref().take(AT_ONCE));
+                        executor::yield_point().await;
+                    }
+                });
+            }
+            _ => self.discard(items),
+        }
     }
 
     fn describe(&self, _file: &OpenFile, out: &mut dyn fmt::Write) -> fmt::Result {

@@ -6,6 +6,7 @@
 //! | `list` | the items as slots, and the list of the ready through them |
 //! | `ready` | that list with those who wait for it; what a file's wake does |
 //! | `control` | adding, changing and removing items |
+//! | `limit` | how many items a user may have |
 //! | `nesting` | instances in instances: cycles and depth |
 //! | `wait` | waiting |
 //! | `instance` | an instance as an open file |
@@ -25,6 +26,7 @@
 mod control;
 mod instance;
 pub mod interest;
+pub(crate) mod limit;
 mod list;
 mod nesting;
 mod ready;

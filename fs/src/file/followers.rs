@@ -3,11 +3,12 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::any::Any;
 
 use base::sync::{LockClass, SpinLock};
 
 /// Somebody who follows open files.
-pub trait Follower: Send + Sync {
+pub trait Follower: Any + Send + Sync {
     /// The open file with this id is gone: its last descriptor and its last operation. Called without locks;
     /// must not wait.
     fn file_gone(&self, id: u64);
@@ -42,6 +43,12 @@ impl Followers {
             table.prune_at = FIRST_PRUNE.max(2 * table.entries.len());
         }
         table.entries.insert(id, follower.clone());
+    }
+
+    /// The followers that are there.
+    pub(super) fn live(&self) -> Vec<Arc<dyn Follower>> {
+        let table = self.0.lock();
+        table.iter().flat_map(|table| table.entries.values()).filter_map(Weak::upgrade).collect()
     }
 
     /// Tells every follower that the file with this id is gone.

@@ -1,6 +1,7 @@
 //! The open file description: what `open(2)` makes and descriptors refer to.
 
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use base::caller::Caller;
 use base::charge::Charge;
@@ -282,6 +283,12 @@ impl OpenFile {
     /// Tells `follower`, which has this id, when the file goes. Asking again changes nothing.
     pub fn follow(&self, id: u64, follower: &Weak<dyn Follower>) {
         self.followers.add(id, follower);
+    }
+
+    /// Those who are told when the file goes. They are to be let go of where no lock is held: it may be their end.
+    #[must_use]
+    pub fn followers(&self) -> Vec<Arc<dyn Follower>> {
+        self.followers.live()
     }
 
     /// Moves the position: `lseek(2)`. A drop leaves it where it was.

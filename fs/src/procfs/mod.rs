@@ -82,6 +82,7 @@ fn make(processes: Arc<dyn DynamicEntries>) -> ProcFs {
     tables::publish(&proc);
     ipc::publish(&proc);
     crate::unix::publish(&proc);
+    crate::epoll::limit::publish(&proc);
     proc
 }
 

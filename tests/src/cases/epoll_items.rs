@@ -28,6 +28,11 @@ pub(crate) const CASES: &[Case] = &[
     case!(many_items_one_ready),
     case!(description_lists_the_items),
     case!(shared_after_fork),
+    case!(items_of_a_user_are_limited).vm(),
+    case!(a_large_instance_is_closed),
+    case!(paths_to_a_file_are_limited),
+    case!(file_in_an_instance_with_many_paths),
+    case!(half_closed_socket),
 ];
 
 fn control_errors() {
@@ -297,4 +302,99 @@ fn shared_after_fork() {
     event_add(event, 1).unwrap();
     assert_eq!(epoll_wait(epoll, 1, 0), [(EPOLLIN, 5)], "one set of items");
     assert_eq!(epoll_control(epoll, EPOLL_CTL_ADD, event, EPOLLIN, 0), Err(EEXIST));
+}
+
+/// Whoever made the instance pays, and gets it back.
+fn items_of_a_user_are_limited() {
+    let limit = c"/proc/sys/fs/epoll/max_user_watches";
+    let before = text(limit).unwrap();
+    let set = |value: &str| write(open(limit, libc::O_WRONLY).unwrap(), value.as_bytes()).map(drop);
+    set("3").unwrap();
+    let child = fork_as(4711, 4711, || {
+        let epoll = epoll_create();
+        let event = eventfd(0, 0);
+        (0..2).for_each(|data| epoll_add(epoll, eventfd(0, 0), EPOLLIN, data));
+        epoll_add(epoll, event, EPOLLIN, 2);
+        let add = |fd: Fd| epoll_control(epoll, EPOLL_CTL_ADD, fd, EPOLLIN, 3);
+        assert_eq!((add(eventfd(0, 0)), add(event)), (Err(ENOSPC), Err(EEXIST)));
+        close(event).unwrap();
+        assert_eq!(add(eventfd(0, 0)), Ok(0));
+    });
+    let status = child.wait();
+    set(before.trim()).unwrap();
+    assert_eq!(status, Status::Exited(0));
+    assert_eq!(set("-1"), Err(EINVAL));
+}
+
+/// What is left of an instance with many items is nothing, though its close does not wait for that.
+fn a_large_instance_is_closed() {
+    let epoll = epoll_create();
+    let events: Vec<Fd> = (0..900).map(|_| eventfd(0, 0)).collect();
+    events.iter().for_each(|event| epoll_add(epoll, *event, EPOLLIN, 1));
+    close(epoll).unwrap();
+    let again = epoll_create();
+    epoll_add(again, events[0], EPOLLIN, 7);
+    event_add(events[0], 1).unwrap();
+    assert_eq!(epoll_wait(again, 4, -1), [(EPOLLIN, 7)]);
+}
+
+/// However many instances have a file: those that reach it through others are counted.
+fn paths_to_a_file_are_limited() {
+    let event = eventfd(0, 0);
+    let direct: Vec<Fd> = (0..600).map(|_| epoll_create()).collect();
+    direct.iter().for_each(|epoll| epoll_add(*epoll, event, EPOLLIN, 0));
+    direct.into_iter().for_each(|epoll| close(epoll).unwrap());
+    for (length, most) in [(2, 500), (3, 100), (4, 50), (5, 10)] {
+        let event = eventfd(0, 0);
+        let chain: Vec<Fd> = (1..length).map(|_| epoll_create()).collect();
+        epoll_add(chain[0], event, EPOLLIN, 0);
+        chain.windows(2).for_each(|pair| epoll_add(pair[1], pair[0], EPOLLIN, 0));
+        let top = *chain.last().unwrap();
+        let outer: Vec<Fd> = (0..=most).map(|_| epoll_create()).collect();
+        outer[1..].iter().for_each(|outer| epoll_add(*outer, top, EPOLLIN, 0));
+        assert_eq!(epoll_control(outer[0], EPOLL_CTL_ADD, top, EPOLLIN, 0), Err(EINVAL), "{length}");
+        assert_eq!(epoll_control(outer[0], EPOLL_CTL_DEL, top, 0, 0), Err(ENOENT), "nothing is left of it");
+        close(outer[1]).unwrap();
+        epoll_add(outer[0], top, EPOLLIN, 3);
+        event_add(event, 1).unwrap();
+        assert_eq!(epoll_wait(outer[0], 2, -1), [(EPOLLIN, 3)]);
+        let rest = chain.iter().chain(&outer[2..]).chain([&outer[0], &event]);
+        rest.for_each(|fd| close(*fd).unwrap());
+    }
+}
+
+fn file_in_an_instance_with_many_paths() {
+    let (inner, event) = (epoll_create(), eventfd(1, 0));
+    let outer: Vec<Fd> = (0..300).map(|_| epoll_create()).collect();
+    for outer in &outer {
+        epoll_add(*outer, inner, EPOLLIN, 0);
+    }
+    let number = dup(inner).unwrap();
+    outer[..200].iter().for_each(|outer| epoll_add(*outer, number, EPOLLIN, 0));
+    epoll_add(inner, event, EPOLLIN, 1);
+    let copy = dup(event).unwrap();
+    assert_eq!(epoll_control(inner, EPOLL_CTL_ADD, copy, EPOLLIN, 0), Err(EINVAL), "each item is a path");
+    assert_eq!(epoll_wait(inner, 3, 0), [(EPOLLIN, 1)]);
+    let other = eventfd(0, 0);
+    epoll_add(inner, other, EPOLLIN, 2);
+    // Without a file in it, an instance may be in any number of others.
+    let empty = epoll_create();
+    outer.iter().for_each(|outer| epoll_add(*outer, empty, EPOLLIN, 0));
+    assert_eq!(epoll_control(outer[200], EPOLL_CTL_ADD, number, EPOLLIN, 0), Err(EINVAL));
+}
+
+fn half_closed_socket() {
+    let (epoll, (one, other)) = (epoll_create(), socketpair(libc::SOCK_STREAM));
+    epoll_add(epoll, one, EPOLLRDHUP | EPOLLET, 1);
+    let second = epoll_create();
+    epoll_add(second, one, EPOLLOUT, 2);
+    assert_eq!(epoll_wait(epoll, 4, 0), []);
+    let waiting = epoll_waiter(epoll, 4);
+    shutdown(other, libc::SHUT_WR).unwrap();
+    assert_eq!(waiting.join().unwrap(), [(EPOLLRDHUP, 1)]);
+    assert_eq!(epoll_wait(epoll, 4, 0), []);
+    assert_eq!(epoll_wait(second, 4, 0), [(EPOLLOUT, 2)], "it comes to those who ask");
+    close(other).unwrap();
+    assert_eq!(epoll_wait(epoll, 4, 0), [(EPOLLRDHUP | EPOLLHUP, 1)]);
+    assert_eq!(epoll_wait(second, 4, 0), [(EPOLLOUT | EPOLLHUP, 2)]);
 }
