@@ -6,6 +6,7 @@
 #![no_main]
 
 mod channels;
+mod epoll;
 mod memory;
 mod messages;
 mod meter;
@@ -29,6 +30,7 @@ const OPERATIONS: &[&[Operation]] = &[
     syscalls::OPERATIONS,
     messages::OPERATIONS,
     channels::OPERATIONS,
+    epoll::OPERATIONS,
     processes::OPERATIONS,
     memory::OPERATIONS,
     signals::OPERATIONS,
