@@ -61,6 +61,7 @@ mod splice;
 mod sysfs;
 mod sysfs_race;
 mod system;
+mod taker_race;
 mod terminal;
 mod thread;
 mod time;
@@ -122,6 +123,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     pidfd::CASES,
     inotify::CASES,
     event_race::CASES,
+    taker_race::CASES,
     socket_rights::CASES,
     time::CASES,
     terminal::CASES,
