@@ -28,7 +28,7 @@ use crate::process::identity::image;
 use crate::process::program::{DUMPABLE, Executed, NOT_DUMPABLE};
 use crate::process::{Process, exit, table, users};
 use crate::signal::Signal;
-use crate::signal::send::end_process;
+use crate::signal::send::{discard_timers, end_process};
 use crate::thread::Thread;
 use crate::thread::attention::Reasons;
 use crate::thread::resources::Resources;
@@ -212,6 +212,7 @@ fn enter(thread: &Thread, context: &mut UserContext, loaded: &Loaded, gained: bo
     context.full_restore = true;
     process.set_actions(process.actions().after_exec());
     process.timers().delete_all();
+    discard_timers(thread);
     thread.signals().clear_alternate();
     if gained {
         thread.settings().parent_death_signal.store(0, Ordering::Relaxed);

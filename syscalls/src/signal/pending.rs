@@ -94,6 +94,18 @@ impl Pending {
         }
     }
 
+    /// Removes what the timers of timer_create(2) have sent.
+    pub fn discard_timers(&mut self) {
+        let is_timer = |queued: &Queued| matches!(queued.info.detail, Detail::Timer { .. });
+        let signals_of = |queue: &VecDeque<Queued>| {
+            queue.iter().fold(SignalSet::EMPTY, |set, queued| set.with(queued.info.signal))
+        };
+        let before = signals_of(&self.queue);
+        self.queue.retain(|queued| !is_timer(queued));
+        // What is left of a queue stays pending, and so do signals that had no entry.
+        self.set = self.set.minus(before).union(signals_of(&self.queue));
+    }
+
     fn take_one(&mut self, signal: Signal) -> SigInfo {
         let position = self.queue.iter().position(|queued| queued.info.signal == signal);
         let info = match position.and_then(|at| self.queue.remove(at)) {
@@ -127,6 +139,24 @@ mod tests {
         assert_eq!(send(&mut pending, 15), Added::Already);
         assert!(pending.take(SignalSet::EMPTY).is_some());
         assert!(pending.take(SignalSet::EMPTY).is_none());
+    }
+
+    #[test]
+    fn what_timers_have_sent_goes_and_nothing_else() {
+        let account = base::charge::Account::new();
+        let mut pending = Pending::default();
+        let mut queue = |signal, detail| {
+            let info = SigInfo { detail, ..SigInfo::kernel(signal) };
+            let charge = Charge::new(&account, Pending::ENTRY_BYTES).unwrap();
+            assert_eq!(pending.add(info, Some(charge)), Added::New);
+        };
+        queue(Signal::SIGALRM, Detail::Timer { id: 1, overrun: 0, value: 0 });
+        queue(Signal::SIGUSR1, Detail::Timer { id: 2, overrun: 0, value: 0 });
+        queue(Signal::SIGTERM, Detail::None);
+        assert_eq!(send(&mut pending, 1), Added::New);
+        pending.discard_timers();
+        assert_eq!(pending.set(), SignalSet::of(&[Signal::SIGHUP, Signal::SIGTERM]));
+        assert_eq!(pending.len(), 1);
     }
 
     #[test]

@@ -215,6 +215,12 @@ pub fn discard(process: &Arc<Process>, set: SignalSet) {
     table::for_each_thread(process, |thread| thread.signals().pending.lock().discard(set));
 }
 
+/// Forgets what the timers of `thread` and its process have sent: execve(2).
+pub fn discard_timers(thread: &Thread) {
+    thread.process().signals().pending.lock().discard_timers();
+    thread.signals().pending.lock().discard_timers();
+}
+
 /// Linux drops an ignored signal when it is sent, unless the receiver blocks it: a blocked one is
 /// kept, because the action may change before it is unblocked.
 fn is_ignored(process: &Arc<Process>, target: Option<&Arc<Thread>>, signal: Signal) -> bool {

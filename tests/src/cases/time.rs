@@ -386,6 +386,14 @@ fn posix_timers_go_with_exec_and_fork() {
         exec_probe("outlive", &["20"], &[]);
     });
     assert_eq!((output.as_str(), status), ("alive\n", Status::Exited(0)), "exec deletes timers");
+    let (output, _) = output_of(|| {
+        block(&[SIGUSR1]);
+        let timer = create_timer(CLOCK_MONOTONIC, &plain).unwrap();
+        arm(timer, 1, 0);
+        wait_until(|| pending() != 0);
+        exec_probe("signals", &[], &[]);
+    });
+    assert!(output.contains("\npending \n"), "what they have sent as well: {output}");
 }
 
 fn usage(who: i32) -> libc::rusage {
