@@ -21,7 +21,7 @@
 //! | [`sync`] | spin locks with classes, atomics, once cells |
 //! | [`trace`] | trace points and the rings of their events |
 //! | [`wall_clock`] | the wall clock over the monotonic one |
-#![cfg_attr(not(any(loom, test, feature = "host")), no_std)]
+#![cfg_attr(not(any(loom, shuttle, test, feature = "host")), no_std)]
 
 extern crate alloc;
 

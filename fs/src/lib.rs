@@ -34,6 +34,8 @@ pub mod handle;
 pub mod initramfs;
 pub mod inotify;
 pub mod lock;
+#[cfg(all(test, shuttle))]
+mod models;
 pub mod pipe;
 pub mod poll;
 pub mod procfs;

@@ -1,7 +1,10 @@
-//! Atomics; under the model checker, the checker's own.
+//! Atomics; under a model checker, such as it can see.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub use core::sync::atomic::*;
 
 #[cfg(loom)]
 pub use loom::sync::atomic::*;
+
+#[cfg(shuttle)]
+pub use super::schedules::atomic::*;

@@ -75,7 +75,7 @@ impl LockClass {
     pub const COUNT: usize = LockClass::Log as usize + 1;
 
     /// This class as a bit of a held-set.
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(debug_assertions, not(any(loom, shuttle))))]
     pub(super) const fn bit(self) -> u64 {
         1 << self as u8
     }

@@ -3,7 +3,8 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`atomic`] | the atomics; the model checker's own under `cfg(loom)` |
+//! | [`atomic`] | the atomics; such as a model checker sees under `cfg(loom)` and `cfg(shuttle)` |
+//! | `schedules` | models of whole calls, under `cfg(shuttle)` |
 //! | [`cell`] | an `UnsafeCell` whose accesses the model checker can see |
 //! | [`LockClass`] | the order in which locks nest, checked in debug builds |
 //! | [`SpinLock`], [`RwSpinLock`] | the locks; their guards are not `Send` |
@@ -18,12 +19,16 @@ mod class;
 mod order;
 mod per_cpu;
 mod rw_lock;
+#[cfg(shuttle)]
+mod schedules;
 mod spin_lock;
 
 pub use class::{LockClass, contention};
 pub use order::{assert_none_held, assert_not_held};
 pub use per_cpu::{CachePadded, MAX_CPUS, PerCpu};
 pub use rw_lock::{ReadGuard, RwSpinLock, WriteGuard};
+#[cfg(shuttle)]
+pub use schedules::explore;
 pub use spin::{LazyLock as Lazy, Once};
 pub use spin_lock::{SpinGuard, SpinLock};
 
@@ -35,8 +40,10 @@ pub use spin_lock::{SpinGuard, SpinLock};
 pub fn spin_hint() {
     #[cfg(loom)]
     loom::thread::yield_now();
-    #[cfg(all(not(loom), any(test, feature = "host")))]
+    #[cfg(shuttle)]
+    schedules::wait_a_turn();
+    #[cfg(all(not(any(loom, shuttle)), any(test, feature = "host")))]
     std::thread::yield_now();
-    #[cfg(not(any(loom, test, feature = "host")))]
+    #[cfg(not(any(loom, shuttle, test, feature = "host")))]
     core::hint::spin_loop();
 }

@@ -1,14 +1,14 @@
 //! The check of the lock order: a set of held classes for each CPU (on the host: each thread).
 //!
 //! It exists in debug builds only. A release build keeps the classes for the contention counters
-//! and does no work here.
+//! and does no work here; nor does a model, whose threads take turns on one thread of the host.
 
 use super::LockClass;
 
 /// Proof that a lock was entered in the held-set; goes back with [`release`].
 #[derive(Clone, Copy)]
 pub(super) struct Held {
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(debug_assertions, not(any(loom, shuttle))))]
     bit: u64,
 }
 
@@ -23,7 +23,7 @@ pub(super) enum Nesting {
     Tried,
 }
 
-#[cfg(all(debug_assertions, not(loom)))]
+#[cfg(all(debug_assertions, not(any(loom, shuttle))))]
 mod checked {
     use super::{Held, LockClass, Nesting};
 
@@ -88,16 +88,16 @@ mod checked {
     }
 }
 
-#[cfg(all(debug_assertions, not(loom)))]
+#[cfg(all(debug_assertions, not(any(loom, shuttle))))]
 pub(super) use checked::{acquire, release};
 
-#[cfg(not(all(debug_assertions, not(loom))))]
+#[cfg(not(all(debug_assertions, not(any(loom, shuttle)))))]
 #[inline(always)]
 pub(super) fn acquire(_class: LockClass, _nesting: Nesting) -> Held {
     Held {}
 }
 
-#[cfg(not(all(debug_assertions, not(loom))))]
+#[cfg(not(all(debug_assertions, not(any(loom, shuttle)))))]
 #[inline(always)]
 pub(super) fn release(_held: Held) {}
 
@@ -106,7 +106,7 @@ pub(super) fn release(_held: Held) {}
 #[inline]
 #[track_caller]
 pub fn assert_none_held() {
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(debug_assertions, not(any(loom, shuttle))))]
     {
         let held = checked::held();
         assert!(held == 0, "lock order: locks of class set {held:#x} are held here");
@@ -118,8 +118,8 @@ pub fn assert_none_held() {
 #[inline]
 #[track_caller]
 pub fn assert_not_held(class: LockClass) {
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(debug_assertions, not(any(loom, shuttle))))]
     assert!(checked::held() & class.bit() == 0, "lock order: a lock of class {class:?} is held here");
-    #[cfg(not(all(debug_assertions, not(loom))))]
+    #[cfg(not(all(debug_assertions, not(any(loom, shuttle)))))]
     let _ = class;
 }

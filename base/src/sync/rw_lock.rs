@@ -52,6 +52,8 @@ impl<T: ?Sized> RwSpinLock<T> {
     #[track_caller]
     pub fn read(&self) -> ReadGuard<'_, T> {
         let held = order::acquire(self.class, Nesting::Ordered);
+        #[cfg(shuttle)]
+        super::schedules::point();
         let guard = self.inner.try_read().unwrap_or_else(|| {
             count_contention(self.class);
             loop {
@@ -73,6 +75,8 @@ impl<T: ?Sized> RwSpinLock<T> {
     #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, T> {
         let held = order::acquire(self.class, Nesting::Ordered);
+        #[cfg(shuttle)]
+        super::schedules::point();
         let guard = self.inner.try_write().unwrap_or_else(|| {
             count_contention(self.class);
             loop {

@@ -92,6 +92,8 @@ impl<T: ?Sized> SpinLock<T> {
 
     #[inline]
     fn enter(&self, held: Held) -> SpinGuard<'_, T> {
+        #[cfg(shuttle)]
+        super::schedules::point();
         #[cfg(not(loom))]
         let guard = match self.try_raw() {
             Some(guard) => guard,

@@ -29,8 +29,8 @@ const HELP: &str = "\
 usage: cargo xtask test [FILTER] [--floor host|model|guest] [--scale N]
 
   FILTER           only cases whose full name (STEP:CASE) contains this
-  --floor NAME     only this floor (repeatable): host (unit tests and lints), model (loom and
-                   Miri), guest (the guest suite on Linux and in Kairos, runs, sessions)
+  --floor NAME     only this floor (repeatable): host (unit tests and lints), model (loom,
+                   shuttle and Miri), guest (the guest suite on Linux and in Kairos, runs, sessions)
   --scale N        more rounds: 1 (the default) takes at most 20 minutes on two cores
   --on-linux       boot Debian's kernel instead of Kairos in runs, sessions and programs: whether
                    what they expect is right

@@ -1,4 +1,4 @@
-//! The model floor: loom's interleavings, and Miri.
+//! The model floor: loom's interleavings, shuttle's schedules, and Miri.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +38,31 @@ pub(super) fn loom(options: &TestOptions, tally: &mut Tally) -> Result<()> {
                 for program in programs {
                     let scale = [("KAIROS_SCALE", options.scale.to_string())];
                     program.run("loom", options.inner_filter("loom"), &scale, tally)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Crates with models of whole calls.
+const MODELLED: &[&str] = &["fs"];
+
+/// Runs the models that the crates have under `cfg(shuttle)`: 500 schedules of each, times the scale.
+pub(super) fn shuttle(options: &TestOptions, tally: &mut Tally) -> Result<()> {
+    for name in MODELLED {
+        let mut cargo = build::cargo();
+        cargo
+            .args(["test", "--package", name, "--lib", "--target-dir"])
+            .arg(paths::target().join("shuttle"))
+            .env("RUSTFLAGS", "--cfg shuttle");
+        match build_test_programs(cargo)? {
+            Err(verdict) => tally.record_always("shuttle", name, verdict),
+            Ok(programs) => {
+                for program in programs {
+                    let scale = [("KAIROS_SCALE", options.scale.to_string())];
+                    let filter = options.inner_filter("shuttle").unwrap_or("models::");
+                    program.run("shuttle", Some(filter), &scale, tally)?;
                 }
             }
         }

@@ -64,6 +64,7 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Host, "unit", "unit and property tests of the host crates", host::unit_tests),
     step(Floor::Host, "doc", "examples in the documentation", host::doc_tests),
     step(Floor::Model, "loom", "interleavings of the lock-free parts", model::loom),
+    step(Floor::Model, "shuttle", "schedules of whole calls on files", model::shuttle),
     on_request(step(Floor::Model, "miri", "undefined behaviour in the lock-free parts", model::miri)),
     Step {
         is_foundation: true,
