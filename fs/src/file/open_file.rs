@@ -15,6 +15,7 @@ use super::announcement::Announcer;
 use super::flags::{AccessMode, IoFlags, OpenFlags};
 use super::followers::{Follower, Followers};
 use super::ops::{FileOps, Io, Whence};
+use crate::lock;
 use crate::vfs::{Inode, Path};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -266,11 +267,7 @@ impl OpenFile {
     /// Calls `tell` with each source that whoever has the file open may wake: for the wait graph.
     pub fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
         self.ops.wakes(self, tell);
-        if let Some(source) =
-            self.inode().state().existing_locks().and_then(|locks| locks.awaited_from(self.id))
-        {
-            tell(source);
-        }
+        lock::wakes(self.inode(), lock::Owner::File(self.id), tell);
     }
 
     /// The sources on which those wait who wait for the file itself.

@@ -1,4 +1,4 @@
-//! Who waits for a POSIX lock: a circle of waiters would wait for ever.
+//! Who waits for a record lock: a circle of POSIX waiters would wait for ever.
 //!
 //! Only requests are kept. Whom a request waits for is looked up in the locks as they are, so that a lock that
 //! has been given up meanwhile never counts.
@@ -43,18 +43,15 @@ fn holder(inode: &Arc<dyn Inode>, request: Request) -> Option<Owner> {
 }
 
 /// A request that waits. Dropped, it does no longer.
-pub(super) struct Blocked(Option<u64>);
+pub(super) struct Blocked(u64);
 
 impl Blocked {
-    /// Notes that `request` on `inode` is about to wait. OFD locks take no part, as on Linux.
+    /// Notes that `request` on `inode` is about to wait. OFD locks are part of no circle, as on Linux.
     ///
     /// # Errors
     ///
     /// `EDEADLK` when it would wait for itself; `ENOLCK`.
     pub(super) fn enter(inode: &Arc<dyn Inode>, request: Request) -> Result<Blocked> {
-        if matches!(request.owner, Owner::File(_)) {
-            return Ok(Blocked(None));
-        }
         let mut waits = WAITS.lock();
         if waits_for_itself(&waits.list, inode, request) {
             return Err(Errno::EDEADLK);
@@ -63,18 +60,29 @@ impl Blocked {
         let key = waits.next_key;
         waits.next_key += 1;
         waits.list.push(Waiting { key, inode: inode.clone(), request });
-        Ok(Blocked(Some(key)))
+        Ok(Blocked(key))
     }
 }
 
+/// True when somebody waits for a record lock that `owner` has on `inode`.
+pub(super) fn is_awaited(inode: &Arc<dyn Inode>, owner: Owner) -> bool {
+    let Some(locks) = inode.state().existing_locks() else { return false };
+    let waits = WAITS.lock();
+    let here = |waiting: &&Waiting| core::ptr::eq(waiting.inode.state(), inode.state());
+    waits.list.iter().filter(here).any(|waiting| locks.stops(owner, waiting.request))
+}
+
 fn waits_for_itself(list: &[Waiting], inode: &Arc<dyn Inode>, request: Request) -> bool {
+    if matches!(request.owner, Owner::File(_)) {
+        return false;
+    }
     let mut pending: Vec<Owner> = holder(inode, request).into_iter().collect();
     let mut seen: Vec<Owner> = Vec::new();
     while let Some(owner) = pending.pop() {
         if owner == request.owner {
             return true;
         }
-        if seen.contains(&owner) || seen.len() >= SEARCH_MAX {
+        if matches!(owner, Owner::File(_)) || seen.contains(&owner) || seen.len() >= SEARCH_MAX {
             continue;
         }
         seen.push(owner);
@@ -86,10 +94,9 @@ fn waits_for_itself(list: &[Waiting], inode: &Arc<dyn Inode>, request: Request) 
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        let Some(key) = self.0 else { return };
         let gone = {
             let mut waits = WAITS.lock();
-            let at = waits.list.iter().position(|waiting| waiting.key == key);
+            let at = waits.list.iter().position(|waiting| waiting.key == self.0);
             at.map(|at| waits.list.swap_remove(at))
         };
         drop(gone);

@@ -84,9 +84,11 @@ impl FileLocks {
         }
     }
 
-    /// Where those wait who want the whole file that the open file with this id has locked: for the wait graph.
-    pub(crate) fn awaited_from(&self, file: u64) -> Option<&WaitSource> {
-        self.whole.lock().strength_of(Owner::File(file)).is_some().then_some(&self.unlocked)
+    /// True when a record lock of `owner` is in the way of the request.
+    fn stops(&self, owner: Owner, request: Request) -> bool {
+        let Some(strength) = request.strength.filter(|_| request.owner != owner) else { return false };
+        let records = self.records.lock();
+        records.conflicts(request.owner, request.range, strength).any(|record| record.owner == owner)
     }
 
     /// A lock of somebody else that keeps `owner` from locking `range` so.
@@ -180,6 +182,18 @@ pub async fn flock(caller: &Caller, file: &OpenFile, strength: Option<Strength>,
         interrupted = locks.unlocked.wait(seen, Wait::interruptible()).await == Reason::Signal;
     }
     Ok(())
+}
+
+/// Calls `tell` with where those wait who want what `owner` has locked: for the wait graph.
+pub fn wakes(inode: &Arc<dyn Inode>, owner: Owner, tell: &mut dyn FnMut(&WaitSource)) {
+    let Some(locks) = inode.state().existing_locks() else { return };
+    let has_whole = locks.whole.lock().strength_of(owner).is_some();
+    if has_whole {
+        tell(&locks.unlocked);
+    }
+    if blocked::is_awaited(inode, owner) {
+        tell(&locks.released);
+    }
 }
 
 /// Calls `each` for every lock of the file, flock(2)'s with `true`: for `/proc/<pid>/fdinfo`.

@@ -118,13 +118,22 @@ impl Released {
 impl Records {
     /// The first lock of somebody else that stands in the way.
     pub(super) fn conflict(&self, owner: Owner, range: Range, strength: Strength) -> Option<Record> {
-        let in_the_way = |held: &&Held| {
-            let record = &held.record;
+        self.conflicts(owner, range, strength).next()
+    }
+
+    /// All locks of others that stand in the way.
+    pub(super) fn conflicts(
+        &self,
+        owner: Owner,
+        range: Range,
+        strength: Strength,
+    ) -> impl Iterator<Item = Record> {
+        let in_the_way = move |record: &Record| {
             record.owner != owner
                 && record.range.overlaps(range)
                 && (strength == Strength::Exclusive || record.strength == Strength::Exclusive)
         };
-        self.0.iter().find(in_the_way).map(|held| held.record)
+        self.0.iter().map(|held| held.record).filter(in_the_way)
     }
 
     /// How `owner` holds the start of the file.

@@ -164,6 +164,11 @@ impl Pty {
         }
     }
 
+    /// Where those wait who have the master.
+    pub(super) fn master_sources(&self) -> Sources<'_> {
+        Sources { input: Some(&self.line.input), output: Some(&self.line.output) }
+    }
+
     fn has_lost_slave(&self) -> bool {
         self.was_open.load(Ordering::Acquire) && self.slaves.load(Ordering::Acquire) == 0
     }
@@ -278,7 +283,11 @@ impl FileOps for PtyMaster {
     }
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
-        Sources { input: Some(&self.0.line.input), output: Some(&self.0.line.output) }
+        self.0.master_sources()
+    }
+
+    fn wakes(&self, _file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        self.0.tty.sources().iter().for_each(|source| tell(source));
     }
 
     fn ioctl<'a>(&'a self, io: &'a Io<'a>, request: u32, argument: u64) -> BoxFuture<'a, Result<u64>> {

@@ -222,6 +222,11 @@ impl Tty {
         self.state.lock().outgoing.len()
     }
 
+    /// Where those wait who have it open.
+    pub(super) fn sources(&self) -> Sources<'_> {
+        Sources { input: Some(&self.input), output: Some(&self.output) }
+    }
+
     /// What to wait on until output moves.
     pub(super) fn output_source(&self) -> &WaitSource {
         &self.output
@@ -459,7 +464,14 @@ impl FileOps for TtyFile {
     }
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
-        Sources { input: Some(&self.tty.input), output: Some(&self.tty.output) }
+        self.tty.sources()
+    }
+
+    fn wakes(&self, _file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        // What is at the other end of a line is outside the machine.
+        if let Some(pty) = &self.pty {
+            pty.master_sources().iter().for_each(|source| tell(source));
+        }
     }
 
     fn ioctl<'a>(&'a self, io: &'a Io<'a>, request: u32, argument: u64) -> BoxFuture<'a, Result<u64>> {

@@ -6,7 +6,7 @@ use core::any::Any;
 
 use base::memory::UserBuffer;
 use base::{Errno, Result};
-use executor::pollwait::Events;
+use executor::pollwait::{Events, WaitSource};
 use fs::file::{FileOps, Io, OpenFile, Sources, Whence, seek_within};
 
 use super::directory::{QueueInode, TEXT_BYTES};
@@ -44,6 +44,10 @@ impl FileOps for QueueFile {
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {
         Sources::both(self.0.queue().source())
+    }
+
+    fn wakes(&self, file: &OpenFile, tell: &mut dyn FnMut(&WaitSource)) {
+        self.0.queue().wakes(file.access(), tell);
     }
 
     fn positioned(&self) -> bool {

@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use base::caller::Caller;
@@ -13,6 +14,7 @@ use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
+use fs::file::AccessMode;
 
 use super::notify::Registration;
 use super::settings::{Limits, Share};
@@ -144,6 +146,21 @@ impl Queue {
     #[must_use]
     pub fn source(&self) -> &Arc<WaitSource> {
         &self.changed
+    }
+
+    /// Calls `tell` with where those wait whom somebody with such a descriptor may wake: for the wait graph.
+    pub fn wakes(&self, access: AccessMode, tell: &mut dyn FnMut(&WaitSource)) {
+        let (receivers, senders): (Vec<_>, Vec<_>) = {
+            let state = self.state.lock();
+            let (writes, reads) = (access.contains(AccessMode::WRITE), access.contains(AccessMode::READ));
+            (
+                state.receivers.values().filter(|_| writes).cloned().collect(),
+                state.senders.values().filter(|_| reads).cloned().collect(),
+            )
+        };
+        receivers.iter().for_each(|receiver| tell(receiver.sleeper.source()));
+        senders.iter().for_each(|sender| tell(sender.sleeper.source()));
+        tell(&self.changed);
     }
 
     /// The queue as it is now.

@@ -31,6 +31,12 @@ impl<T> Sleeper<T> {
         self.source.wake_all(Events::IN, Reason::Data);
     }
 
+    /// Where the sleeper waits: for the wait graph.
+    #[must_use]
+    pub fn source(&self) -> &WaitSource {
+        &self.source
+    }
+
     /// Takes the answer, if it is there.
     pub fn take(&self) -> Option<T> {
         self.answer.lock().take()

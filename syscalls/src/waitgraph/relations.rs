@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use base::memory::UserMemory;
 use executor::pollwait::{SourceId, WaitKind, WaitSource};
 use fs::file::{FdTable, OpenFile};
+use fs::lock::{self, Owner};
 use ipc::HandleTable;
 
 use super::graph::Graph;
@@ -138,6 +139,8 @@ impl Relations {
         while let Some((fd, entry)) = files.next_open(from).filter(|_| self.may_look()) {
             from = fd + 1;
             entry.file.wakes(&mut |source| self.wakes(holder, source));
+            let records = Owner::Table(files.id());
+            lock::wakes(entry.file.inode(), records, &mut |source| self.wakes(holder, source));
             OpenFile::awaited(&entry.file).iter().flatten().for_each(|source| self.passes_on(source));
         }
     }

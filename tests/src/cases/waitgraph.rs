@@ -13,6 +13,9 @@ pub(crate) const CASES: &[Case] = &[
     case!(epoll_and_poll_are_seen_through).kairos(),
     case!(parent_and_child_wait_for_each_other).kairos(),
     case!(whole_file_locks_have_holders).kairos(),
+    case!(record_locks_have_holders).kairos(),
+    case!(masters_and_slaves_of_terminals_wake_each_other).kairos(),
+    case!(message_queues_have_senders_and_receivers).kairos(),
     case!(threads_of_one_memory_wake_its_futexes).kairos(),
     case!(owner_of_a_robust_lock_is_found).kairos(),
     case!(locks_that_name_their_owners_make_a_cycle).kairos(),
@@ -281,6 +284,80 @@ fn whole_file_locks_have_holders() {
     wait_until(|| tids.iter().all(waits_for_lock));
     WaitGraph::read().assert_cycle(&tids);
     finish(&[first, second]);
+}
+
+fn record_locks_have_holders() {
+    create(c"file", b"");
+    let lock = |start: i64, command: i32| {
+        let mut range: libc::flock = zeroed();
+        (range.l_type, range.l_start, range.l_len) = (libc::F_WRLCK as i16, start, 1);
+        let fd = open(c"file", libc::O_RDWR).unwrap();
+        fcntl(fd, command, &range).unwrap();
+    };
+    let ((from, to), (has, bystander_has)) = (pipe(), (Gate::new(), Gate::new()));
+    let holder = fork(|| {
+        close(to).unwrap();
+        lock(0, libc::F_SETLK);
+        has.open();
+        read_one(from);
+    });
+    let bystander = fork(|| {
+        close(to).unwrap();
+        lock(7, libc::F_SETLK);
+        bystander_has.open();
+        wait_for_ever();
+    });
+    has.pass();
+    bystander_has.pass();
+    let waiter = fork(|| lock(0, libc::F_SETLKW));
+    close(to).unwrap();
+    [&holder, &waiter].into_iter().for_each(|child| wait_until_blocked(child.pid));
+    let graph = WaitGraph::read();
+    graph.assert_cycle(&[holder.pid, waiter.pid]);
+    assert!(graph.has_edge(graph.on(waiter.pid), &format!("process:{}", holder.pid)), "{}", graph.0);
+    finish(&[holder, waiter, bystander]);
+}
+
+fn masters_and_slaves_of_terminals_wake_each_other() {
+    let (master, slave) = super::terminal::pair();
+    let programs = fork(|| {
+        close(master).unwrap();
+        read_one(slave);
+    });
+    let terminal = fork(|| {
+        close(slave).unwrap();
+        read_one(master);
+    });
+    close(master).unwrap();
+    close(slave).unwrap();
+    let children = [programs, terminal];
+    children.iter().for_each(|child| wait_until_blocked(child.pid));
+    WaitGraph::read().assert_cycle(&children.each_ref().map(|child| child.pid));
+    finish(&children);
+}
+
+fn message_queues_have_senders_and_receivers() {
+    let queues = ["one", "two"].map(|tag| NamedQueue::new(tag, 1, 8));
+    let names = queues.each_ref().map(|queue| queue.name.clone());
+    queues.iter().for_each(|queue| close(queue.fd).unwrap());
+    let (first_opened, second_opened) = (Gate::new(), Gate::new());
+    let child = |own: usize, opened: Gate, other_opened: Gate| {
+        fork(|| {
+            let from = mq_open(&names[own], libc::O_RDONLY, 0, None).unwrap();
+            let _to = mq_open(&names[1 - own], libc::O_WRONLY, 0, None).unwrap();
+            opened.open();
+            other_opened.pass();
+            let _ = mq_receive(from, 8);
+        })
+    };
+    let children = [child(0, first_opened, second_opened), child(1, second_opened, first_opened)];
+    let tids = children.each_ref().map(|child| child.pid);
+    wait_until(|| {
+        let graph = WaitGraph::read();
+        tids.iter().all(|tid| graph.on(*tid).starts_with("mqueue:"))
+    });
+    WaitGraph::read().assert_cycle(&tids);
+    finish(&children);
 }
 
 fn threads_of_one_memory_wake_its_futexes() {
