@@ -19,7 +19,7 @@ const END: Sys<(Vec<u8>, Vec<Handle>)> = Ok((Vec::new(), Vec::new()));
 fn rounds(round: impl Fn(Side)) {
     for number in 0..500 * scale() {
         for side in [Side::Own, Side::Peer] {
-            (0..number % 3).for_each(|_| drop(syscall!(SYS_sched_yield)));
+            (0..number % 3).for_each(|_| discard(syscall!(SYS_sched_yield)));
             round(side);
         }
     }
