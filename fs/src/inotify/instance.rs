@@ -10,16 +10,16 @@ use core::fmt;
 use base::caller::Caller;
 use base::charge::{Account, Charge};
 use base::memory::{BoxFuture, UserBuffer};
-use base::sync::atomic::{AtomicU32, Ordering};
+use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
-use super::marks::Mark;
+use super::marks::{Mark, tell};
 use super::queue::{IGNORED, Queue, Read};
 use crate::file::{FileOps, Io, OpenFile, OpenFlags, Sources, Whence, put_user};
-use crate::vfs::Inode;
 use crate::vfs::events::{Event, EventMask};
+use crate::vfs::{DeviceNumber, Inode};
 
 bitflags::bitflags! {
     /// The mask of `inotify_add_watch(2)`: events, with the bits of [`EventMask`], and flags.
@@ -62,11 +62,18 @@ const WATCH_BYTES: usize = 256;
 /// `FIONREAD` of `ioctl(2)`.
 const FIONREAD: u32 = 0x541b;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The instances that there are.
+static INSTANCES: SpinLock<BTreeMap<u64, Weak<Inotify>>> =
+    SpinLock::new(LockClass::Registry, BTreeMap::new());
+
 /// What an instance with events is ready for.
 pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
 
 /// An instance.
 pub struct Inotify {
+    id: u64,
     /// Held while a watch is added or removed.
     changing: SpinLock<()>,
     inner: SpinLock<Inner>,
@@ -99,6 +106,7 @@ impl Inotify {
         let charge = Charge::new(&caller.account, INSTANCE_BYTES)?;
         let inner = Inner { watches: BTreeMap::new(), last_wd: 0, queue: Queue::default() };
         let ops = Arc::new_cyclic(|this| Inotify {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             changing: SpinLock::new(LockClass::InotifyWatches, ()),
             inner: SpinLock::new(LockClass::Event, inner),
             changed: Arc::new(WaitSource::new(WaitKind::Inotify, 0)),
@@ -106,6 +114,7 @@ impl Inotify {
             this: this.clone(),
             _charge: charge,
         });
+        INSTANCES.lock().insert(ops.id, ops.this.clone());
         let flags = if nonblocking { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
         OpenFile::anonymous(caller, ops, "anon_inode:inotify", flags)
     }
@@ -171,6 +180,16 @@ impl Inotify {
         Ok(())
     }
 
+    /// The inodes on the device that have a watch.
+    fn watched_on(&self, device: DeviceNumber) -> Vec<Arc<dyn Inode>> {
+        let mut inodes: Vec<Arc<dyn Inode>> = {
+            let inner = self.inner.lock();
+            inner.watches.values().map(|watch| watch.inode.clone()).collect()
+        };
+        inodes.retain(|inode| inode.metadata().device == device);
+        inodes
+    }
+
     /// Something happened to what the watch `wd` is on.
     pub(super) fn queue(&self, wd: i32, event: &Event<'_>) {
         let news = {
@@ -182,6 +201,21 @@ impl Inotify {
         if news {
             self.changed.wake_one(READABLE, Reason::Data);
         }
+    }
+}
+
+/// The file system on `device` has been unmounted: its watches end.
+pub(crate) fn filesystem_gone(device: DeviceNumber) {
+    let instances: Vec<Arc<Inotify>> = INSTANCES.lock().values().filter_map(Weak::upgrade).collect();
+    for inode in instances.iter().flat_map(|instance| instance.watched_on(device)) {
+        let mask = EventMask::UNMOUNT;
+        tell(&Event { mask, inode: &inode, name: None, cookie: 0, unlinked: false });
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        INSTANCES.lock().remove(&self.id);
     }
 }
 

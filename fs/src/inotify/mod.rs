@@ -16,6 +16,7 @@ mod instance;
 pub mod marks;
 mod queue;
 
+pub(crate) use instance::filesystem_gone;
 pub use instance::{Inotify, WatchFlags};
 pub(crate) use marks::{any_watches, tell};
 

@@ -34,6 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(unlinked_entries_may_be_left_out),
     case!(two_instances_hear_the_same),
     case!(instance_as_a_descriptor),
+    case!(file_system_is_unmounted).vm(),
 ];
 
 /// (watch, mask, cookie, name)
@@ -429,4 +430,24 @@ fn instance_as_a_descriptor() {
     assert!(line.contains("mask:120 "), "{line}");
     let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
     assert_eq!(link.to_str(), Some("anon_inode:inotify"));
+}
+
+/// The watches end with the last mount.
+fn file_system_is_unmounted() {
+    let fd = instance();
+    for place in [c"place", c"again"] {
+        syscall!(SYS_mkdir, place, 0o755).unwrap();
+    }
+    syscall!(SYS_mount, c"none", c"place", c"tmpfs", 0, 0).unwrap();
+    syscall!(SYS_mount, c"place", c"again", 0, libc::MS_BIND, 0).unwrap();
+    create(c"place/file", b"");
+    let file = watch(fd, c"place/file", IN_MODIFY).unwrap();
+    syscall!(SYS_umount2, c"place", 0).unwrap();
+    expect(fd, &[]);
+    syscall!(SYS_umount2, c"again", 0).unwrap();
+    expect(fd, &[(file, libc::IN_UNMOUNT, ""), (file, IN_IGNORED, "")]);
+    assert_eq!(syscall!(SYS_inotify_rm_watch, fd, file), Err(EINVAL));
+    for place in [c"place", c"again"] {
+        syscall!(SYS_rmdir, place).unwrap();
+    }
 }
