@@ -45,8 +45,8 @@ fn expires() {
 
 fn interval_counts() {
     let timer = timerfd(0);
-    let start = monotonic();
     timer_arm(timer, milliseconds(1), milliseconds(1), 0).unwrap();
+    let start = monotonic();
     let mut total = 0;
     while total < 20 {
         total += event_take(timer).unwrap();
@@ -142,8 +142,8 @@ fn reads_count_what_was_missed() {
 
 fn gettime_goes_on_counting() {
     let timer = timerfd(libc::TFD_NONBLOCK);
-    let start = monotonic();
     timer_arm(timer, milliseconds(2), milliseconds(2), 0).unwrap();
+    let start = monotonic();
     wait_until(|| {
         let (value, interval) = left(timer);
         assert!((0..=2_000_000).contains(&value) && interval == 2_000_000, "{value}");
