@@ -13,17 +13,17 @@ pub(crate) const CASES: &[Case] = &[
     case!(no_signal_is_lost_to_a_full_queue).kairos(),
     case!(bindings_end).kairos(),
     case!(descriptor_rights_only_shrink).kairos(),
-    case!(descriptor_rights_are_checked).kairos(),
+    case!(kairos_cap_rights_fd_syscalls).kairos(),
     case!(channel_descriptors_keep_messages).kairos(),
-    case!(channel_descriptors_keep_the_channel).kairos(),
+    case!(kairos_channelfd_fd_only_longrun).kairos(),
     case!(channel_descriptors_poll).kairos(),
     case!(channel_descriptors_follow_rights).kairos(),
     case!(port_descriptors).kairos(),
-    case!(files_travel_as_handles).kairos(),
+    case!(kairos_file_handle_bridge).kairos(),
     case!(round_trips_add_no_right).kairos(),
     case!(both_ways_at_once).kairos(),
     case!(last_descriptor_closes_the_end).kairos(),
-    case!(edges_of_channel_and_port_descriptors).kairos(),
+    case!(kairos_channelfd_epoll_et_stress).kairos(),
     case!(sockets_pass_descriptors_of_handles).kairos(),
 ];
 
@@ -152,7 +152,7 @@ fn descriptor_rights_only_shrink() {
     assert_eq!(call(4608, &[from as usize, 0]), Err(EFAULT));
 }
 
-fn descriptor_rights_are_checked() {
+fn kairos_cap_rights_fd_syscalls() {
     let (from, to) = pipe();
     let copy = dup(from).unwrap();
     cap_rights_limit(to, FD_RIGHT_IOCTL).unwrap();
@@ -197,7 +197,7 @@ fn channel_descriptors_keep_messages() {
     assert_eq!(pread(fd_to, &mut [0; 8], 0), Err(ESPIPE));
 }
 
-fn channel_descriptors_keep_the_channel() {
+fn kairos_channelfd_fd_only_longrun() {
     let (to, from) = channel();
     let (fd_to, fd_from) = (fd_from_handle(to, 0).unwrap(), fd_from_handle(from, O_NONBLOCK).unwrap());
     handle_close(to).unwrap();
@@ -275,7 +275,7 @@ fn port_descriptors() {
     assert_eq!(read_some(fd, 16).unwrap()[0], 0x56);
 }
 
-fn files_travel_as_handles() {
+fn kairos_file_handle_bridge() {
     let (pipe_from, pipe_to) = pipe();
     let (to, from) = channel();
     let handle = handle_from_fd(pipe_to, 0).unwrap();
@@ -350,7 +350,7 @@ fn last_descriptor_closes_the_end() {
     assert_eq!(port_wait(port, 0, 0), Ok((9, PEER_CLOSED)));
 }
 
-fn edges_of_channel_and_port_descriptors() {
+fn kairos_channelfd_epoll_et_stress() {
     let (to, from) = channel();
     let fd = fd_from_handle(from, 0).unwrap();
     let port = port_create().unwrap();

@@ -28,7 +28,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(short_write).kairos(),
     case!(every_point_has_a_case).kairos(),
     case!(settings_are_checked).kairos().root(),
-    case!(small_messages_allocate_nothing).kairos(),
+    case!(sys_kchannel_inline_queue_zero_heap).kairos(),
+    case!(sys_kchannel_send_transfer_rollback_kmalloc_fault).kairos(),
     case!(fail_nth_walks_through_calls).kairos(),
     case!(fail_nth_reads_and_writes).kairos(),
     case!(marks_are_inherited).kairos().root(),
@@ -78,12 +79,19 @@ fn channel() -> (Handle, Handle) {
     channel_create().expect("channel_create")
 }
 
-/// A large message cannot be queued; its handle is where it was, and nothing is queued.
+/// A large message cannot be queued.
 fn kmalloc() {
+    let (to, from) = channel();
+    assert_eq!(under("kmalloc", 1, || channel_send(to, &[7; 129], &[], 0)), (Err(ENOMEM), 1));
+    assert_eq!(channel_recv(from, NONBLOCK), Err(EAGAIN));
+}
+
+/// The handle of a message that could not be queued is where it was, as good as before, and nothing is queued.
+fn sys_kchannel_send_transfer_rollback_kmalloc_fault() {
     let ((to, from), (moved, _peer)) = (channel(), channel());
     let before = handle_info(moved).unwrap();
     assert_eq!(under("kmalloc", 1, || channel_send(to, &[7; 129], &[moved], 0)), (Err(ENOMEM), 1));
-    assert_eq!(handle_info(moved).unwrap().object, before.object);
+    assert_eq!(handle_info(moved), Ok(before));
     assert_eq!(channel_recv(from, NONBLOCK), Err(EAGAIN));
     channel_send(to, &[7; 129], &[moved], 0).unwrap();
     assert_eq!(channel_recv(from, 0).unwrap().0, [7; 129]);
@@ -357,7 +365,7 @@ fn settings_are_checked() {
 }
 
 /// Of up to 128 bytes, on either side.
-fn small_messages_allocate_nothing() {
+fn sys_kchannel_inline_queue_zero_heap() {
     let (to, from) = channel();
     let mut bytes = [0u8; 128];
     let mut message =

@@ -5,6 +5,7 @@ use crate::harness::Case;
 mod attribute;
 mod basic;
 mod bridge;
+mod catalogue;
 mod channel;
 mod channel_close;
 mod clone;
@@ -113,6 +114,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     channel::CASES,
     fault::CASES,
     channel_close::CASES,
+    catalogue::CASES,
     bridge::CASES,
     socket_message::CASES,
     socket_name::CASES,
