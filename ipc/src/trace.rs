@@ -4,7 +4,7 @@ use base::trace::capability::{self, Op as Guard};
 use base::trace::channel::{self, Op, State, Wake};
 use base::trace::{self, Classes, EventKind, pair};
 
-use crate::channel::Sizes;
+use crate::channel::message::Message;
 use crate::lineage::CapNode;
 use crate::object::history::Step;
 use crate::rights::Rights;
@@ -51,18 +51,30 @@ pub(crate) fn moved(node: &CapNode, step: Step, rights: Rights) {
     });
 }
 
-/// The number of a message that is about to be sent; 0 while messages are not recorded.
+/// A message is sent from the end `own`, straight to a receiver or by the queue. Under the channel's lock, so that
+/// every message is sent before it is received.
 #[inline]
-pub(crate) fn message_number() -> u64 {
-    if trace::is_on(Classes::MESSAGE) { trace::message_number() } else { 0 }
+pub(crate) fn sent(message: &mut Message, is_direct: bool, ends: [u32; 2]) {
+    if trace::is_on(Classes::MESSAGE) {
+        message.set_number(trace::message_number());
+        note(EventKind::MessageSend, is_direct, ends, message);
+    }
 }
 
-/// A message was sent from the end `own`, or received there. Under the channel's lock, so that every message is
-/// sent before it is received.
+/// A message was received at the end `own`. Under the channel's lock.
 #[inline]
-pub(crate) fn message(kind: EventKind, flags: u32, [own, peer]: [u32; 2], sizes: Sizes, number: u64) {
+pub(crate) fn received(message: &Message, ends: [u32; 2]) {
+    if trace::is_on(Classes::MESSAGE) {
+        note(EventKind::MessageReceive, false, ends, message);
+    }
+}
+
+#[cold]
+fn note(kind: EventKind, is_direct: bool, [own, peer]: [u32; 2], message: &Message) {
     trace::event(kind, || {
+        let sizes = message.sizes();
         // A message is no larger than MESSAGE_BYTES.
-        (flags, [pair(own, peer), (sizes.handles as u64) << 32 | sizes.bytes as u64, number])
+        let sizes = (sizes.handles as u64) << 32 | sizes.bytes as u64;
+        (is_direct.into(), [pair(own, peer), sizes, message.number()])
     });
 }

@@ -160,6 +160,7 @@ impl Message {
     #[inline]
     pub(super) fn clear(&mut self) -> Option<Large> {
         self.length = 0;
+        self.number = 0;
         self.large.take()
     }
 
@@ -190,19 +191,19 @@ impl Message {
 
     /// Its payload and its handles.
     #[inline]
-    pub(super) fn sizes(&self) -> Sizes {
+    pub(crate) fn sizes(&self) -> Sizes {
         Sizes { bytes: self.length, handles: self.count }
     }
 
     /// Its number in traces; 0 for none.
     #[inline]
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// Gives it its number in traces.
     #[inline]
-    pub(super) fn set_number(&mut self, number: u64) {
+    pub(crate) fn set_number(&mut self, number: u64) {
         self.number = number;
     }
 

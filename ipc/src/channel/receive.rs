@@ -6,7 +6,6 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::fault::{self, Point};
 use base::memory::BoxFuture;
-use base::trace::EventKind;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Seq, Wait};
@@ -294,7 +293,7 @@ impl Endpoint {
                 incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
             }
             let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
-            trace::message(EventKind::MessageReceive, 0, self.ids(), sizes, block.number());
+            trace::received(&block, self.ids());
             let (look, spent) = match sizes.handles {
                 0 => (Look::Taken(sizes), own.recycle(block)),
                 _ => (Look::Carries(sizes, block, marks), Spent::default()),

@@ -6,14 +6,12 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::fault::{self, Point};
 use base::time::Instant;
-use base::trace::EventKind;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason, Wait};
 
 use super::message::{Large, Message, Payload};
 use super::pair::Spent;
-use super::receive::Sizes;
 use super::{Endpoint, Options, QUEUE_MESSAGES};
 use crate::collector;
 use crate::object::NO_PID;
@@ -52,13 +50,6 @@ impl<'a> Outgoing<'a> {
     #[must_use]
     pub fn with_handles(bytes: &'a [u8], handles: Reserved) -> Outgoing<'a> {
         Outgoing { handles: Some(handles), ..Outgoing::bytes(bytes) }
-    }
-
-    /// Its bytes and its handles.
-    #[inline]
-    fn sizes(&self) -> Sizes {
-        let handles = self.handles.as_ref().map_or(0, Reserved::count);
-        Sizes { bytes: self.payload.len(), handles }
     }
 }
 
@@ -99,16 +90,9 @@ impl Endpoint {
             if peer.queue.len() >= QUEUE_MESSAGES && peer.waiting.is_empty() {
                 return Err(Errno::EAGAIN);
             }
-            let mut block = peer.block(caller)?;
-            let number = trace::message_number();
-            block.set_number(number);
-            match peer.put(block, large, outgoing, caller, options) {
-                Ok(way) => {
-                    let is_direct = !matches!(way, Way::Queued);
-                    let (kind, sizes) = (EventKind::MessageSend, outgoing.sizes());
-                    trace::message(kind, is_direct.into(), self.ids(), sizes, number);
-                    (Ok(way), peer.binding.clone(), Spent::default())
-                }
+            let block = peer.block(caller)?;
+            match peer.put(block, large, outgoing, caller, options, self.ids()) {
+                Ok(way) => (Ok(way), peer.binding.clone(), Spent::default()),
                 Err(Refused(error, block)) => (Err(error), None, peer.recycle(block)),
             }
         };
@@ -229,6 +213,7 @@ impl super::pair::Side {
         outgoing: &mut Outgoing<'_>,
         caller: &Caller,
         options: Options,
+        ends: [u32; 2],
     ) -> core::result::Result<Way, Refused> {
         let filled = large.and_then(|large| block.fill(&outgoing.payload, large));
         if let Err(error) = filled {
@@ -251,6 +236,7 @@ impl super::pair::Side {
             let (now, step) = (machine().now(), (TransferEvent::Enqueue, caller.pid.cast_signed(), NO_PID));
             block.flights().for_each(|flight| flight.record_at(now, step));
         }
+        trace::sent(&mut block, direct.is_some(), ends);
         match direct {
             Some(direct) => {
                 bump(Counter::Handovers);
