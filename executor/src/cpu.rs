@@ -282,6 +282,12 @@ impl Cpu {
         trace::event(EventKind::TaskRun, || (u32::from(handed_over), [0; 3]));
     }
 
+    /// When the poll that runs here began.
+    #[inline]
+    pub(crate) fn poll_began(&self) -> Instant {
+        Instant::from_nanos(self.poll_start.load(Ordering::Relaxed))
+    }
+
     /// The poll of the current task is over. Its future calls this while the task is still running.
     #[inline]
     pub(crate) fn end_poll(&self, task: &Task) {

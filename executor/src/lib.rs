@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Executor`], [`Config`] | CPUs, who runs where, deadlock |
 //! | [`TaskRef`], [`TaskOptions`], [`TaskFlags`] | tasks |
-//! | [`yield_now`], [`yield_point`], [`slice_over`], [`sleep_until`] | time |
+//! | [`yield_now`], [`yield_point`], [`slice_over`], [`poll_began`], [`sleep_until`] | time |
 //! | [`pollwait`] | waiting and waking |
 //! | [`lock`] | mutex, reader-writer lock, semaphore, completion |
 //! | [`Timer`] | one-shot timers with a target |
@@ -73,7 +73,9 @@ mod surface {
         NAME_LENGTH, TaskFlags, TaskOptions, TaskRef, TaskState, WaitSnapshot, WakeSnapshot, child_key,
     };
     pub use crate::timer::{Timer, TimerTarget};
-    pub use crate::yielding::{enter_user, leave_user, slice_over, timer_expired, yield_now, yield_point};
+    pub use crate::yielding::{
+        enter_user, leave_user, poll_began, slice_over, timer_expired, yield_now, yield_point,
+    };
 }
 
 #[cfg(not(loom))]

@@ -3,6 +3,8 @@
 use core::future::poll_fn;
 use core::task::Poll;
 
+use base::time::Instant;
+
 use crate::cpu;
 
 /// Lets the others that wait for this CPU run first.
@@ -45,6 +47,13 @@ pub async fn yield_point() {
 pub fn slice_over() -> bool {
     base::sync::assert_none_held();
     cpu::this().is_some_and(cpu::Cpu::slice_over)
+}
+
+/// When the poll of the current task began: the last look at the clock before it. Nothing outside a task.
+#[inline]
+#[must_use]
+pub fn poll_began() -> Option<Instant> {
+    cpu::this().filter(|cpu| cpu.is_polling()).map(cpu::Cpu::poll_began)
 }
 
 /// The current task goes to user mode. True when it must not, because its slice is over and somebody waits: then

@@ -2,7 +2,7 @@
 //!
 //! The clock is not read at every syscall: that would cost as much as the shortest call. It is read when
 //! the thread stops running or comes back from ring 3 for another reason than a syscall, and around one
-//! syscall in [`SAMPLE`]. The samples say how long a call takes on average; an interval is split into that
+//! syscall in [`SAMPLE`]; that it runs again is told by the executor's look at the clock before its poll. The samples say how long a call takes on average; an interval is split into that
 //! time for each call that was made in it, and the rest, which is the program's own.
 //!
 //! ```text
@@ -81,9 +81,16 @@ fn bump(counter: &AtomicU64, by: u64) {
 }
 
 impl Clock {
-    /// The thread runs from now on.
+    /// The thread runs from now on, or from when its poll began.
     pub fn resume(&self) {
-        self.since.store(stamp(), Ordering::Relaxed);
+        let now = executor::poll_began().map_or_else(stamp, |began| began.as_nanos().max(1));
+        self.since.store(now, Ordering::Relaxed);
+    }
+
+    /// A call has waited. What is left of it is taken for one more call of the interval that began with its poll.
+    #[inline]
+    pub fn waited(&self) {
+        bump(&self.calls, 1);
     }
 
     /// Accounts the interval up to now, and begins another.

@@ -56,7 +56,7 @@ impl<'a, F> Drive<'a, F> {
     fn finish(&mut self) {
         if self.waited {
             self.thread.published().clear();
-            self.thread.clock().account(Share::System);
+            self.thread.clock().waited();
         }
     }
 }
