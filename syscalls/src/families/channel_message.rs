@@ -5,6 +5,7 @@ use base::memory::{Access, BoxFuture, UserMemory};
 use base::{Errno, Result};
 use ipc::channel::{HANDLES_PER_MESSAGE, Incoming, MESSAGE_BYTES, Outcome, Payload, Sizes};
 
+use crate::mm::page_floor;
 use crate::user::{copy_in, copy_out};
 
 /// Bytes of a `channel_msg`.
@@ -74,8 +75,9 @@ impl Header {
     /// True when every page of what it sends can be read now. There are two at most.
     pub(super) fn payload_is_resident(&self, memory: &dyn UserMemory) -> bool {
         let last = self.bytes.wrapping_add(self.sizes.bytes.saturating_sub(1) as u64);
+        let is_there = |at| memory.copy_in_nofault(at, &mut [0]) == 1;
         self.sizes.bytes == 0
-            || [self.bytes, last].iter().all(|at| memory.copy_in_nofault(*at, &mut [0]) == 1)
+            || is_there(self.bytes) && (page_floor(self.bytes) == page_floor(last) || is_there(last))
     }
 
     /// Writes the counts back.

@@ -9,12 +9,11 @@ use ipc::Rights;
 use crate::declare;
 use crate::declare::Pointer;
 use crate::thread::Thread;
-use crate::user::copy_out;
 
 declare! {
     async 4600 => handle_close(handle: i32, flags: u64) after try_close;
-    async 4601 => handle_duplicate(handle: i32, mask: u64, out: Pointer, flags: u64);
-    async 4612 => handle_info(handle: i32, out: Pointer, flags: u64);
+    sync 4601 => handle_duplicate(handle: i32, mask: u64, out: Pointer, flags: u64);
+    sync 4612 => handle_info(handle: i32, out: Pointer, flags: u64);
     sync 4613 => handle_narrow(handle: i32, mask: u64, flags: u64);
     async 4614 => handle_revoke_descendants(handle: i32, flags: u64);
 }
@@ -60,29 +59,29 @@ async fn handle_close(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
     Ok(0)
 }
 
-async fn handle_duplicate(thread: &Thread, handle: i32, mask: u64, out: Pointer, flags: u64) -> Result<u64> {
+fn handle_duplicate(thread: &Thread, handle: i32, mask: u64, out: Pointer, flags: u64) -> Result<u64> {
     let cloexec = cloexec_of(flags)?;
     let mask = rights_of(mask)?;
-    let out = required(out)?;
+    required(out)?;
     let (table, caller) = (thread.handles(), thread.caller());
     let (mut landing, copy) = table.prepare_duplicate(&caller, handle, mask, cloexec)?;
     // Nothing is there yet if this fails.
-    copy_out(&*caller.memory, out, &landing.number(0).to_le_bytes()).await?;
+    thread.put(out, &landing.number(0).to_le_bytes())?;
     landing.install(copy)?;
     Ok(0)
 }
 
 /// Writes type u32, rights u32, object id u32, 0 u32, capability id u64.
-async fn handle_info(thread: &Thread, handle: i32, out: Pointer, flags: u64) -> Result<u64> {
+fn handle_info(thread: &Thread, handle: i32, out: Pointer, flags: u64) -> Result<u64> {
     no_flags(flags)?;
-    let out = required(out)?;
+    required(out)?;
     let info = thread.handles().info(handle)?;
     let mut bytes = [0; 24];
     bytes[..4].copy_from_slice(&info.kind.to_le_bytes());
     bytes[4..8].copy_from_slice(&info.rights.to_le_bytes());
     bytes[8..12].copy_from_slice(&info.object.to_le_bytes());
     bytes[16..].copy_from_slice(&info.capability.to_le_bytes());
-    copy_out(&*thread.space(), out, &bytes).await?;
+    thread.put(out, &bytes)?;
     Ok(0)
 }
 
