@@ -22,8 +22,9 @@
 //!
 //! A `sync` handler that writes to user memory does so last, with [`Thread::put`]: when the page is not there,
 //! it is called again. An `async` one may name, with `after`, a handler that tries first, without a future: it
-//! answers `None` when it did nothing and the call has to wait, or is not worth an exception. One that is called
-//! very often answers with a [`Tried`] instead, and does not start over when it has to wait.
+//! answers `None` when it did nothing and the call has to wait, or is not worth an exception. One that waits very
+//! often is named with `resuming` instead: it answers with a [`Tried`], and leaves the rest of a call that has to
+//! wait in a slot, so that the call does not start over.
 //!
 //! The word in brackets says what a signal does to a handler that answers `EINTR`: `[restart]` as
 //! `SA_RESTART` says, `[nohand]` restarts only when no handler runs, none lets `EINTR` stand
@@ -72,7 +73,7 @@ pub struct Parameter {
 }
 
 /// A try before the future.
-pub type Attempt = fn(&Thread, &Registers) -> Tried;
+pub type Attempt = fn(&Thread, &Registers, &mut Option<Waiting>) -> Tried;
 
 /// What a try before the future came to.
 pub enum Tried {
@@ -80,8 +81,8 @@ pub enum Tried {
     Done(Result<u64>),
     /// Nothing was done: the call starts over, with its future.
     Nothing,
-    /// All that is left of the call is to wait.
-    Waits(Waiting),
+    /// All that is left of the call is to wait: its slot has the rest.
+    Waits,
 }
 
 impl From<Option<Result<u64>>> for Tried {
@@ -193,7 +194,7 @@ pub const fn mask(are_descriptors: &[bool]) -> u8 {
 /// Declares the syscalls of one family; see the module's documentation.
 #[macro_export]
 macro_rules! declare {
-    ($($kind:ident $number:literal => $name:ident ( $($argument:ident : $type:ty),* $(,)? ) $([$restart:ident])? $(after $attempt:ident)? ;)*) => {
+    ($($kind:ident $number:literal => $name:ident ( $($argument:ident : $type:ty),* $(,)? ) $([$restart:ident])? $(after $attempt:ident)? $(resuming $begin:ident)? ;)*) => {
         /// The syscalls of this family.
         pub const FAMILY: &[$crate::declare::Syscall] = &[$(
             $crate::declare::Syscall {
@@ -205,7 +206,7 @@ macro_rules! declare {
                 }),*],
                 descriptors: $crate::declare::mask(&[$(<$type as $crate::declare::Argument>::IS_FD),*]),
                 interrupted: $crate::declare!(@interrupted $($restart)?),
-                entry: $crate::declare!(@entry $kind $name ( $($argument : $type),* ) $($attempt)?),
+                entry: $crate::declare!(@entry $kind $name ( $($argument : $type),* ) $(after $attempt)? $(resuming $begin)?),
             },
         )*];
     };
@@ -221,17 +222,29 @@ macro_rules! declare {
         $crate::declare::Entry::Sync(entry)
     }};
     (@attempt ( $($argument:ident : $type:ty),* )) => { None };
-    (@attempt ( $($argument:ident : $type:ty),* ) $attempt:ident) => {{
+    (@attempt ( $($argument:ident : $type:ty),* ) after $attempt:ident) => {{
         fn attempt(
             thread: &$crate::thread::Thread,
             registers: &$crate::machine::Registers,
+            _: &mut Option<$crate::families::channel_wait::Waiting>,
         ) -> $crate::declare::Tried {
             let [$($argument,)* ..] = registers.arguments();
             $attempt(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*).into()
         }
         Some(attempt)
     }};
-    (@entry async $name:ident ( $($argument:ident : $type:ty),* ) $($attempt:ident)?) => {{
+    (@attempt ( $($argument:ident : $type:ty),* ) resuming $attempt:ident) => {{
+        fn attempt(
+            thread: &$crate::thread::Thread,
+            registers: &$crate::machine::Registers,
+            rest: &mut Option<$crate::families::channel_wait::Waiting>,
+        ) -> $crate::declare::Tried {
+            let [$($argument,)* ..] = registers.arguments();
+            $attempt(thread, rest, $(<$type as $crate::declare::Argument>::decode($argument)),*)
+        }
+        Some(attempt)
+    }};
+    (@entry async $name:ident ( $($argument:ident : $type:ty),* ) $($way:ident $attempt:ident)?) => {{
         #[allow(unused_variables, reason = "a call may have no arguments")]
         fn entry(
             thread: &$crate::thread::Thread,
@@ -243,7 +256,7 @@ macro_rules! declare {
             )
         }
         $crate::declare::Entry::Async {
-            attempt: $crate::declare!(@attempt ( $($argument : $type),* ) $($attempt)?),
+            attempt: $crate::declare!(@attempt ( $($argument : $type),* ) $($way $attempt)?),
             start: entry,
         }
     }};

@@ -30,8 +30,8 @@ use crate::user::{copy_in, copy_out};
 declare! {
     async 4602 => channel_create(out0: Pointer, out1: Pointer, flags: u64);
     async 4603 => channel_send(handle: i32, msg: Pointer, options: u64) after try_send;
-    async 4604 => channel_recv(handle: i32, msg: Pointer, options: u64) after try_recv;
-    async 4616 => channel_call(handle: i32, send: Pointer, recv: Pointer, timeout_ns: u64, options: u64) after try_call;
+    async 4604 => channel_recv(handle: i32, msg: Pointer, options: u64) resuming try_recv;
+    async 4616 => channel_call(handle: i32, send: Pointer, recv: Pointer, timeout_ns: u64, options: u64) resuming try_call;
 }
 
 /// `channel_call`: the handles that arrive are closed on exec.
@@ -165,7 +165,7 @@ fn prepare<'a>(
 }
 
 /// Receives if that needs no wait for anything.
-fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Tried {
+fn try_recv(thread: &Thread, rest: &mut Option<Waiting>, handle: i32, msg: Pointer, options: u64) -> Tried {
     let (Ok(options), Ok(msg)) = (receive_options(options), required(msg)) else { return Tried::Nothing };
     let Some(resources) = thread.resources() else { return Tried::Nothing };
     let Some(header) = Header::now(&*resources.caller.memory, msg) else { return Tried::Nothing };
@@ -174,13 +174,19 @@ fn try_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Tried {
         resources.handles.get(handle, AccessOp::Read)
     };
     match receive() {
-        Ok(access) => receive_now(resources, access, header, options),
+        Ok(access) => receive_now(rest, resources, access, header, options),
         Err(error) => Tried::Done(Err(error)),
     }
 }
 
 #[inline]
-fn receive_now(resources: Arc<Resources>, access: Access, header: Header, options: Options) -> Tried {
+fn receive_now(
+    rest: &mut Option<Waiting>,
+    resources: Arc<Resources>,
+    access: Access,
+    header: Header,
+    options: Options,
+) -> Tried {
     let endpoint = match endpoint(&access) {
         Ok(endpoint) => endpoint,
         Err(error) => return Tried::Done(Err(error)),
@@ -195,7 +201,8 @@ fn receive_now(resources: Arc<Resources>, access: Access, header: Header, option
         Err(Errno::EFAULT) => Tried::Nothing,
         Err(Errno::EAGAIN) if options.contains(Options::RENDEZVOUS) => Tried::Nothing,
         Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => {
-            Tried::Waits(Waiting { resources, access, header, options, seen, reply: None })
+            *rest = Some(Waiting { resources, access, header, options, seen, reply: None });
+            Tried::Waits
         }
         Err(error) => Tried::Done(Err(error)),
     }
@@ -233,6 +240,7 @@ fn check_call(question: &Header, answer: &Header) -> Result<()> {
 /// Sends the question if that needs no wait for anything; what is left is to wait for the answer.
 fn try_call(
     thread: &Thread,
+    rest: &mut Option<Waiting>,
     handle: i32,
     send: Pointer,
     recv: Pointer,
@@ -264,7 +272,8 @@ fn try_call(
     match call() {
         Ok((access, seen, place)) => {
             let reply = Some(Reply { place, deadline: deadline_of(timeout_ns) });
-            Tried::Waits(Waiting { resources, access, header, options, seen, reply })
+            *rest = Some(Waiting { resources, access, header, options, seen, reply });
+            Tried::Waits
         }
         // The queue is full, or too many wait: the future tells them apart.
         Err(Errno::EAGAIN) => Tried::Nothing,

@@ -98,25 +98,26 @@ pub(super) enum Call {
     Done(Result<u64>),
     /// To be awaited: [`dispatch`].
     Await(&'static Syscall),
-    /// Its try before the future left this to do: [`go_on`].
-    Wait(&'static Syscall, Waiting),
+    /// Its try before the future left the wait to do: [`go_on`].
+    Wait(&'static Syscall),
 }
 
-/// Looks up the syscall in the registers, and makes it if it can answer at once.
+/// Looks up the syscall in the registers, and makes it if it can answer at once. What a call that has to wait leaves to
+/// do goes into `rest`.
 #[inline]
-pub(super) fn answer(thread: &Thread, registers: &Registers) -> Call {
+pub(super) fn answer(thread: &Thread, registers: &Registers, rest: &mut Option<Waiting>) -> Call {
     counts::count(registers.rax);
     match table::lookup(registers.rax) {
         Some(syscall) => {
             let tried = match syscall.entry {
                 Entry::Sync(handler) => Tried::Done(handler(thread, registers)),
-                Entry::Async { attempt: Some(attempt), .. } => attempt(thread, registers),
+                Entry::Async { attempt: Some(attempt), .. } => attempt(thread, registers, rest),
                 _ => Tried::Nothing,
             };
             match tried {
                 Tried::Nothing | Tried::Done(Err(Errno::ENOPAGE)) => Call::Await(syscall),
                 Tried::Done(result) => Call::Done(result.map_err(|error| syscall.settle(error))),
-                Tried::Waits(waiting) => Call::Wait(syscall, waiting),
+                Tried::Waits => Call::Wait(syscall),
             }
         }
         None => Call::Done(Err(Errno::ENOSYS)),
@@ -155,15 +156,21 @@ pub(super) async fn dispatch(
     finish(syscall, result)
 }
 
-/// Goes on with a call whose try before the future left only the wait. As [`dispatch`].
+/// Goes on with a call whose try before the future left only the wait, which is in `rest`. As [`dispatch`].
 pub(super) async fn go_on(
     thread: &Thread,
     context: &mut UserContext,
     syscall: &'static Syscall,
-    waiting: Waiting,
+    rest: &mut Option<Waiting>,
 ) -> Option<Result<u64>> {
-    let future = pin!(waiting.finish());
-    let result = Drive::new(thread, future).publishing().saving(context).await;
+    let result = match rest {
+        Some(waiting) => {
+            let future = pin!(waiting.finish());
+            Drive::new(thread, future).publishing().saving(context).await
+        }
+        None => None,
+    };
+    *rest = None;
     finish(syscall, result)
 }
 

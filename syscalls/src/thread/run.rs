@@ -56,11 +56,13 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
         let _ = Drive::new(&thread, write).saving(&mut context).await;
     }
     let mut table = thread.space().page_table().clone();
+    // Of the call in flight; here, so that it is written once and stays where it is.
+    let mut rest = None;
     loop {
         if !thread.attention().get().is_empty() && !attend(&thread, &mut context, &mut table, None).await {
             break;
         }
-        let (event, sampled) = run_user(&thread, &mut context, &table);
+        let (event, sampled) = run_user(&thread, &mut context, &table, &mut rest);
         let interrupted = match event {
             Event::Answered(interrupted) => interrupted,
             // Killed: the attention word says so too.
@@ -68,8 +70,8 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
                 let result = dispatch(&thread, &mut context, syscall).await;
                 result.and_then(|result| give(&mut context, result))
             }
-            Event::Wait(syscall, waiting) => {
-                let result = go_on(&thread, &mut context, syscall, waiting).await;
+            Event::Wait(syscall) => {
+                let result = go_on(&thread, &mut context, syscall, &mut rest).await;
                 result.and_then(|result| give(&mut context, result))
             }
             Event::WatchedCall => {
@@ -103,7 +105,7 @@ enum Event {
     /// A call that may wait.
     Call(&'static Syscall),
     /// A call of which only the wait is left.
-    Wait(&'static Syscall, Waiting),
+    Wait(&'static Syscall),
     /// A call that somebody watches.
     WatchedCall,
     /// A call or an exception after which something wants the thread's attention.
@@ -118,7 +120,12 @@ enum Event {
 /// value says whether the clock measures what comes now.
 ///
 /// It is no future, so that what it goes round with stays in the processor's registers.
-fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTable>) -> (Event, bool) {
+fn run_user(
+    thread: &Thread,
+    context: &mut UserContext,
+    table: &Arc<dyn PageTable>,
+    rest: &mut Option<Waiting>,
+) -> (Event, bool) {
     let machine = user_machine();
     let clock = thread.clock();
     loop {
@@ -134,10 +141,10 @@ fn run_user(thread: &Thread, context: &mut UserContext, table: &Arc<dyn PageTabl
             Trap::Syscall if !thread.attention().watched().is_empty() => {
                 return (Event::WatchedCall, sampled);
             }
-            Trap::Syscall => match answer(thread, &context.registers) {
+            Trap::Syscall => match answer(thread, &context.registers, rest) {
                 Call::Done(result) => give(context, result),
                 Call::Await(syscall) => return (Event::Call(syscall), sampled),
-                Call::Wait(syscall, waiting) => return (Event::Wait(syscall, waiting), sampled),
+                Call::Wait(syscall) => return (Event::Wait(syscall), sampled),
             },
             Trap::PageFault { address, access, .. } => {
                 return (Event::PageFault { address, access }, sampled);

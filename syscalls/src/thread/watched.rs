@@ -38,10 +38,11 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
 }
 
 async fn plain(thread: &Thread, context: &mut UserContext) -> Option<Result<u64>> {
-    match answer(thread, &context.registers) {
+    let mut rest = None;
+    match answer(thread, &context.registers, &mut rest) {
         Call::Done(result) => Some(result),
         Call::Await(syscall) => dispatch(thread, context, syscall).await,
-        Call::Wait(syscall, waiting) => go_on(thread, context, syscall, waiting).await,
+        Call::Wait(syscall) => go_on(thread, context, syscall, &mut rest).await,
     }
 }
 

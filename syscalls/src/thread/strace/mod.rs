@@ -58,14 +58,15 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
     let (number, arguments) = (context.registers.rax, context.registers.arguments());
     let begun = pin!(Line::begin(thread, number, arguments));
     let mut line = Drive::new(thread, begun).saving(context).await?;
-    let result = match answer(thread, &context.registers) {
+    let mut rest = None;
+    let result = match answer(thread, &context.registers, &mut rest) {
         Call::Done(result) => Some(result),
         Call::Await(syscall) => {
             let future = pin!(dispatch(thread, context, syscall));
             Noticed { future, line: &mut line }.await
         }
-        Call::Wait(syscall, waiting) => {
-            let future = pin!(go_on(thread, context, syscall, waiting));
+        Call::Wait(syscall) => {
+            let future = pin!(go_on(thread, context, syscall, &mut rest));
             Noticed { future, line: &mut line }.await
         }
     };
