@@ -62,9 +62,13 @@ fn port_through_descriptors(port: Handle, h0: Handle, h1: Handle) -> Fd {
 
 /// A channel as a descriptor: what its rights allow. A descriptor of `h1` is returned.
 fn rights_through_descriptors(h0: Handle, h1: Handle) -> Fd {
-    let reader = fd_from_handle(handle_duplicate(h0, RIGHT_READ | RIGHT_DUPLICATE).unwrap(), 0).unwrap();
+    let narrow = handle_duplicate(h0, RIGHT_READ | RIGHT_DUPLICATE).unwrap();
+    let reader = fd_from_handle(narrow, 0).unwrap();
     assert_eq!(events_now(reader, POLLOUT), 0);
     assert_eq!(write(reader, b"x"), Err(EBADF));
+    // Either would keep the end open.
+    handle_close(narrow).unwrap();
+    close(reader).unwrap();
     let writer = fd_from_handle(handle_duplicate(h1, RIGHT_WRITE | RIGHT_DUPLICATE).unwrap(), 0).unwrap();
     channel_send(h0, b"m", &[], 0).unwrap();
     assert_eq!(events_now(writer, POLLIN), 0);
