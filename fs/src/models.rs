@@ -1,7 +1,7 @@
 //! Models for the checker shuttle: whole calls on pipes, event counters, sockets and epoll instances under schedules of
 //! its choice. A wake that is lost leaves a thread asleep, which the checker reports.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p fs --lib models --target-dir target/shuttle`
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p fs --lib --target-dir target/shuttle models -- --test-threads 1`
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
