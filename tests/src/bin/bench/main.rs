@@ -10,6 +10,7 @@ mod epoll;
 mod memory;
 mod messages;
 mod meter;
+mod observe;
 mod processes;
 mod signals;
 mod syscalls;
@@ -31,6 +32,7 @@ const OPERATIONS: &[&[Operation]] = &[
     messages::OPERATIONS,
     channels::OPERATIONS,
     epoll::OPERATIONS,
+    observe::OPERATIONS,
     processes::OPERATIONS,
     memory::OPERATIONS,
     signals::OPERATIONS,
