@@ -120,3 +120,41 @@ pub fn count_of(kind: ObjectKind) -> usize {
 pub fn statistics() -> Statistics {
     OBJECTS.lock().by_id.statistics()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::support::Process;
+    use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    /// Who looks an object up while its last reference goes gets a live one or nothing.
+    #[test]
+    fn a_lookup_that_meets_the_last_put_finds_the_object_whole_or_not_at_all() {
+        let process = Process::new(1);
+        let (newest, done) = (AtomicU32::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for walks in [false, true] {
+                let (newest, done) = (&newest, &done);
+                scope.spawn(move || {
+                    while !done.load(Ordering::Acquire) {
+                        let id = newest.load(Ordering::Acquire);
+                        let before = id.saturating_sub(1);
+                        let found = if walks { next(before, Some(ObjectKind::Channel)) } else { lookup(id) };
+                        let Some(object) = found else { continue };
+                        assert!(object.references() > 0);
+                        assert!(walks || object.base().id() == id);
+                        assert_eq!(object.base().state().name(), "live");
+                    }
+                });
+            }
+            for _ in 0..5000 {
+                let (one, other) = process.channel();
+                newest.store(process.table.info(one).unwrap().object, Ordering::Release);
+                process.table.close(one).unwrap();
+                process.table.close(other).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        assert!(!is_known(newest.load(Ordering::Acquire)));
+    }
+}

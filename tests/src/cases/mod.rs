@@ -69,6 +69,7 @@ mod time;
 mod timerfd;
 mod tracepoint;
 mod transfer;
+mod wait_edge;
 mod waitgraph;
 
 /// Every table of cases, in the order in which they run.
@@ -133,6 +134,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     procfs::CASES,
     tracepoint::CASES,
     waitgraph::CASES,
+    wait_edge::CASES,
     sysfs::CASES,
     sysfs_race::CASES,
     system::CASES,
