@@ -2,8 +2,9 @@
 //! freshly executed program sees it. Each prints plain lines on standard output.
 
 use crate::sys::{
-    NO_SIGNALS, change_mask, current_mask, disposition, is_open, read_to_end, text, wait_for_ever, write,
-    zeroed,
+    Child, NO_SIGNALS, change_mask, channel_create, channel_recv, channel_send, current_mask, disposition,
+    fork, getpid, handle_close, handle_info, is_open, path, read_to_end, text, wait_for_ever, wait_until,
+    wait_until_blocked, write, zeroed,
 };
 use std::ffi::OsString;
 
@@ -41,12 +42,54 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
         "deadlock" => deadlock(),
         "unblock-and-wait" => unblock_and_wait(),
         "random" => random(),
+        "lend" => lend(),
         "stack" => stack(),
         _ => {
             eprintln!("no probe {name}");
             98
         }
     })
+}
+
+/// Two processes: a server that got a channel's end from a client, received a message there, and waits for the next.
+pub(crate) struct Lent {
+    pub(crate) server: Child,
+    /// The end that was lent.
+    pub(crate) object: u32,
+}
+
+impl Lent {
+    pub(crate) fn new() -> Lent {
+        let (carrier, carried) = channel_create().unwrap();
+        let (near, far) = channel_create().unwrap();
+        let object = handle_info(far).unwrap().object;
+        let server = fork(move || {
+            for handle in [carrier, near, far] {
+                handle_close(handle).unwrap();
+            }
+            let lent = channel_recv(carried, 0).unwrap().1[0];
+            while channel_recv(lent, 0).is_ok() {}
+        });
+        handle_close(carried).unwrap();
+        channel_send(carrier, b"", &[far], 0).unwrap();
+        wait_until(|| {
+            text(&path(format!("/proc/{}/handles", server.pid)))
+                .is_ok_and(|text| text.contains(&format!(" {object} ")))
+        });
+        wait_until_blocked(server.pid);
+        channel_send(near, b"work", &[], 0).unwrap();
+        let wait = path(format!("/proc/{}/wait", server.pid));
+        wait_until(|| text(&wait).is_ok_and(|text| text.contains(&format!("woken_object {object}\n"))));
+        wait_until_blocked(server.pid);
+        Lent { server, object }
+    }
+}
+
+/// Something to look at from a shell: docs/observing.md does.
+fn lend() -> i32 {
+    let lent = Lent::new();
+    println!("client {} server {} object {}", getpid(), lent.server.pid, lent.object);
+    wait_for_ever()
 }
 
 fn args() -> i32 {

@@ -1,6 +1,7 @@
 //! /sys/ipc and its relatives under /proc: objects, pages, histories, commands (docs/objects.md).
 
 use crate::harness::{Case, case};
+use crate::probe::Lent;
 use crate::sys::*;
 use libc::{O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, SIGCONT, SIGTERM, SIGUSR1};
 use std::collections::BTreeSet;
@@ -9,6 +10,9 @@ pub(crate) const CASES: &[Case] = &[
     case!(lists_have_their_columns).root().kairos(),
     case!(objects_appear_and_vanish).root().kairos(),
     case!(pages_of_objects).root().kairos(),
+    case!(long_pages_are_whole).root().kairos(),
+    case!(what_came_and_went_unseen_leaves_nothing).root().kairos(),
+    case!(tables_have_their_statistics).kairos(),
     case!(control_files_take_numbers).root().kairos(),
     case!(modes_hold_for_root).root().kairos(),
     case!(only_root_sees_all_objects).root().kairos(),
@@ -18,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(long_histories_are_not_cut).kairos(),
     case!(tokens_are_bound_at_open).kairos(),
     case!(tokens_name_one_file).kairos(),
+    case!(four_questions_have_their_answers).root().kairos(),
     case!(commands_to_a_process).root().kairos(),
     case!(commands_of_strangers_are_refused).root().kairos(),
 ];
@@ -164,6 +169,72 @@ fn pages_of_objects() {
     assert_eq!(trailer, "next_cursor=0 has_more=0");
 }
 
+/// A page of more than 4 KiB has all its rows, each whole, and its last line.
+fn long_pages_are_whole() {
+    let ports: Vec<Handle> = (0..200).map(|_| port_create().unwrap()).collect();
+    let ids: Vec<u32> = ports.iter().map(|port| object_of(*port)).collect();
+    let page = read_text(&format!("/sys/ipc/objects/page.{}.512", ids[0] - 1));
+    assert!(page.len() > 4096, "{} bytes", page.len());
+    let (rows, trailer) = rows_of(&page);
+    let own: Vec<&String> = rows.iter().filter(|(id, _)| ids.contains(id)).map(|(_, row)| row).collect();
+    let expected: Vec<String> =
+        ids.iter().map(|id| format!("{id} port 1 live queue_len=0 dropped_count=0")).collect();
+    assert!(own.into_iter().eq(&expected));
+    assert!(trailer.starts_with("next_cursor=") && !page.contains('\0'), "{trailer}");
+}
+
+/// Objects that end before their directories are made: the two changes meet in the queue.
+fn what_came_and_went_unseen_leaves_nothing() {
+    let ids: BTreeSet<u32> = (0..2000)
+        .map(|_| {
+            let port = port_create().unwrap();
+            let id = object_of(port);
+            handle_close(port).unwrap();
+            id
+        })
+        .collect();
+    wait_until(|| {
+        let stats = read_text("/sys/ipc/stats");
+        number(&stats, "projection_depth") == 0 && number(&stats, "projection_lag_ns") == 0
+    });
+    let listed = std::fs::read_dir("/sys/ipc/objects").unwrap();
+    let shown: BTreeSet<u32> =
+        listed.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect();
+    assert!(shown.is_disjoint(&ids));
+    assert!(ids.iter().all(|id| stat(&path(format!("/sys/ipc/objects/{id}"))).is_err()));
+}
+
+fn tables_have_their_statistics() {
+    let text = read_text("/sys/ipc/hash_stats");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "schema=sysfs_ipc_hash_stats_v1");
+    let keys = [
+        "buckets",
+        "used_buckets",
+        "entries",
+        "load_per_mille",
+        "avg_chain_per_mille",
+        "collision_entries",
+        "max_bucket_depth",
+        "rehash_recommended",
+    ];
+    for (line, prefix) in lines[1..].iter().zip(["table=ipc_registry_id ", "table=kcap_id ready=0 "]) {
+        let words = line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line}")).split(' ');
+        assert!(words.map(|word| word.split_once('=').unwrap().0).eq(keys), "{line}");
+    }
+    for line in &lines[1..] {
+        let of = |key: &str| -> u64 {
+            let word = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+            word.unwrap_or_else(|| panic!("{key}: {line}")).parse().unwrap()
+        };
+        let (buckets, used, entries) = (of("buckets"), of("used_buckets"), of("entries"));
+        assert!(used <= entries && used <= buckets && of("collision_entries") == entries - used, "{line}");
+        assert_eq!(of("load_per_mille"), (entries * 1000).checked_div(buckets).unwrap_or(0), "{line}");
+        assert_eq!(of("avg_chain_per_mille"), (entries * 1000).checked_div(used).unwrap_or(0), "{line}");
+        assert_eq!(of("rehash_recommended"), 0, "a table that gets full grows: {line}");
+    }
+}
+
 fn control_files_take_numbers() {
     let port = port_create().unwrap();
     let own = format!("/sys/ipc/objects/{}", object_of(port));
@@ -261,7 +332,15 @@ fn counters_only_grow() {
         assert!(number(&after, key) >= number(&before, key), "{key}");
     }
     assert!(number(&after, "projection_changes_total") >= number(&before, "projection_changes_total") + 258);
-    assert_eq!(number(&after, "kobj_lifecycle_warns"), 0);
+    for never in [
+        "kobj_lifecycle_warns",
+        "ipc_lock_probe_warns",
+        "ipc_lock_probe_registry_then_channel_total",
+        "ipc_lock_probe_registry_then_port_total",
+        "ipc_lock_probe_state_underflow_total",
+    ] {
+        assert_eq!(number(&after, never), 0, "{never}");
+    }
     assert!(number(&after, "khandle_cache_active_refs") <= 256);
     wait_until(|| {
         let now = read_text("/sys/ipc/stats");
@@ -387,6 +466,47 @@ fn tokens_name_one_file() {
         .filter(|name| name.starts_with("handle_transfers_v2"))
         .collect();
     assert_eq!(names, ["handle_transfers_v2"]);
+}
+
+/// What docs/observing.md asks about a server that waits on a channel's end that it was lent.
+fn four_questions_have_their_answers() {
+    let Lent { server, object } = Lent::new();
+    let file = |name: &str| read_text(&format!("/proc/{}/{name}", server.pid));
+    // Who holds it?
+    let handles = file("handles");
+    let row = handles.lines().find(|row| row.contains(&format!(" {object} channel "))).expect("its handle");
+    let (handle, rest) = row.split_once(' ').unwrap();
+    let capability = rest.split(' ').next().unwrap();
+    // Where did it come from?
+    let history = file("handle_transfers");
+    let moves: Vec<Vec<&str>> = history
+        .lines()
+        .filter(|row| row.starts_with(&format!("{handle} {capability} {object} channel ")))
+        .map(|row| row.split(' ').skip(6).take(3).collect())
+        .collect();
+    let (from, to) = (getpid().to_string(), server.pid.to_string());
+    assert_eq!(
+        moves,
+        [
+            ["take", &from, "-1"],
+            ["enqueue", &from, "-1"],
+            ["deliver", "-1", &to],
+            ["install", "-1", &to],
+            ["release", "-1", "-1"]
+        ]
+    );
+    // Who is waiting on it, and since when?
+    let graph = read_text("/sys/kernel/waitgraph");
+    let waiter =
+        graph.lines().find(|line| line.contains(&format!(" channel:{object} "))).expect("the waiter");
+    let words: Vec<&str> = waiter.split(' ').collect();
+    assert_eq!(words[..5], ["thread", &to, &to, "S", "channel_recv"]);
+    let since: u64 = words[7].parse().unwrap();
+    assert!(since > 0 && since <= monotonic() as u64);
+    // Why did it wake last?
+    assert!(file("wait").ends_with(&format!("woken_by data\nwoken_kind channel\nwoken_object {object}\n")));
+    server.kill(SIGTERM);
+    server.wait();
 }
 
 fn commands_to_a_process() {

@@ -97,11 +97,39 @@ fn pass(notes: Notes) -> Vec<u32> {
     }
 }
 
+/// One pass over the pages of what the handles of `owner` went through: the objects that were seen.
+fn pass_of_handles(notes: Notes, owner: i32) -> BTreeSet<u32> {
+    let (mut seen, mut rows, mut token) = (BTreeSet::new(), BTreeSet::new(), "0.16".to_owned());
+    loop {
+        let page = read_text(&format!("/proc/{owner}/handle_transfers_v2.{token}"));
+        for row in page.lines().filter(|line| !line.contains('=')) {
+            let word = |at: usize| -> u32 { row.split(' ').nth(at).unwrap().parse().unwrap() };
+            let (handle, object, seq) = (word(0), word(2), word(5));
+            assert!(!notes.is_gone(object), "{object} was gone: {row}");
+            assert!(rows.insert((handle, object, seq)), "seen twice: {row}");
+            seen.insert(object);
+        }
+        let value = |key: &str| page.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
+        token = value("next_token=");
+        if value("end=") == "1" {
+            return seen;
+        }
+    }
+}
+
 /// Every object that lives through a pass is seen in it once, and none after it was closed; what follows the
 /// registry comes to rest.
 fn pages_while_objects_come_and_go() {
-    let staying: Vec<u32> = (0..STAYING).map(|_| object_of(port_create().unwrap())).collect();
-    let notes = Notes::new(staying[0] - 1);
+    let (to, from) = channel_create().unwrap();
+    let staying: Vec<u32> = (0..STAYING)
+        .map(|_| {
+            let (end, _other) = channel_create().unwrap();
+            // One move, so that its history has something to show.
+            channel_send(to, b"", &[end], 0).unwrap();
+            object_of(channel_recv(from, 0).unwrap().1[0])
+        })
+        .collect();
+    let (owner, notes) = (getpid(), Notes::new(staying[0] - 1));
     notes.at_work().store(2, Ordering::Release);
     let churners: Vec<Child> = (0..2).map(|_| fork(|| churn(notes))).collect();
     let readers: Vec<Child> = (0..4)
@@ -112,6 +140,11 @@ fn pages_while_objects_come_and_go() {
                 while notes.at_work().load(Ordering::Acquire) > 0 || passes == 0 {
                     let seen: BTreeSet<u32> = pass(notes).into_iter().collect();
                     assert!(staying.iter().all(|id| seen.contains(id)), "one that stays is missing");
+                    let moved = pass_of_handles(notes, owner);
+                    assert!(
+                        staying.iter().all(|id| moved.contains(id)),
+                        "a move of one that stays is missing"
+                    );
                     passes += 1;
                 }
             })

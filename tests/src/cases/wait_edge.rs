@@ -89,7 +89,7 @@ fn a_message_and_a_timeout_at_once_lose_nothing() {
     let (to, from) = channel_create().unwrap();
     let port = port_create().unwrap();
     port_bind(port, from, 9, READABLE).unwrap();
-    for round in 0..200 * scale() as u64 {
+    for round in 0..200 * scale() {
         let sender = thread::spawn(move || channel_send(to, b"now", &[], 0).unwrap());
         let found = match port_wait(port, 20_000 + round * 500, 0) {
             Ok(packet) => Ok(packet),
