@@ -1,9 +1,10 @@
 //! A thread's time in ring 3 and in the kernel.
 //!
-//! The clock is not read at every syscall: that would cost as much as the shortest call. It is read when
-//! the thread stops running or comes back from ring 3 for another reason than a syscall, and around one
-//! syscall in [`SAMPLE`]; that it runs again is told by the executor's look at the clock before its poll. The samples say how long a call takes on average; an interval is split into that
-//! time for each call that was made in it, and the rest, which is the program's own.
+//! The clock is not read at every syscall: that would cost as much as the shortest call. It is read when the
+//! thread stops running or comes back from ring 3 for another reason than a syscall, and around one syscall in
+//! [`SAMPLE`]; that it runs again is told by the executor's look at the clock before its poll. The samples say
+//! how long a call takes on average; an interval is split into that time for each call that was made in it, and
+//! the rest, which is the program's own.
 //!
 //! ```text
 //!    resume ......................................... pause        (what the intervals cover)
