@@ -37,11 +37,12 @@ kill -USR1 $$
 timeout 0.2 sleep 10; echo "timeout $?"
 
 # Background jobs.
-(sleep 0.3; exit 4) &
-slow=$!
-(exit 2) &
-wait -n; echo "first $?"
-wait "$slow"; echo "slow $?"
+mkfifo gate
+(read -r _ <gate; exit 4) & slow=$!
+(exit 2) & quick=$!
+# By number: without, bash forgets a job that ended before it waits.
+wait -n "$quick" "$slow"; echo "first $?"
+echo open >gate; wait "$slow"; echo "slow $?"
 for i in 1 2 3; do (sleep "0.$i"; echo "job $i") & done | sort
 wait
 sleep 100 & victim=$!

@@ -45,8 +45,8 @@ const PROGRAMS: &[Program] = &[
 
 /// What the script calls. They stand in a folder of their own, before BusyBox's in the PATH.
 const DEBIAN_TOOLS: &[&str] = &[
-    "cat", "chmod", "cp", "diff", "find", "head", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm",
-    "sed", "grep", "seq", "sleep", "sort", "stat", "timeout", "tr", "uname", "wc",
+    "cat", "chmod", "cp", "diff", "find", "head", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv", "readlink",
+    "rm", "sed", "grep", "seq", "sleep", "sort", "stat", "timeout", "tr", "uname", "wc",
 ];
 /// The script looks for its tools in Debian's own places first.
 const DEBIAN_PATH: &str = "PATH=/debian/bin";
