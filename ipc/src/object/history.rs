@@ -169,9 +169,9 @@ impl Histories {
     /// Those of a new object, which has one reference: its maker's.
     pub(crate) fn new() -> Histories {
         let histories = Histories {
-            transfers: SpinLock::new(LockClass::Registry, History::new()),
+            transfers: SpinLock::new(LockClass::History, History::new()),
             #[cfg(debug_assertions)]
-            references: SpinLock::new(LockClass::Registry, History::new()),
+            references: SpinLock::new(LockClass::History, History::new()),
         };
         #[cfg(debug_assertions)]
         histories.record_reference(ReferenceEvent::Init, 1);

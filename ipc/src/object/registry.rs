@@ -22,7 +22,7 @@ struct Objects {
 }
 
 static OBJECTS: SpinLock<Objects> = SpinLock::new(
-    LockClass::Registry,
+    LockClass::ObjectRegistry,
     Objects { by_id: HashTable::new(), ids: [const { BTreeSet::new() }; ObjectKind::ALL.len()] },
 );
 

@@ -30,7 +30,7 @@ impl<'a> Rows<'a> {
         write: impl FnOnce(&mut String) -> fmt::Result,
     ) -> core::result::Result<bool, fmt::Error> {
         // Whoever makes or drops an object must not have to wait for its description.
-        assert_not_held(LockClass::Registry);
+        assert_not_held(LockClass::ObjectRegistry);
         self.row.clear();
         write(&mut self.row)?;
         if self.row.len() > self.room {

@@ -65,7 +65,7 @@ const KEYS: &[(&str, Value)] = &[
     ("ipc_lock_probe_registry_then_port_total", Excluded),
     ("ipc_lock_probe_channel_then_port_total", Excluded),
     ("ipc_lock_probe_channel_after_port_total", Excluded),
-    ("ipc_lock_probe_registry_contention_total", Contention(LockClass::Registry)),
+    ("ipc_lock_probe_registry_contention_total", Contention(LockClass::ObjectRegistry)),
     ("ipc_lock_probe_channel_contention_total", Contention(LockClass::Object)),
     ("ipc_lock_probe_port_contention_total", Contention(LockClass::Port)),
     ("ipc_lock_probe_state_underflow_total", Excluded),

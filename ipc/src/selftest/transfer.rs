@@ -80,7 +80,7 @@ async fn kcap_duplicate_close_stress() {
         process.table.close(copy).expect("the copy");
     }
     assert_eq!(process.table.len(), used);
-    process.table.revoke_descendants(root).expect("the root");
+    process.table.begin_revocation(root, false).map(drop).expect("the root");
     assert!(process.table.get_any(root).is_ok());
     for handle in [root, peer] {
         process.table.close(handle).expect("a handle");
