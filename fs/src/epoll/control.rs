@@ -45,6 +45,15 @@ impl Operation {
     }
 }
 
+/// What is to be added: the file of `entry`, under `key`.
+struct NewItem<'a> {
+    entry: &'a FdEntry,
+    key: Key,
+    interest: Interest,
+    data: u64,
+    charge: Charge,
+}
+
 impl Epoll {
     /// `epoll_ctl(2)` on the instance behind `instance`, about the file of `entry` under the number `fd`.
     /// `operation` is `None` for a number that Linux does not know, which it notices last.
@@ -80,58 +89,47 @@ impl Epoll {
         }
         let key = (file.id(), fd);
         match operation {
-            Some(Operation::Add) => epoll.add(caller, entry, key, interest.with_always(), data),
+            Some(Operation::Add) => {
+                let charge = Charge::new(&caller.account, ITEM_BYTES)?;
+                epoll.add(NewItem { entry, key, interest: interest.with_always(), data, charge })
+            }
             Some(Operation::Delete) => epoll.remove(file, key),
             Some(Operation::Modify) => epoll.modify(file, key, interest.with_always(), data),
             None => Err(Errno::EINVAL),
         }
     }
 
-    fn add(&self, caller: &Caller, entry: &FdEntry, key: Key, interest: Interest, data: u64) -> Result<()> {
-        let charge = Charge::new(&caller.account, ITEM_BYTES)?;
-        let file = &entry.file;
+    fn add(&self, new: NewItem<'_>) -> Result<()> {
+        let (file, interest) = (&new.entry.file, new.interest);
         let handle = match Epoll::of(file) {
-            Err(_) => self.add_file(entry, key, interest, data, charge)?,
-            Ok(inner) => self.add_instance(inner, entry, key, interest, data, charge)?,
+            Err(_) => self.add_file(new)?,
+            Ok(inner) => self.add_instance(inner, new)?,
         };
         self.look_now(file, handle, interest);
         Ok(())
     }
 
-    fn add_file(
-        &self,
-        entry: &FdEntry,
-        key: Key,
-        interest: Interest,
-        data: u64,
-        charge: Charge,
-    ) -> Result<Handle> {
-        let handle = self.insert(entry, key, interest, data, charge)?;
+    fn add_file(&self, new: NewItem<'_>) -> Result<Handle> {
+        let (file, key) = (&new.entry.file, new.key);
+        let handle = self.insert(new)?;
         if self.table.lock().outer.is_empty() {
             return Ok(handle);
         }
         let mut examined = Examined::default();
         let checked = {
             let _frozen = nesting::freeze();
-            nesting::check_paths(&entry.file, &mut examined)
+            nesting::check_paths(file, &mut examined)
         };
-        self.keep_if(checked, &entry.file, key).map(|()| handle)
+        self.keep_if(checked, file, key).map(|()| handle)
     }
 
-    fn add_instance(
-        &self,
-        inner: &Epoll,
-        entry: &FdEntry,
-        key: Key,
-        interest: Interest,
-        data: u64,
-        charge: Charge,
-    ) -> Result<Handle> {
+    fn add_instance(&self, inner: &Epoll, new: NewItem<'_>) -> Result<Handle> {
+        let (file, key) = (&new.entry.file, new.key);
         let mut examined = Examined::default();
         let (handle, checked) = {
             let _frozen = nesting::freeze();
             nesting::check(self, inner)?;
-            let handle = self.insert(entry, key, interest, data, charge)?;
+            let handle = self.insert(new)?;
             inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
             let checked = inner
                 .this
@@ -139,7 +137,7 @@ impl Epoll {
                 .map_or(Ok(()), |inner| nesting::check_paths_below(&inner, &mut examined));
             (handle, checked)
         };
-        self.keep_if(checked, &entry.file, key).map(|()| handle)
+        self.keep_if(checked, file, key).map(|()| handle)
     }
 
     /// Removes an item again whose check has failed.
@@ -150,14 +148,8 @@ impl Epoll {
         })
     }
 
-    fn insert(
-        &self,
-        entry: &FdEntry,
-        key: Key,
-        interest: Interest,
-        data: u64,
-        charge: Charge,
-    ) -> Result<Handle> {
+    fn insert(&self, new: NewItem<'_>) -> Result<Handle> {
+        let NewItem { entry, key, interest, data, charge } = new;
         let file = &entry.file;
         let sources = file.ops().sources(file);
         let mut table = self.table.lock();

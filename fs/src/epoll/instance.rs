@@ -124,7 +124,8 @@ impl FileOps for Epoll {
         let most = self.ready.list.lock().linked();
         for _ in 0..most {
             let Some(peeked) = self.ready.list.lock().peek() else { break };
-            if peeked.file.poll().intersects(peeked.interest.events()) {
+            let events = |file: Arc<OpenFile>| peeked.file.poll(&file);
+            if peeked.file.file().is_some_and(|file| events(file).intersects(peeked.interest.events())) {
                 return READABLE;
             }
             self.ready.list.lock().drop_unready(peeked.handle);

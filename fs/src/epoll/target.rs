@@ -25,13 +25,9 @@ impl Target {
         self.file.upgrade()
     }
 
-    /// What it is ready for; nothing once the file is gone, and an error when the handle was revoked.
-    pub(super) fn poll(&self) -> Events {
+    /// What `file`, which is its own, is ready for: an error when the handle was revoked.
+    pub(super) fn poll(&self, file: &OpenFile) -> Events {
         let origin = self.origin.as_ref().and_then(Weak::upgrade);
-        match self.file() {
-            Some(_) if origin.is_some_and(|origin| origin.is_revoked()) => REVOKED,
-            Some(file) => file.poll(),
-            None => Events::empty(),
-        }
+        if origin.is_some_and(|origin| origin.is_revoked()) { REVOKED } else { file.poll() }
     }
 }

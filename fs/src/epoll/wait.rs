@@ -96,13 +96,13 @@ impl Epoll {
             let Some(item) = self.ready.take() else { break };
             *budget -= 1;
             // Kept until the item is finished with.
-            let _file = item.file.file();
-            let ready = item.file.poll() & item.interest.events();
-            let after = match ready.is_empty() {
-                true => After::Quiet,
-                false => {
+            let file = item.file.file();
+            let ready = file.as_ref().map(|file| item.file.poll(file) & item.interest.events());
+            let after = match ready.filter(|events| !events.is_empty()) {
+                None => After::Quiet,
+                Some(events) => {
                     let mark = out.mark();
-                    if out.put(&record(ready, item.data)) == Ok(RECORD_BYTES) {
+                    if out.put(&record(events, item.data)) == Ok(RECORD_BYTES) {
                         after_report(item.interest)
                     } else {
                         out.rewind(mark);
