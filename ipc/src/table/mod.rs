@@ -272,24 +272,6 @@ impl HandleTable {
         Ok(Revocation::begin(&root.node, whole))
     }
 
-    /// `handle_close` with REVOKE_DESCENDANTS, without a chance for others between.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF`.
-    pub fn close_revoking(&self, handle: i32) -> Result<()> {
-        self.begin_revocation(handle, true).map(drop)
-    }
-
-    /// `handle_revoke_descendants`, without a chance for others between.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF`.
-    pub fn revoke_descendants(&self, handle: i32) -> Result<()> {
-        self.begin_revocation(handle, false).map(drop)
-    }
-
     /// How many numbers are in use.
     #[must_use]
     pub fn len(&self) -> usize {

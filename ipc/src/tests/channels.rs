@@ -158,7 +158,7 @@ fn a_blocked_call_of_a_revoked_holder_ends() {
     let receiving = end.receive(process.receiver(&access, Options::empty()), &mut letter);
     let mut receiving = pin!(receiving);
     assert!(poll(receiving.as_mut()).is_pending());
-    process.table.revoke_descendants(from).unwrap();
+    process.table.begin_revocation(from, false).map(drop).unwrap();
     assert_eq!(poll(receiving), Poll::Ready(Err(Errno::EBADF)));
 }
 

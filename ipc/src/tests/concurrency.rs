@@ -152,7 +152,7 @@ fn a_revocation_ends_what_waits_in_its_name_and_nothing_else() {
             let other = process.clone();
             spawn(executor, "revoker", async move {
                 yield_now().await;
-                other.table.revoke_descendants(from).unwrap();
+                other.table.begin_revocation(from, false).map(drop).unwrap();
                 send(&other, to, b"after", &[]).await.unwrap();
             });
         });

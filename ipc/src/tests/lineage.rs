@@ -25,14 +25,14 @@ fn revoking_reaches_every_descendant_wherever_it_is() {
     end.try_receive(&worker.caller, &worker.table, false, &mut letter).unwrap();
     let received = letter.handles[0];
     assert!(worker.table.get_any(received).is_ok());
-    broker.table.revoke_descendants(root).unwrap();
+    broker.table.begin_revocation(root, false).map(drop).unwrap();
     for handle in [child, grandchild] {
         assert_eq!(broker.table.get_any(handle).map(drop), Err(Errno::EBADF));
     }
     assert_eq!(worker.table.get_any(received).map(drop), Err(Errno::EBADF));
     assert!(worker.table.is_empty(), "the slot is free, not only unusable");
     assert!(broker.duplicate(root).is_ok(), "the root stays and may be duplicated again");
-    broker.table.close_revoking(root).unwrap();
+    broker.table.begin_revocation(root, true).map(drop).unwrap();
     assert_eq!(broker.table.get_any(root).map(drop), Err(Errno::EBADF));
 }
 
@@ -44,7 +44,7 @@ fn closing_without_the_flag_leaves_descendants_to_the_ancestors() {
     let grandchild = process.duplicate(child).unwrap();
     process.table.close(child).unwrap();
     assert!(process.table.get_any(grandchild).is_ok());
-    process.table.revoke_descendants(root).unwrap();
+    process.table.begin_revocation(root, false).map(drop).unwrap();
     assert!(process.table.get_any(grandchild).is_err());
 }
 
@@ -61,7 +61,7 @@ fn n10_the_forest_does_not_grow_with_the_length_of_a_line() {
         last = next;
     }
     assert!(live_nodes() < before + 10_000);
-    process.table.revoke_descendants(root).unwrap();
+    process.table.begin_revocation(root, false).map(drop).unwrap();
     assert!(process.table.get_any(last).is_err(), "the first ancestor still reaches it");
 }
 
@@ -72,7 +72,7 @@ fn n18_a_fork_beside_a_revocation_lacks_what_was_revoked() {
         let (root, _peer) = parent.channel();
         let child_handle = parent.duplicate(root).unwrap();
         let table = parent.table.clone();
-        let revoker = std::thread::spawn(move || table.revoke_descendants(root));
+        let revoker = std::thread::spawn(move || table.begin_revocation(root, false).map(drop));
         let child = parent.fork(2);
         revoker.join().unwrap().unwrap();
         // Every copy is a descendant of the root or of its descendant, so what came before is gone as well;
@@ -93,8 +93,8 @@ fn kcap_revoke_transfer_matrix_first_batch() {
                 let child = process.duplicate(root).unwrap();
                 let mut reserved = process.table.reserve(&process.caller, &[child]).unwrap();
                 let revoke = || match close {
-                    true => process.table.close_revoking(root),
-                    false => process.table.revoke_descendants(root),
+                    true => process.table.begin_revocation(root, true).map(drop),
+                    false => process.table.begin_revocation(root, false).map(drop),
                 };
                 if restore {
                     revoke().unwrap();
@@ -124,8 +124,8 @@ fn kcap_revoke_transfer_matrix_second_batch() {
             let [one, two] = [process.duplicate(root).unwrap(), process.duplicate(root).unwrap()];
             let mut reserved = process.table.reserve(&process.caller, &[one]).unwrap();
             match close {
-                true => process.table.close_revoking(root).unwrap(),
-                false => process.table.revoke_descendants(root).unwrap(),
+                true => process.table.begin_revocation(root, true).map(drop).unwrap(),
+                false => process.table.begin_revocation(root, false).map(drop).unwrap(),
             }
             // Reserved afterwards: there is nothing to reserve.
             assert_eq!(process.table.reserve(&process.caller, &[two]).map(drop), Err(Errno::EBADF));
@@ -151,7 +151,7 @@ fn a_revoked_handle_arrives_as_minus_one_and_the_rest_intact() {
     let (other, _other_peer) = process.channel();
     let child = process.duplicate(root).unwrap();
     process.send(to, b"both", &[child, other]).unwrap();
-    process.table.revoke_descendants(root).unwrap();
+    process.table.begin_revocation(root, false).map(drop).unwrap();
     let (bytes, handles) = process.receive(from).unwrap().unwrap();
     assert_eq!((&bytes[..], handles[0]), (&b"both"[..], -1));
     assert!(process.table.get_any(handles[1]).is_ok());
@@ -170,7 +170,7 @@ fn a_move_keeps_the_node_and_its_children() {
     assert_eq!(before, after);
     let access = process.get(handle, AccessOp::Read);
     assert_eq!(events(&access), ["take", "enqueue", "deliver", "install", "release"]);
-    process.table.revoke_descendants(handle).unwrap();
+    process.table.begin_revocation(handle, false).map(drop).unwrap();
     assert!(process.table.get_any(child).is_err(), "the new holder may revoke what the old one derived");
 }
 
@@ -180,7 +180,7 @@ fn a_revoked_handle_can_be_neither_used_nor_derived_from() {
     let (root, _peer) = process.channel();
     let child = process.duplicate(root).unwrap();
     let access = process.get(child, AccessOp::Read);
-    process.table.revoke_descendants(root).unwrap();
+    process.table.begin_revocation(root, false).map(drop).unwrap();
     assert_eq!(access.check(), Err(Errno::EBADF));
     let derived = crate::Capability::derive(
         &process.caller,

@@ -219,7 +219,11 @@ impl World {
     fn revoke(&mut self, process: usize, handle: usize, whole: bool) {
         let number = self.number(process, handle);
         let table = &self.processes[process].table;
-        let result = if whole { table.close_revoking(number) } else { table.revoke_descendants(number) };
+        let result = if whole {
+            table.begin_revocation(number, true).map(drop)
+        } else {
+            table.begin_revocation(number, false).map(drop)
+        };
         let cap = self.model.tables[process].get(&number).copied();
         assert_eq!(result.is_ok(), cap.is_some());
         if let Some(cap) = cap {

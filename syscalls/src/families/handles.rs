@@ -44,18 +44,17 @@ pub(super) fn no_flags(flags: u64) -> Result<()> {
     if flags == 0 { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-/// Closes without revoking, which takes no time.
+/// Everything but a revocation, which takes time.
 fn try_close(thread: &Thread, handle: i32, flags: u64) -> Option<Result<u64>> {
-    (flags == 0).then(|| thread.handles().close(handle).map(|()| 0))
+    match flags {
+        0 => Some(thread.handles().close(handle).map(|()| 0)),
+        REVOKE_DESCENDANTS => None,
+        _ => Some(Err(Errno::EINVAL)),
+    }
 }
 
-async fn handle_close(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
-    let table = thread.handles();
-    match flags {
-        0 => table.close(handle)?,
-        REVOKE_DESCENDANTS => table.begin_revocation(handle, true)?.finish().await,
-        _ => return Err(Errno::EINVAL),
-    }
+async fn handle_close(thread: &Thread, handle: i32, _flags: u64) -> Result<u64> {
+    thread.handles().begin_revocation(handle, true)?.finish().await;
     Ok(0)
 }
 
@@ -94,7 +93,6 @@ fn handle_narrow(thread: &Thread, handle: i32, mask: u64, flags: u64) -> Result<
 
 async fn handle_revoke_descendants(thread: &Thread, handle: i32, flags: u64) -> Result<u64> {
     no_flags(flags)?;
-    let revocation = thread.handles().begin_revocation(handle, false)?;
-    revocation.finish().await;
+    thread.handles().begin_revocation(handle, false)?.finish().await;
     Ok(0)
 }
