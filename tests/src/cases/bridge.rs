@@ -27,10 +27,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(sockets_pass_descriptors_of_handles).kairos(),
 ];
 
-fn channel() -> (Handle, Handle) {
-    channel_create().expect("channel_create")
-}
-
 fn packets_tell_what_happened() {
     let (to, from) = channel();
     let port = port_create().unwrap();

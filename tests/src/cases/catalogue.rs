@@ -14,10 +14,6 @@ pub(crate) const CASES: &[Case] = &[
 
 const ALL_SIGNALS: u64 = READABLE | PEER_CLOSED;
 
-fn channel() -> (Handle, Handle) {
-    channel_create().expect("channel_create")
-}
-
 /// The long walk over the calls of channels and ports, step by step.
 fn kairos_channel_port_syscalls() {
     let ((h0, h1), (moved, old_peer)) = (channel(), channel());
@@ -147,7 +143,7 @@ fn descriptors_keep_alive() {
 /// The last handle of an end goes while somebody is blocked at it, or at the other end.
 fn kairos_channel_close_last_handle_races() {
     let (own, peer) = channel();
-    let receiver = blocked(move || channel_recv(own, 0).map(drop));
+    let receiver = sleeper(move || channel_recv(own, 0).map(drop));
     handle_close(own).unwrap();
     assert_eq!(receiver.join().unwrap(), Ok(()), "the end, with counts of 0");
     assert_eq!(channel_send(peer, b"x", &[], 0), Err(EPIPE));
@@ -157,20 +153,9 @@ fn kairos_channel_close_last_handle_races() {
         queued += 1;
     }
     assert_eq!(queued, 64);
-    let sender = blocked(move || channel_send(own, b"late", &[], 0));
+    let sender = sleeper(move || channel_send(own, b"late", &[], 0));
     handle_close(peer).unwrap();
     assert_eq!(sender.join().unwrap(), Err(EPIPE));
-}
-
-/// A thread that sleeps in `call` by now.
-fn blocked<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R> {
-    let (tell, told) = std::sync::mpsc::channel();
-    let thread = thread::spawn(move || {
-        tell.send(gettid()).unwrap();
-        call()
-    });
-    wait_until_thread_blocked(told.recv().unwrap());
-    thread
 }
 
 /// What looked handles up leaves nothing behind: when the processes are gone, the object has the references that it

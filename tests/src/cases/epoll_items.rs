@@ -80,12 +80,7 @@ fn nests() {
 
 fn add_while_waiting() {
     let (epoll, (from, to)) = (epoll_create(), pipe());
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let waiter = std::thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        epoll_wait(epoll, 1, -1)
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
+    let waiter = epoll_waiter(epoll, 1);
     write(to, b"x").unwrap();
     epoll_control(epoll, EPOLL_CTL_ADD, from, EPOLLIN | EPOLLOUT, 9).unwrap();
     assert_eq!(waiter.join().unwrap(), [(EPOLLIN, 9)]);

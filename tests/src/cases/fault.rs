@@ -75,10 +75,6 @@ fn holdings() -> (usize, usize) {
     (handles, std::fs::read_dir("/proc/self/fd").expect("descriptors").count())
 }
 
-fn channel() -> (Handle, Handle) {
-    channel_create().expect("channel_create")
-}
-
 /// A large message cannot be queued.
 fn kmalloc() {
     let (to, from) = channel();

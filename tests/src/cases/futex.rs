@@ -7,7 +7,7 @@ use libc::{
     FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
 };
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 pub(crate) const CASES: &[Case] = &[
     case!(wait_with_another_value_is_eagain),
@@ -47,17 +47,6 @@ fn wake(word: &AtomicU32, count: u32) -> usize {
 fn words() -> (&'static AtomicU32, &'static AtomicU32) {
     let page = map_anonymous(PAGE);
     (word_at(page), word_at(page + 64))
-}
-
-/// A thread that ran up to its first sleep, which is in `body`.
-fn sleeper<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let handle = thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        body()
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
-    handle
 }
 
 fn waiters(word: &'static AtomicU32, count: usize) -> Vec<JoinHandle<Sys<usize>>> {

@@ -3,7 +3,7 @@
 use crate::harness::{Case, case};
 use crate::sys::*;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 pub(crate) const CASES: &[Case] = &[
     case!(waitv_tells_which_was_woken).since(5, 16),
@@ -73,17 +73,6 @@ fn wait(word: &AtomicU32, value: u64, mask: u64) -> Sys<usize> {
 fn words() -> [&'static AtomicU32; 2] {
     let page = map_anonymous(PAGE);
     [word_at(page), word_at(page + 64)]
-}
-
-/// A thread that ran up to its first sleep, which is in `body`.
-fn sleeper<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let handle = thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        body()
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
-    handle
 }
 
 fn waitv_tells_which_was_woken() {

@@ -64,16 +64,10 @@ fn words() -> [&'static AtomicU32; 2] {
     [word_at(page), word_at(page + 64)]
 }
 
-/// A thread that ran up to its first sleep, which is in `body`, and its id.
-fn sleeper<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> (u32, JoinHandle<T>) {
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let handle = thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        body()
-    });
-    let tid = tid.recv().unwrap();
-    wait_until_thread_blocked(tid);
-    (tid as u32, handle)
+/// A thread that ran up to its first sleep, which is in `body`, and its id as it stands in a lock.
+fn contender<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> (u32, JoinHandle<T>) {
+    let (tid, thread) = sleeper_and_tid(body);
+    (tid as u32, thread)
 }
 
 fn at(clock: i32, nanoseconds: i64) -> libc::timespec {
@@ -180,7 +174,7 @@ fn unlock_hands_over_in_order() {
     lock(word).unwrap();
     let waiters: Vec<_> = (0..4)
         .map(|_| {
-            sleeper(move || {
+            contender(move || {
                 lock(word).unwrap();
                 let seen = word.load(SeqCst);
                 unlock(word).unwrap();
@@ -193,7 +187,7 @@ fn unlock_hands_over_in_order() {
         assert_eq!(waiter.join().unwrap(), tid | WAITERS, "handed over in the order of arrival");
     }
     lock(word).unwrap();
-    let (tid, waiter) = sleeper(move || lock(word));
+    let (tid, waiter) = contender(move || lock(word));
     unlock(word).unwrap();
     assert_eq!(word.load(SeqCst), tid | WAITERS, "before the waiter has run");
     assert_eq!(try_lock(word).err().filter(|error| [EAGAIN, ESRCH].contains(error)).map(drop), Some(()));
@@ -203,11 +197,11 @@ fn unlock_hands_over_in_order() {
 fn waiter_that_gives_up_leaves_the_queue() {
     let [word, _] = words();
     lock(word).unwrap();
-    let (_, first) = sleeper(move || {
+    let (_, first) = contender(move || {
         let until = at(libc::CLOCK_REALTIME, 30_000_000);
         syscall!(SYS_futex, word, FUTEX_LOCK_PI, 0, &until, 0, 0)
     });
-    let (second, waiter) = sleeper(move || (lock(word), unlock(word)));
+    let (second, waiter) = contender(move || (lock(word), unlock(word)));
     assert_eq!(first.join().unwrap(), Err(ETIMEDOUT));
     unlock(word).unwrap();
     assert_eq!(waiter.join().unwrap(), (Ok(0), Ok(0)), "{second}");
@@ -233,7 +227,7 @@ fn interrupted_lock_goes_on() {
 fn plain_operations_refuse_a_lock() {
     let [word, other] = words();
     lock(word).unwrap();
-    let (_, waiter) = sleeper(move || (lock(word), unlock(word)));
+    let (_, waiter) = contender(move || (lock(word), unlock(word)));
     let value = word.load(SeqCst);
     let call =
         |operation: i32, count: u32, third: u32| syscall!(SYS_futex, word, operation, count, 1, other, third);
@@ -249,7 +243,7 @@ fn plain_operations_refuse_a_lock() {
 fn lock_refuses_plain_waiters() {
     let [word, _] = words();
     word.store(5, SeqCst);
-    let (_, waiter) = sleeper(move || syscall!(SYS_futex, word, FUTEX_WAIT, 5, 0, 0, 0));
+    let (_, waiter) = contender(move || syscall!(SYS_futex, word, FUTEX_WAIT, 5, 0, 0, 0));
     for value in [0, 1, WAITERS | 1] {
         word.store(value, SeqCst);
         assert_eq!((lock(word), try_lock(word)), (Err(EINVAL), Err(EINVAL)), "word {value:#x}");
@@ -264,7 +258,7 @@ fn lock_refuses_plain_waiters() {
 fn spoilt_word_is_einval() {
     let [word, _] = words();
     lock(word).unwrap();
-    let (tid, waiter) = sleeper(move || (lock(word), unlock(word)));
+    let (tid, waiter) = contender(move || (lock(word), unlock(word)));
     for value in [0, 1, OWNER_DIED | 1] {
         word.store(value, SeqCst);
         assert_eq!(try_lock(word), Err(EINVAL), "word {value:#x}");
@@ -284,7 +278,7 @@ fn inherit(end_owner: impl FnOnce(&Child), owner: impl FnOnce(&AtomicU32)) {
         owner(word);
     });
     taken.pass();
-    let (heir, waiter) = sleeper(move || (lock(word), word.load(SeqCst), unlock(word), word.load(SeqCst)));
+    let (heir, waiter) = contender(move || (lock(word), word.load(SeqCst), unlock(word), word.load(SeqCst)));
     end_owner(&owning);
     let found = waiter.join().unwrap();
     assert_eq!(found, (Ok(0), heir | WAITERS | OWNER_DIED, Ok(0), 0));
@@ -339,7 +333,7 @@ fn requeue_arguments_come_in_order() {
     assert_eq!(waits(0, 0, lock_at + 2), Err(EINVAL));
     assert_eq!(waits(0, 0, 8), Err(EFAULT));
     assert_eq!(syscall!(SYS_futex, condition, FUTEX_CMP_REQUEUE_PI, 1, 1, 8, 0), Err(EFAULT));
-    let plain = sleeper(move || syscall!(SYS_futex, condition, FUTEX_WAIT, 0, 0, 0, 0)).1;
+    let plain = contender(move || syscall!(SYS_futex, condition, FUTEX_WAIT, 0, 0, 0, 0)).1;
     assert_eq!(requeue(condition, 1, 0, word, 0), Err(EINVAL), "one that does not wait for a lock");
     assert_eq!(futex(condition, FUTEX_WAKE), Ok(1));
     assert_eq!(plain.join().unwrap(), Ok(0));
@@ -347,7 +341,7 @@ fn requeue_arguments_come_in_order() {
 
 fn requeue_to_a_free_lock_takes_it() {
     let [condition, word] = words();
-    let waiting = move || sleeper(move || (wait_requeue(condition, word), word.load(SeqCst), unlock(word)));
+    let waiting = move || contender(move || (wait_requeue(condition, word), word.load(SeqCst), unlock(word)));
     let (tid, waiter) = waiting();
     assert_eq!(futex(condition, FUTEX_WAKE), Err(EINVAL), "it wants the lock, not a wake");
     assert_eq!(syscall!(SYS_futex, condition, FUTEX_REQUEUE, 1, 1, word, 0), Err(EINVAL));
@@ -365,7 +359,7 @@ fn requeue_to_a_free_lock_takes_it() {
 fn requeue_to_a_held_lock_queues() {
     let [condition, word] = words();
     let waiters: Vec<_> = (0..4)
-        .map(|_| sleeper(move || (wait_requeue(condition, word), word.load(SeqCst), unlock(word))))
+        .map(|_| contender(move || (wait_requeue(condition, word), word.load(SeqCst), unlock(word))))
         .collect();
     lock(word).unwrap();
     assert_eq!(requeue(condition, 1, 0, word, 0), Ok(1));
@@ -383,7 +377,7 @@ fn requeue_to_a_held_lock_queues() {
 fn requeued_waiter_gives_up() {
     let [condition, word] = words();
     lock(word).unwrap();
-    let (_, waiter) = sleeper(move || {
+    let (_, waiter) = contender(move || {
         let until = at(libc::CLOCK_MONOTONIC, 50_000_000);
         syscall!(SYS_futex, condition, FUTEX_WAIT_REQUEUE_PI, 0, &until, word, 0)
     });
@@ -463,7 +457,7 @@ fn library_mutex_tells_of_a_dead_owner() {
             assert_eq!(mutex.unlock(), 0);
         };
         if waits {
-            let (_, heir) = sleeper(move || waiter(()));
+            let (_, heir) = contender(move || waiter(()));
             end.open();
             heir.join().unwrap();
         } else {

@@ -263,7 +263,7 @@ fn posix_lock_survives_exec() {
         exec_probe("cat", &[], &[]);
     });
     wait_until(|| {
-        text(&path(format!("/proc/{}/cmdline", holder.pid))).is_ok_and(|line| line.contains("cat"))
+        text(&path(format!("/proc/{}/cmdline", holder.pid))).is_ok_and(|line| line.contains("\0cat\0"))
     });
     assert_eq!(conflict(F_WRLCK, 0, 10).map(|lock| lock.3), Some(holder.pid));
     close(to).unwrap();
@@ -326,13 +326,8 @@ fn ofd_and_posix_locks_conflict() {
 fn ofd_lock_blocks_threads() {
     let file = lock_file();
     ofd(file, F_WRLCK, 0, 0).unwrap();
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let waiter = std::thread::spawn(move || {
-        let other = lock_file();
-        send_tid.send(gettid()).unwrap();
-        fcntl(other, F_OFD_SETLKW, &range(F_WRLCK, 0, 0))
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
+    let other = lock_file();
+    let waiter = sleeper(move || fcntl(other, F_OFD_SETLKW, &range(F_WRLCK, 0, 0)));
     ofd(file, F_UNLCK, 0, 0).unwrap();
     assert_eq!(waiter.join().unwrap(), Ok(0));
 }

@@ -44,6 +44,7 @@ mod process;
 mod procfs;
 mod remap;
 mod rename;
+mod revocation;
 mod semaphore;
 mod session;
 mod shared_memory;
@@ -113,6 +114,7 @@ pub(crate) const TABLES: &[&[Case]] = &[
     timerfd::CASES,
     socket_stream::CASES,
     channel::CASES,
+    revocation::CASES,
     fault::CASES,
     channel_close::CASES,
     catalogue::CASES,

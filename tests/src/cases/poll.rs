@@ -128,13 +128,10 @@ fn poll_errors() {
 fn poll_after_close_by_another_thread() {
     // The open file stays alive for the poll, which wakes; but the number, looked at again, is gone.
     let (from, to) = pipe();
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let poller = std::thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
+    let poller = sleeper(move || {
         let mut set = [pollfd(from, POLLIN)];
         (poll(&mut set, -1), set[0].revents)
     });
-    wait_until_thread_blocked(tid.recv().unwrap());
     close(from).unwrap();
     write(to, b"x").unwrap();
     assert_eq!(poller.join().unwrap(), (Ok(1), POLLNVAL));

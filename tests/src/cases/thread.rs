@@ -317,12 +317,7 @@ fn working_folder_is_shared() {
 
 fn blocked_thread_does_not_block_others() {
     let (from, to) = pipe();
-    let (send_tid, tid) = mpsc::channel();
-    let reader = thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        read_some(from, 10)
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
+    let reader = sleeper(move || read_some(from, 10));
     write(to, b"hello").unwrap();
     assert_eq!(reader.join().unwrap(), Ok(b"hello".to_vec()));
 }
@@ -330,12 +325,7 @@ fn blocked_thread_does_not_block_others() {
 fn close_during_a_blocked_read() {
     // Closing the number does not end the read in progress: it holds the open file.
     let (from, to) = pipe();
-    let (send_tid, tid) = mpsc::channel();
-    let reader = thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        read_some(from, 10)
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
+    let reader = sleeper(move || read_some(from, 10));
     close(from).unwrap();
     assert_eq!(write(to, b"late"), Ok(4), "the pipe still has its reader");
     assert_eq!(reader.join().unwrap(), Ok(b"late".to_vec()));

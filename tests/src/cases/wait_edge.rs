@@ -48,14 +48,7 @@ fn the_last_writer_ends_a_blocked_read() {
 
 /// A thread that receives once; its number, when it is blocked.
 fn receiver(from: Handle) -> (i32, thread::JoinHandle<Sys<Vec<u8>>>) {
-    let (tell, told) = std::sync::mpsc::channel();
-    let receiver = thread::spawn(move || {
-        tell.send(gettid()).unwrap();
-        channel_recv(from, 0).map(|(bytes, _)| bytes)
-    });
-    let tid = told.recv().unwrap();
-    wait_until_thread_blocked(tid);
-    (tid, receiver)
+    sleeper_and_tid(move || channel_recv(from, 0).map(|(bytes, _)| bytes))
 }
 
 /// A message and a signal for the one whom the message woke: he has it, or the other one has.

@@ -5,7 +5,7 @@ use super::options::Options;
 use super::{Case, faults, own_executable};
 use crate::sys::{
     ENOSYS, Mask, Status, Sys, change_mask, close, dup2, exit_group, kill, mask_of, milliseconds, monotonic,
-    open, path, pipe2, read_some, set_nonblocking, setpgid, text, timed_wait, wait4, write,
+    open, path, pipe2, read_some, reset, set_nonblocking, setpgid, text, timed_wait, wait4, write,
 };
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -84,11 +84,18 @@ fn work_folder() -> String {
     format!("{parent}/guest-tests.{}", std::process::id())
 }
 
+/// Cases start with every standard signal at its default, whoever started the suite: nohup(1) and shells have some
+/// ignored.
+fn default_dispositions() {
+    (1..32).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)).for_each(reset);
+}
+
 /// Done once before the first case.
 pub(super) fn prepare(options: &Options) {
     SCALE.store(options.scale, Ordering::Relaxed);
     SEED.store(options.seed, Ordering::Relaxed);
     own_executable();
+    default_dispositions();
     // Orphans of a case come to the harness, which then can end them. Where the kernel has no
     // subreapers they go to pid 1 and are only killed with their group.
     let _ = syscall!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1);

@@ -1,6 +1,6 @@
 //! Descriptors made for waiting.
 
-use super::{Fd, Sys, gettid, read, wait_until_thread_blocked, write};
+use super::{Fd, Sys, read, sleeper, write};
 use crate::harness::or_skip;
 
 /// A new epoll instance.
@@ -21,13 +21,7 @@ pub(crate) fn epoll_add(epoll: Fd, fd: Fd, events: i32, data: u64) {
 
 /// A thread that waits once, without a timeout; it is blocked when this returns.
 pub(crate) fn epoll_waiter(epoll: Fd, most: usize) -> std::thread::JoinHandle<Vec<(i32, u64)>> {
-    let (send_tid, tid) = std::sync::mpsc::channel();
-    let waiter = std::thread::spawn(move || {
-        send_tid.send(gettid()).unwrap();
-        epoll_wait(epoll, most, -1)
-    });
-    wait_until_thread_blocked(tid.recv().unwrap());
-    waiter
+    sleeper(move || epoll_wait(epoll, most, -1))
 }
 
 /// (events, data) that are ready.

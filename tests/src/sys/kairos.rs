@@ -90,6 +90,11 @@ pub(crate) fn channel_create() -> Sys<(Handle, Handle)> {
     channel_create_with(0)
 }
 
+/// A channel that must be there.
+pub(crate) fn channel() -> (Handle, Handle) {
+    channel_create().expect("channel_create")
+}
+
 pub(crate) fn channel_create_with(flags: u64) -> Sys<(Handle, Handle)> {
     let (mut one, mut two): (Handle, Handle) = (-1, -1);
     call(4602, &[address(&mut one), address(&mut two), flags as usize]).map(|_| (one, two))

@@ -1,7 +1,8 @@
 //! Waiting for a condition. Nothing here, and nothing in a case, waits for a time to pass: the
 //! harness's deadline is the only clock, and missing it is a hang.
 
-use super::{Sys, path, sleep_a_tick, text};
+use super::{Sys, gettid, path, sleep_a_tick, text};
+use std::thread::{self, JoinHandle};
 
 /// Looks at the condition again and again until it holds.
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
@@ -40,6 +41,25 @@ pub(crate) fn wait_until_blocked(pid: i32) {
 /// Waits until the thread of this process sleeps.
 pub(crate) fn wait_until_thread_blocked(tid: i32) {
     wait_until(|| thread_state(tid).expect("stat of a thread that should block") == b'S');
+}
+
+/// A thread that ran up to its first sleep, which is in `body`.
+pub(crate) fn sleeper<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    sleeper_and_tid(body).1
+}
+
+/// The same, with the thread's id.
+pub(crate) fn sleeper_and_tid<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> (i32, JoinHandle<T>) {
+    let (send_tid, tid) = std::sync::mpsc::channel();
+    let thread = thread::spawn(move || {
+        send_tid.send(gettid()).unwrap();
+        body()
+    });
+    let tid = tid.recv().unwrap();
+    wait_until_thread_blocked(tid);
+    (tid, thread)
 }
 
 /// Waits until the process is stopped.
