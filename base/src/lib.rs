@@ -15,7 +15,7 @@
 //! | [`counters`] | named counters for each CPU |
 //! | [`current`] | the task under which code runs |
 //! | [`fault`] | fault injection |
-//! | [`hash`] | hash tables that grow by one bucket at a time |
+//! | [`hash`] | hash tables that grow by a few buckets at a time |
 //! | [`lifecycle`] | the states of what others may still hold; rare events told rarely |
 //! | [`schedule`] | when a timer expires next |
 //! | [`sync`] | spin locks with classes, atomics, once cells |

@@ -5,7 +5,7 @@
 //! its object and nothing else: each reading looks the object up, so a directory that is still there for a moment
 //! after its object is empty and cannot be entered.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::fmt::Write;
 
 use base::caller::Caller;
@@ -38,7 +38,7 @@ impl Paging {
         Query { cursor: cursor.load(Ordering::Relaxed), page_size: page_size.load(Ordering::Relaxed) }
     }
 
-    /// The file with one of the two numbers of what `of` finds.
+    /// The file that shows a `number` of `owner`, and takes a new one that `check` allows.
     fn control<T: Send + Sync + 'static>(
         attributes: Attributes,
         owner: &Arc<T>,
@@ -111,7 +111,7 @@ struct Object {
     id: u32,
     device: DeviceNumber,
     paging: Paging,
-    this: alloc::sync::Weak<Object>,
+    this: Weak<Object>,
 }
 
 /// Its files, with their modes.

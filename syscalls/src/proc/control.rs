@@ -1,12 +1,10 @@
 //! `/proc/<pid>/control`: signals by their names, and an audit of the commands.
 
+use alloc::sync::Arc;
 use core::fmt::{self, Write};
 
-use alloc::sync::Arc;
-
-use base::Errno;
-use base::Result;
 use base::caller::Caller;
+use base::{Errno, Result};
 use fs::pseudo::{Attributes, PseudoFile, PseudoNode};
 
 use super::subject::Subject;

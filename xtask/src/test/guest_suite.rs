@@ -117,6 +117,7 @@ const UNDER_FAULTS: &[&str] = &[
     "pipe::",
     "poll::",
     "process::",
+    "revocation::",
     "signal::",
     "signalfd::",
     "socket_",

@@ -22,7 +22,7 @@ use crate::setup::{self, Need};
 use steps::{Floor, STEPS, Step};
 use tally::{Tally, Verdict};
 
-/// The whole test at scale 1. It takes a fifth of it when nothing hangs.
+/// The whole test at scale 1. It takes half of it when nothing hangs.
 const LIMIT: Duration = Duration::from_secs(55 * 60);
 
 const HELP: &str = "\
@@ -31,7 +31,7 @@ usage: cargo xtask test [FILTER] [--floor host|model|guest] [--scale N]
   FILTER           only cases whose full name (STEP:CASE) contains this
   --floor NAME     only this floor (repeatable): host (unit tests and lints), model (loom,
                    shuttle and Miri), guest (the guest suite on Linux and in Kairos, runs, sessions)
-  --scale N        more rounds: 1 (the default) takes at most 20 minutes on two cores
+  --scale N        more rounds: 1 (the default) takes less than half an hour on two cores
   --on-linux       boot Debian's kernel instead of Kairos in runs, sessions and programs: whether
                    what they expect is right
   --list           the steps";
