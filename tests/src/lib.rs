@@ -24,5 +24,5 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> i32 {
     if let Some(status) = probe::run(&arguments) {
         return status;
     }
-    harness::main(&arguments, cases::TABLES)
+    harness::main(&arguments, cases::SUITES)
 }

@@ -37,6 +37,8 @@ impl KernelProfile {
     }
 }
 
+/// The program of the guest suite.
+pub(crate) const SUITE: &str = "guest-tests";
 /// Guest programs that every root has.
 const TOOLS: &[&str] = &["kairos-top"];
 
@@ -104,6 +106,15 @@ pub(crate) fn images(
     };
     let tools = TOOLS.iter().map(|name| guest_program(name)).collect();
     Ok(Images { kernel, init: guest_program("kairos-init"), busybox, tools })
+}
+
+/// A directory to lay over the root that holds the guest suite as `/bin/guest-tests`.
+pub(crate) fn suite_overlay() -> Result<PathBuf> {
+    let root = paths::kairos().join("overlays").join(SUITE);
+    let bin = root.join("bin");
+    std::fs::create_dir_all(&bin)?;
+    std::fs::copy(guest_program(SUITE), bin.join(SUITE)).context("copying the guest suite")?;
+    Ok(root)
 }
 
 /// Where the build leaves the guest program called `name`.

@@ -23,6 +23,7 @@ mod run;
 mod run_directory;
 mod run_options;
 mod setup;
+mod soak;
 mod symbols;
 mod terminal;
 mod test;
@@ -47,6 +48,8 @@ usage: cargo xtask COMMAND [options]
   bench [GROUP...]      what operations cost, next to Linux
   explore [options] -- PROGRAM ARGS...
                         the program under many seeds; a line that replays each failure
+  soak [--minutes M] [--seed N]
+                        the guest suite for a long time, disturbed and under faults
   report [FILE] [--json] [--perfetto FILE] [--html FILE]
                         what the trace of a run with --trace says
   gdb [options] [-- PROGRAM ARGS...]
@@ -80,6 +83,7 @@ fn dispatch(arguments: &mut Arguments) -> Result<u8> {
         "test" => test::command(arguments),
         "bench" => bench::command(arguments),
         "explore" => explore::command(arguments),
+        "soak" => soak::command(arguments),
         "report" => report::command(arguments),
         "gdb" => gdb::command(arguments),
         "help" | "--help" | "-h" => {

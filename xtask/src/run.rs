@@ -48,12 +48,17 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
         println!("{}", run_options::HELP);
         return Ok(0);
     }
-    let prepared = Prepared::new(&options)?;
+    run(&options)
+}
+
+/// Runs what `options` say: the exit status to hand on.
+pub(crate) fn run(options: &RunOptions) -> Result<u8> {
+    let prepared = Prepared::new(options)?;
     if options.dry_run {
         println!("{}", prepared.qemu_line()?);
         return Ok(0);
     }
-    let (outcome, verdict) = prepared.run(&options)?;
+    let (outcome, verdict) = prepared.run(options)?;
     Ok(match verdict.reason {
         "nothing_injected" => outcome::NOTHING_INJECTED,
         _ => outcome.exit_status(),

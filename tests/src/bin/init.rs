@@ -27,6 +27,7 @@ const MOUNTS: &[(&CStr, &CStr, Option<&CStr>)] = &[
     (c"devtmpfs", c"/dev", None),
     (c"devpts", c"/dev/pts", Some(c"mode=620,ptmxmode=666")),
     (c"tmpfs", c"/dev/shm", Some(c"mode=1777")),
+    (c"mqueue", c"/dev/mqueue", None),
     (c"tmpfs", c"/tmp", Some(c"mode=1777")),
 ];
 

@@ -9,7 +9,7 @@ use std::thread;
 pub(crate) const CASES: &[Case] = &[
     case!(kairos_channel_port_syscalls).kairos(),
     case!(kairos_channel_close_last_handle_races).kairos(),
-    case!(khandle_cache_release_under_fork_exit).kairos().deadlines(2),
+    case!(khandle_cache_release_under_fork_exit).long().kairos().deadlines(2),
 ];
 
 const ALL_SIGNALS: u64 = READABLE | PEER_CLOSED;

@@ -26,11 +26,11 @@ pub(crate) const CASES: &[Case] = &[
     case!(exec_closes_what_is_marked).kairos(),
     case!(exit_closes_everything).kairos(),
     case!(cycles_are_collected).kairos(),
-    case!(long_chains_are_taken_down).kairos().deadlines(2),
+    case!(long_chains_are_taken_down).long().kairos().deadlines(2),
     case!(ping_pong_between_processes).kairos(),
     case!(waiting_for_objects).kairos(),
     case!(proc_and_sys_show_what_happens).kairos(),
-    case!(small_messages_call_no_heap).kairos().deadlines(2),
+    case!(small_messages_call_no_heap).long().kairos().deadlines(2),
 ];
 
 fn messages_keep_their_boundaries() {

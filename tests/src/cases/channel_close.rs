@@ -1,6 +1,6 @@
 //! Closing against blocked calls, from every side, a thousand times over: the answer is always the specified one.
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{POLLHUP, POLLIN, POLLNVAL};
 use std::thread;
@@ -16,8 +16,8 @@ const END: Sys<(Vec<u8>, Vec<Handle>)> = Ok((Vec::new(), Vec::new()));
 
 /// Runs `round` for both sides that may close. In some rounds the closer gives way first, so that both orders come up
 /// on one CPU too.
-fn rounds(round: impl Fn(Side)) {
-    for number in 0..500 * scale() {
+fn on_both_sides(round: impl Fn(Side)) {
+    for number in 0..rounds(500) {
         for side in [Side::Own, Side::Peer] {
             (0..number % 3).for_each(|_| discard(syscall!(SYS_sched_yield)));
             round(side);
@@ -33,7 +33,7 @@ enum Side {
 }
 
 fn close_against_receivers() {
-    rounds(|side| {
+    on_both_sides(|side| {
         let (own, peer) = channel_create().unwrap();
         let receiver = thread::spawn(move || channel_recv(own, 0));
         let (first, second) = if side == Side::Own { (own, peer) } else { (peer, own) };
@@ -47,7 +47,7 @@ fn close_against_receivers() {
 
 fn close_against_senders() {
     let (moved, _peer) = channel_create().unwrap();
-    rounds(|side| {
+    on_both_sides(|side| {
         let (own, peer) = channel_create().unwrap();
         while channel_send(own, b"full", &[], NONBLOCK).is_ok() {}
         let copy = handle_duplicate(moved, 0).unwrap();
@@ -62,7 +62,7 @@ fn close_against_senders() {
 }
 
 fn close_against_port_waiters() {
-    rounds(|side| {
+    on_both_sides(|side| {
         let (own, peer) = channel_create().unwrap();
         let port = port_create().unwrap();
         port_bind(port, own, 9, PEER_CLOSED).unwrap();
@@ -76,7 +76,7 @@ fn close_against_port_waiters() {
 }
 
 fn close_against_pollers() {
-    rounds(|side| {
+    on_both_sides(|side| {
         let (own, peer) = channel_create().unwrap();
         let fd = fd_from_handle(own, 0).unwrap();
         handle_close(own).unwrap();

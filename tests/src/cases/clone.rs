@@ -1,6 +1,6 @@
 //! clone(2) and clone3(2) with flags that the C library does not use for fork.
 
-use crate::harness::{Case, case, or_skip, scale};
+use crate::harness::{Case, case, or_skip, rounds};
 use crate::sys::*;
 use libc::{SIGCHLD, WEXITED};
 
@@ -68,7 +68,7 @@ fn adoption_takes_the_exit_signal_back() {
     const WALL: i32 = 0x4000_0000;
     syscall!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0).unwrap();
     block(&[libc::SIGUSR1]);
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let _ = fork(|| {
             let maker = getpid();
             for _ in 0..4 {

@@ -1,6 +1,6 @@
 //! Executable files with broken headers (elf(5), execve(2)).
 
-use crate::harness::{Case, case, seed};
+use crate::harness::{Case, case, rounds, seed};
 use crate::sys::*;
 use libc::SIGSEGV;
 
@@ -9,7 +9,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(random_elf_damage),
     case!(elf_with_many_segments),
     case!(interpreter_of_an_interpreter),
-    case!(exec_of_a_growing_file),
+    case!(exec_of_a_growing_file).long(),
 ];
 
 /// A complete small program: one segment, exit_group(5).
@@ -106,7 +106,7 @@ fn broken_elf_headers() {
 /// Random damage: the process ends somehow, and so does nobody else.
 fn random_elf_damage() {
     let mut random = Random::new(seed());
-    let rounds = 200 * crate::harness::scale();
+    let rounds = rounds(200);
     for _ in 0..rounds {
         let mut file = small_elf();
         for _ in 0..=random.below(4) {

@@ -1,7 +1,7 @@
 //! Event descriptors under producers, waiters, signals, timeouts, closes, kills and execs at once: nothing is
 //! lost, nothing comes twice, nobody is left asleep. A hang is a lost wake.
 
-use crate::harness::{Case, case, scale, seed};
+use crate::harness::{Case, case, rounds, seed};
 use crate::sys::*;
 use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLONESHOT, POLLIN, SIGUSR1};
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn eventfd_tokens() {
     let event = eventfd(0, libc::EFD_SEMAPHORE | libc::EFD_NONBLOCK);
     let (over, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let waiters = waiters(event, &over, event_take, &taken);
-    let rounds = 1000 * scale();
+    let rounds = rounds(1000);
     let producers: Vec<JoinHandle<()>> = (0..3)
         .map(|_| std::thread::spawn(move || (0..rounds).for_each(|_| discard(event_add(event, 1).unwrap()))))
         .collect();
@@ -106,7 +106,7 @@ fn pipe_bytes() {
     let (over, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let sum = |from: Fd| read_some(from, 7).map(|bytes| bytes.iter().map(|byte| u64::from(*byte)).sum());
     let waiters = waiters(from, &over, sum, &taken);
-    let rounds = 1000 * scale();
+    let rounds = rounds(1000);
     let bytes: Vec<u8> = (1..=5).collect();
     let producers: Vec<JoinHandle<()>> = (0..3)
         .map(|_| {
@@ -136,7 +136,7 @@ fn queued_signals_through_a_signalfd() {
         Ok(bytes.chunks(128).map(value).sum())
     };
     let waiters = waiters(fd, &over, values, &taken);
-    let rounds = 300 * scale();
+    let rounds = rounds(300);
     let producers: Vec<JoinHandle<()>> = (0..3)
         .map(|_| {
             std::thread::spawn(move || {
@@ -158,7 +158,7 @@ fn timer_expirations() {
     let timer = timerfd(libc::TFD_NONBLOCK);
     let (over, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let waiters = waiters(timer, &over, event_take, &taken);
-    let rounds = 100 * scale();
+    let rounds = rounds(100);
     let owner = taken.clone();
     let producer = std::thread::spawn(move || {
         let mut random = Random::new(seed());
@@ -203,7 +203,7 @@ fn edges_of_many_files() {
         })
     };
     let workers: Vec<JoinHandle<()>> = (0..4).map(worker).collect();
-    let events = 2500 * scale();
+    let events = rounds(2500);
     let producer = |number: u64| {
         let files = files.clone();
         std::thread::spawn(move || {
@@ -258,7 +258,7 @@ fn oneshot_items_have_one_owner() {
         })
     };
     let workers: Vec<JoinHandle<()>> = (0..4).map(worker).collect();
-    let events = 3000 * scale();
+    let events = rounds(3000);
     let mut random = Random::new(seed());
     for _ in 0..events {
         event_add(files[random.below(FILES) as usize], 1).unwrap();
@@ -273,7 +273,7 @@ fn items_come_and_go_during_waits() {
     let (epoll, ready, done) = (epoll_create(), eventfd(1, 0), eventfd(0, 0));
     let noise = eventfd(0, 0);
     epoll_control(epoll, EPOLL_CTL_ADD, noise, EPOLLIN | EPOLLET, 0).unwrap();
-    let rounds = 500 * scale();
+    let rounds = rounds(500);
     let over = Arc::new(AtomicBool::new(false));
     let told = over.clone();
     let noisy = std::thread::spawn(move || {
@@ -313,7 +313,7 @@ fn files_close_during_waits() {
             )
         })
         .collect();
-    for round in 0..1000 * scale() {
+    for round in 0..rounds(1000) {
         let (from, to) = pipe();
         let mode = [EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLONESHOT][(round % 3) as usize];
         epoll_control(epoll, EPOLL_CTL_ADD, from, mode, round).unwrap();
@@ -328,7 +328,7 @@ fn files_close_during_waits() {
 
 /// Of two blocked readers one has no memory for it: the other gets what comes.
 fn reader_that_cannot_take_passes_on() {
-    for _ in 0..30 * scale() {
+    for _ in 0..rounds(30) {
         let (from, to) = pipe();
         let unable = fork(|| assert_eq!(syscall!(SYS_read, from, 8, 1), Err(EFAULT)));
         wait_until_blocked(unable.pid);
@@ -347,7 +347,7 @@ fn reader_that_cannot_take_passes_on() {
 fn killed_waiters_take_nothing_along() {
     let mut random = Random::new(seed());
     let event = eventfd(0, libc::EFD_SEMAPHORE);
-    for round in 0..60 * scale() {
+    for round in 0..rounds(60) {
         let idle: Vec<Child> = (0..2)
             .map(|_| {
                 fork(|| {
@@ -381,7 +381,7 @@ fn killed_waiters_take_nothing_along() {
 fn exec_with_threads_in_waits() {
     let (event, epoll) = (eventfd(0, 0), epoll_create());
     epoll_control(epoll, EPOLL_CTL_ADD, event, EPOLLIN | EPOLLET, 0).unwrap();
-    for round in 0..10 * scale() {
+    for round in 0..rounds(10) {
         let program = fork(|| {
             let thread = |body: fn(Fd, Fd)| {
                 let (send_tid, tid) = std::sync::mpsc::channel();

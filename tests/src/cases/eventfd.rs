@@ -1,6 +1,6 @@
 //! Event counters (eventfd(2)).
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{POLLIN, POLLOUT};
 
@@ -139,7 +139,7 @@ fn shared_over_fork_and_dup() {
 /// Four writers and four readers; what is taken is what was added.
 fn counts_exactly_under_contention() {
     let event = eventfd(0, 0);
-    let rounds = 500 * scale();
+    let rounds = rounds(500);
     let writers: Vec<Child> = (0..4)
         .map(|_| fork(|| (0..rounds).for_each(|round| assert_eq!(event_add(event, round % 3 + 1), Ok(8)))))
         .collect();

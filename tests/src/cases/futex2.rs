@@ -12,7 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(waitv_times_out_on_both_clocks).since(5, 16),
     case!(waitv_of_one_word_twice).since(5, 16),
     case!(waitv_of_the_most_words).since(5, 16),
-    case!(waitv_loses_no_wake).since(5, 16),
+    case!(waitv_loses_no_wake).long().since(5, 16),
     case!(wake_counts_exactly).since(6, 7),
     case!(masks_select).since(6, 7),
     case!(arguments_are_checked_in_order).since(6, 7),

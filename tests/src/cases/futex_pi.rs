@@ -32,7 +32,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(condition_restarts_after_a_signal),
     case!(library_mutex_excludes),
     case!(library_mutex_tells_of_a_dead_owner),
-    case!(killed_waiters_and_owners_between_processes).deadlines(3),
+    case!(killed_waiters_and_owners_between_processes).long().deadlines(3),
 ];
 
 const WAITERS: u32 = 0x8000_0000;

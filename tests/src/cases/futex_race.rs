@@ -1,7 +1,7 @@
 //! A futex under producers, waiters, timeouts, kills and execs at once: nothing is lost, nothing comes twice,
 //! nobody is left asleep.
 
-use crate::harness::{Case, case, scale, seed};
+use crate::harness::{Case, case, rounds, seed};
 use crate::sys::*;
 use libc::{FUTEX_WAIT, FUTEX_WAKE};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -38,7 +38,7 @@ fn taker(word: &AtomicU32, mut sleep: impl FnMut(u32, &mut Random), number: u64)
 fn hand_out(word: &AtomicU32, give: impl Fn(), new: impl Fn(u64) -> Child) {
     let mut random = Random::new(seed());
     let mut takers: Vec<Child> = (0..TAKERS as u64).map(&new).collect();
-    let rounds = 1000 * scale() as u32;
+    let rounds = rounds(1000) as u32;
     for round in 1..=rounds {
         while word.load(SeqCst) & THERE > THERE / 2 {
             sleep_a_tick();

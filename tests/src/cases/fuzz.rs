@@ -2,18 +2,18 @@
 //! processes with threads, with signals flying. What the calls answer does not matter; that the
 //! kernel stands, that the fuzzed processes can be killed, and that nothing leaks does.
 
-use crate::harness::{Case, case, our_children, scale, seed};
+use crate::harness::{Case, case, our_children, rounds, seed};
 use crate::sys::*;
 use libc::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE, PROT_READ, SIGKILL};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 pub(crate) const CASES: &[Case] = &[
-    case!(random_system_calls_of_a_user).vm().root().deadlines(5),
-    case!(random_system_calls_of_root).vm().root().deadlines(5),
+    case!(random_system_calls_of_a_user).long().vm().root().deadlines(5),
+    case!(random_system_calls_of_root).long().vm().root().deadlines(5),
 ];
 
-/// Calls for each unit of scale; the two cases share them four to one.
+/// Calls at scale 1; the two cases share them four to one.
 const CALLS: u32 = 50_000;
 /// Calls of one fuzzed process, all its threads together.
 const CALLS_OF_ONE: u32 = 600;
@@ -271,7 +271,7 @@ fn fuzz(calls: u32, uid: u32) {
     let counter = word_at(map_shared(PAGE));
     let mut made = 0;
     let mut round = 0;
-    let before = ipc_objects();
+    let before = Lasting::all();
     while made < calls {
         counter.store(0, Relaxed);
         let round_seed = seed().wrapping_mul(1_000_003).wrapping_add(round);
@@ -289,31 +289,7 @@ fn fuzz(calls: u32, uid: u32) {
         let _ = std::fs::remove_dir_all(format!("round-{}", round - 1));
         fork(|| assert_eq!(getppid(), getppid())).succeeds();
     }
-    end_ipc_objects(&before);
-}
-
-/// The objects of System V, which outlive whoever made them: their kind and id.
-fn ipc_objects() -> Vec<(&'static str, i32)> {
-    let of_kind = |kind: &'static str| {
-        let table = std::fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
-        let id = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
-        table.lines().filter_map(id).map(|id| (kind, id)).collect::<Vec<_>>()
-    };
-    ["shm", "sem", "msg"].into_iter().flat_map(of_kind).collect()
-}
-
-/// Removes the objects that were not there before, and the message queues under names that the calls had.
-fn end_ipc_objects(before: &[(&str, i32)]) {
-    for (kind, id) in ipc_objects().into_iter().filter(|object| !before.contains(object)) {
-        let _ = match kind {
-            "shm" => syscall!(SYS_shmctl, id, libc::IPC_RMID, 0),
-            "sem" => syscall!(SYS_semctl, id, 0, libc::IPC_RMID),
-            _ => syscall!(SYS_msgctl, id, libc::IPC_RMID, 0),
-        };
-    }
-    for name in [c"a", c"b", c"d", c"link"] {
-        let _ = syscall!(SYS_mq_unlink, name);
-    }
+    Lasting::keep_only(&before);
 }
 
 /// A folder, descriptors, limits and a user of its own.
@@ -381,9 +357,9 @@ fn end_strays() {
 }
 
 fn random_system_calls_of_a_user() {
-    fuzz((u64::from(CALLS) * 4 / 5 * scale()) as u32, 54_400);
+    fuzz(rounds(u64::from(CALLS) * 4 / 5) as u32, 54_400);
 }
 
 fn random_system_calls_of_root() {
-    fuzz((u64::from(CALLS) / 5 * scale()) as u32, 0);
+    fuzz(rounds(u64::from(CALLS) / 5) as u32, 0);
 }

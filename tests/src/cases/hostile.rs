@@ -15,7 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(stack_pointer_nowhere),
     case!(signals_without_a_stack),
     case!(descriptors_to_exhaustion),
-    case!(mappings_to_exhaustion),
+    case!(mappings_to_exhaustion).long(),
     case!(deep_symlinks_and_paths),
     case!(pipes_in_great_number),
 ];

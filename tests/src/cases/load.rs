@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub(crate) const CASES: &[Case] = &[
-    case!(ten_thousand_blocked_threads).vm().deadlines(2),
-    case!(two_thousand_blocked_processes).vm().deadlines(2),
-    case!(fork_bomb_under_a_limit).vm().root(),
-    case!(memory_eater_dies_alone).vm().root().deadlines(2),
-    case!(file_eater_is_told).vm().root().deadlines(2),
-    case!(churn_of_processes).vm().deadlines(2),
-    case!(churn_of_threads).vm().deadlines(2),
+    case!(ten_thousand_blocked_threads).long().vm().deadlines(2),
+    case!(two_thousand_blocked_processes).long().vm().deadlines(2),
+    case!(fork_bomb_under_a_limit).long().vm().root(),
+    case!(memory_eater_dies_alone).long().vm().root().deadlines(2),
+    case!(file_eater_is_told).long().vm().root().deadlines(2),
+    case!(churn_of_processes).long().vm().deadlines(2),
+    case!(churn_of_threads).long().vm().deadlines(2),
 ];
 
 /// A number of /proc/kairos/census, where there is one.

@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(partial_copies_at_an_edge),
     case!(arguments_at_the_end_of_user_space),
     case!(many_small_mappings),
-    case!(map_count_is_limited).vm(),
+    case!(map_count_is_limited).long().vm(),
     case!(concurrent_faults_on_one_page),
     case!(unmap_while_another_thread_touches),
     case!(fork_while_another_thread_writes),

@@ -1,6 +1,6 @@
 //! System V message queues (msgget(2), msgop(2), msgctl(2)).
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{
     IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT, IPC_PRIVATE, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT,
@@ -202,7 +202,7 @@ fn a_receiver_waits_for_its_type() {
 /// Nobody else finds a message for which somebody waited.
 fn a_message_goes_to_who_waits() {
     let queue = Queue::new();
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let receiver = fork(|| assert_eq!(queue.receive(10, 0, 0), Ok((1, b"m".to_vec()))));
         wait_until_blocked(receiver.pid);
         queue.send(1, b"m", 0).unwrap();
@@ -399,7 +399,7 @@ fn nothing_is_lost_under_contention() {
     let mut status = queue.status().unwrap();
     status.msg_qbytes = 64;
     queue.set(&status).unwrap();
-    let rounds = 200 * scale() as u32;
+    let rounds = rounds(200) as u32;
     let senders: Vec<Child> = (1..=3)
         .map(|kind| {
             let queue = &queue;

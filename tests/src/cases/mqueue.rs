@@ -1,6 +1,6 @@
 //! POSIX message queues (mq_overview(7)).
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{
     O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, POLLIN, POLLOUT, SA_RESTART, SIGEV_NONE,
@@ -146,7 +146,7 @@ fn waits_for_a_message_and_for_room() {
 fn a_message_goes_to_who_waits() {
     let queue = NamedQueue::new("direct", 1, 8);
     let other = mq_open(&queue.name, O_RDWR | O_NONBLOCK, 0, None).unwrap();
-    for _ in 0..30 * scale() {
+    for _ in 0..rounds(30) {
         let receiver = fork(|| assert_eq!(mq_receive(queue.fd, 8), text(b"m", 0)));
         wait_until_blocked(receiver.pid);
         mq_send(other, b"m", 0).unwrap();
@@ -417,7 +417,7 @@ fn killed_while_waiting() {
 
 fn nothing_is_lost_under_contention() {
     let queue = NamedQueue::new("many", 3, 8);
-    let rounds = 200 * scale();
+    let rounds = rounds(200);
     let sums = map_shared(PAGE);
     let senders: Vec<Child> = (0..3)
         .map(|_| {

@@ -1,6 +1,6 @@
 //! Making processes and waiting for them (fork(2), vfork(2), wait(2), exit(2)).
 
-use crate::harness::{Case, case, or_skip, scale};
+use crate::harness::{Case, case, or_skip, rounds};
 use crate::sys::*;
 use libc::{SIGCHLD, SIGKILL, SIGSTOP, SIGTERM, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED};
 
@@ -321,7 +321,7 @@ fn wait_is_interrupted_and_restarted() {
 /// nothing restart.
 fn sigchld_of_the_awaited_child_does_not_interrupt() {
     catch(SIGCHLD, libc::SA_NOCLDSTOP);
-    for _ in 0..500 * scale() {
+    for _ in 0..rounds(500) {
         let gate = Gate::new();
         let child = fork(|| gate.pass());
         gate.open();

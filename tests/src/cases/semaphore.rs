@@ -1,6 +1,6 @@
 //! System V semaphores (semget(2), semop(2), semctl(2)).
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{
     GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT, IPC_PRIVATE,
@@ -157,7 +157,7 @@ fn waits_for_zero() {
 /// Down to zero and up again in two calls: whoever waits for zero has had it.
 fn a_zero_that_lasts_a_moment_is_seen() {
     let set = SemaphoreSet::new(&[1, 0]);
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let waiter = fork(|| set.operate(&[sembuf(0, 0, 0), sembuf(1, 1, 0)]).unwrap());
         wait_until(|| set.ask(0, GETZCNT) == 1);
         set.add(0, -1).unwrap();
@@ -170,7 +170,7 @@ fn a_zero_that_lasts_a_moment_is_seen() {
 /// What is added while somebody waits for it is not there for anybody else, not for a moment.
 fn whoever_waits_is_served_before_others() {
     let set = SemaphoreSet::new(&[0]);
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let waiter = fork(|| set.add(0, -1).unwrap());
         wait_until(|| set.ask(0, GETNCNT) == 1);
         set.add(0, 1).unwrap();
@@ -493,7 +493,7 @@ fn listed_in_proc() {
 fn exclusion_holds_under_contention() {
     let set = SemaphoreSet::new(&[1]);
     let counter = word_at(map_shared(PAGE));
-    let rounds = 300 * scale();
+    let rounds = rounds(300);
     let children: Vec<Child> = (0..4)
         .map(|index| {
             let set = &set;

@@ -1,7 +1,7 @@
 //! Translations that other CPUs still hold when a mapping changes (munmap(2), mprotect(2), madvise(2)): what is
 //! taken away is gone for every thread when the call returns, and the call does return.
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{MAP_FIXED, PROT_READ, SIGSEGV};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
@@ -37,17 +37,14 @@ fn storm(rounds: usize, mark: u8) {
     }
 }
 
-fn rounds() -> usize {
-    400 * scale() as usize
-}
-
 fn a_storm_beside_a_thread_that_sleeps() {
     // The first thread has the space loaded on its CPU and sleeps in join.
-    thread::spawn(|| storm(2 * rounds(), 1)).join().unwrap();
+    thread::spawn(|| storm(rounds(800) as usize, 1)).join().unwrap();
 }
 
 fn storms_of_several_threads() {
-    let threads: Vec<_> = (1..=3).map(|mark| thread::spawn(move || storm(rounds(), mark))).collect();
+    let threads: Vec<_> =
+        (1..=3).map(|mark| thread::spawn(move || storm(rounds(400) as usize, mark))).collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 

@@ -1,6 +1,6 @@
 //! Sockets used by many at once: nothing is lost, nothing comes twice, nobody stays asleep.
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{MSG_DONTWAIT, POLLIN, SIGKILL, SIGUSR1, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,11 +21,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(collection_against_use).deadlines(2),
     case!(binding_one_name).deadlines(2),
 ];
-
-/// Rounds of a race.
-fn rounds(base: u64) -> u64 {
-    base * scale()
-}
 
 fn many_writers_and_readers_of_a_stream() {
     // Each byte is worth its value: the sums must agree.

@@ -1,6 +1,6 @@
 //! Readers that page through objects and histories while both change.
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,7 +62,7 @@ impl Notes {
 
 /// Makes and closes ports and channels.
 fn churn(notes: Notes) {
-    for _ in 0..CHURN / 5 * scale() as u32 {
+    for _ in 0..rounds(u64::from(CHURN / 5)) as u32 {
         let port = port_create().unwrap();
         let (one, other) = channel_create().unwrap();
         let (three, four) = channel_create().unwrap();

@@ -4,7 +4,7 @@
 //! A taker has the kernel write what it takes into a log that all share. So whatever a taker was doing when it died,
 //! the log says exactly whether it had taken something.
 
-use crate::harness::{Case, case, scale, seed};
+use crate::harness::{Case, case, rounds, seed};
 use crate::sys::*;
 use libc::{EPOLL_CTL_ADD, EPOLLET, EPOLLIN, POLLIN, POLLOUT, SIGKILL, SIGUSR1, SOCK_SEQPACKET};
 use std::sync::atomic::Ordering::SeqCst;
@@ -189,7 +189,7 @@ fn each_number_once(log: &Log, count: u32) {
 fn pipe_records() {
     let (from, to) = pipe();
     set_nonblocking(to);
-    let count = 1000 * scale() as u32;
+    let count = rounds(1000) as u32;
     let log = Log::new(count, 8);
     let give = |number: u32| write(to, &u64::from(number).to_ne_bytes());
     race(from, log, count, give, |number| take_one_by_one(from, log, number));
@@ -199,7 +199,7 @@ fn pipe_records() {
 fn socket_messages() {
     let (one, other) = socketpair(SOCK_SEQPACKET);
     set_nonblocking(one);
-    let count = 1000 * scale() as u32;
+    let count = rounds(1000) as u32;
     let log = Log::new(count, 8);
     let give = |number: u32| {
         discard(poll(&mut [pollfd(one, POLLOUT)], 0));
@@ -211,7 +211,7 @@ fn socket_messages() {
 
 fn counter_tokens() {
     let counter = eventfd(0, libc::EFD_SEMAPHORE);
-    let count = 1000 * scale() as u32;
+    let count = rounds(1000) as u32;
     let log = Log::new(count, 8);
     race(counter, log, count, |_| event_add(counter, 1), |number| take_one_by_one(counter, log, number));
     assert_eq!(log.taken(0, 0), vec![1; count as usize]);
@@ -222,7 +222,7 @@ fn counter_tokens() {
 fn counter_edges() {
     let (epoll, counter) = (epoll_create(), eventfd(0, libc::EFD_SEMAPHORE | libc::EFD_NONBLOCK));
     epoll_control(epoll, EPOLL_CTL_ADD, counter, EPOLLIN | EPOLLET, 0).unwrap();
-    let count = 1000 * scale() as u32;
+    let count = rounds(1000) as u32;
     let log = Log::new(count, 8);
     let taker = |number| take_on_edges(epoll, counter, log, number);
     race(counter, log, count, |_| event_add(counter, 1), taker);
@@ -245,7 +245,7 @@ fn take_on_edges(epoll: Fd, counter: Fd, log: Log, number: u64) {
 
 fn timer_expirations() {
     let timer = timerfd(0);
-    let count = 300 * scale() as u32;
+    let count = rounds(300) as u32;
     let log = Log::new(count, 8);
     let mut takers = Takers::new(TAKERS, |number| take_one_by_one(timer, log, number));
     let mut random = Random::new(seed());
@@ -269,7 +269,7 @@ fn timer_expirations() {
 fn queued_signals() {
     let signal = libc::SIGRTMIN() + 5;
     block(&[signal]);
-    let count = 1000 * scale() as u32;
+    let count = rounds(1000) as u32;
     let log = Log::new(count, SIGNAL_RECORD);
     let mut takers = Takers::new(1, |number| take_signals(signal, log, number));
     let (mut unsure, mut lost, mut first) = (Vec::new(), Vec::new(), 0);

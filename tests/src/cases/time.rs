@@ -35,7 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(times_counts_ticks),
     case!(thread_clock_stands_while_asleep),
     case!(process_clock_of_another),
-    case!(cpu_time_limit_signals),
+    case!(cpu_time_limit_signals).long(),
     case!(clock_settime_moves_absolute_sleepers).vm().root(),
     case!(a_set_clock_is_everybodys).vm().root(),
     case!(uptime_and_boottime),

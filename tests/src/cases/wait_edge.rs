@@ -1,6 +1,6 @@
 //! Waits at their edges: a wake that meets a signal or a timeout, an edge that was told, an end that comes.
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{EPOLL_CTL_ADD, EPOLLET, EPOLLHUP, EPOLLIN, SIGUSR1};
 use std::thread;
@@ -55,7 +55,7 @@ fn receiver(from: Handle) -> (i32, thread::JoinHandle<Sys<Vec<u8>>>) {
 fn a_message_goes_on_when_its_receiver_is_interrupted() {
     catch(SIGUSR1, 0);
     let (to, from) = channel_create().unwrap();
-    for _ in 0..100 * scale() {
+    for _ in 0..rounds(100) {
         let (tid, first) = receiver(from);
         let (_, second) = receiver(from);
         let sender = thread::spawn(move || channel_send(to, b"one", &[], 0));
@@ -82,7 +82,7 @@ fn a_message_and_a_timeout_at_once_lose_nothing() {
     let (to, from) = channel_create().unwrap();
     let port = port_create().unwrap();
     port_bind(port, from, 9, READABLE).unwrap();
-    for round in 0..200 * scale() {
+    for round in 0..rounds(200) {
         let sender = thread::spawn(move || channel_send(to, b"now", &[], 0).unwrap());
         let found = match port_wait(port, 20_000 + round * 500, 0) {
             Ok(packet) => Ok(packet),

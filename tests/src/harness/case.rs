@@ -11,6 +11,7 @@ pub(crate) struct Case {
     pub(super) kairos_only: bool,
     pub(super) since: (u32, u32),
     pub(super) deadlines: u64,
+    pub(super) is_long: bool,
     pub(super) may_change: &'static [&'static str],
 }
 
@@ -34,6 +35,7 @@ impl Case {
             kairos_only: false,
             since: (0, 0),
             deadlines: 1,
+            is_long: false,
             may_change: &[],
         }
     }
@@ -65,6 +67,12 @@ impl Case {
     /// Gets so many times the usual deadline, for each unit of `--scale`.
     pub(crate) const fn deadlines(mut self, count: u64) -> Case {
         self.deadlines = count;
+        self
+    }
+
+    /// Takes more than half a second of a guest's time even with few rounds: has no part in a short form.
+    pub(crate) const fn long(mut self) -> Case {
+        self.is_long = true;
         self
     }
 

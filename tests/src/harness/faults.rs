@@ -14,33 +14,46 @@ const FOLDER: &str = "/sys/kernel/fault_inject";
 /// What `--faults` asks for: `POINT[:SETTING]`, in the words of the kernel's command line.
 pub(super) struct Faults {
     wanted: Vec<(String, String)>,
-    /// How often each point fired in the cases of each subject.
+    /// How often each point fired in the cases of each group.
     fired: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 impl Faults {
+    /// Fails with what is wrong about `specs`.
     pub(super) fn new(specs: &[String], seed: u64) -> Result<Faults, String> {
         let split = |spec: &String| {
             let (point, setting) = spec.split_once(':').unwrap_or((spec, "p=1"));
             (point.to_owned(), format!("{setting},marked"))
         };
         let faults = Faults { wanted: specs.iter().map(split).collect(), fired: BTreeMap::new() };
-        if !faults.wanted.is_empty() {
-            write("seed", &seed.to_string())?;
-            for (point, setting) in &faults.wanted {
-                write(point, setting)?;
-            }
-        }
+        faults.begin(seed)?;
+        faults.end();
         Ok(faults)
     }
 
-    /// True when points strike.
+    /// True when something is asked for.
     pub(super) fn are_on(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// Runs a case of `subject`, and counts what fired meanwhile.
-    pub(super) fn watch<R>(&mut self, subject: &str, run: impl FnOnce() -> R) -> R {
+    /// Lets the points strike who is marked, as follows from the seed.
+    pub(super) fn begin(&self, seed: u64) -> Result<(), String> {
+        if self.are_on() {
+            write("seed", &seed.to_string())?;
+        }
+        self.wanted.iter().try_for_each(|(point, setting)| write(point, setting))
+    }
+
+    /// Takes the settings back.
+    pub(super) fn end(&self) {
+        if self.are_on() {
+            // The harness is not marked, so this works.
+            let _ = write("all", "off");
+        }
+    }
+
+    /// Runs a case of `group`, and counts what fired meanwhile.
+    pub(super) fn watch<R>(&mut self, group: &str, run: impl FnOnce() -> R) -> R {
         if !self.are_on() {
             return run();
         }
@@ -49,20 +62,18 @@ impl Faults {
         for (point, after) in counts() {
             let fired = after - before.get(&point).unwrap_or(&0);
             let row = self.fired.entry(point).or_default();
-            *row.entry(subject.to_owned()).or_default() += fired;
+            *row.entry(group.to_owned()).or_default() += fired;
         }
         result
     }
 
-    /// Takes the settings back and prints which point fired how often in which subject. The points that were asked
-    /// for and never fired are the answer.
-    pub(super) fn finish(&self) -> Vec<&str> {
+    /// Prints which point fired how often in which group. The points that were asked for and never fired are the
+    /// answer.
+    pub(super) fn report(&self) -> Vec<&str> {
         if !self.are_on() {
             return Vec::new();
         }
-        // The harness is not marked, so this works.
-        let _ = write("all", "off");
-        println!("\n# schema=fault_coverage_v1\n# point total subject=fired...");
+        println!("\n# schema=fault_coverage_v1\n# point total group=fired...");
         let total = |row: &BTreeMap<String, u64>| row.values().sum::<u64>();
         for (point, row) in &self.fired {
             print!("{point} {}", total(row));

@@ -3,85 +3,153 @@
 mod case;
 mod census;
 mod faults;
+mod noise;
 mod options;
 mod platform;
 mod run;
+mod soak;
+mod suite;
 
 pub(crate) use case::Case;
 pub(crate) use case::case;
 pub(crate) use platform::own_executable;
-pub(crate) use run::{note, or_skip, our_children, scale, seed, skip};
+pub(crate) use run::{note, or_skip, our_children, rounds, seed, skip};
+pub(crate) use suite::{Suite, suite};
 
 use faults::Faults;
 use options::{Command, Options};
 use platform::Platform;
 use run::Outcome;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::Write;
 
-/// Runs the suite; returns the exit status.
-pub(crate) fn main(arguments: &[OsString], tables: &[&[Case]]) -> i32 {
-    let options = match options::parse(arguments) {
-        Ok(Command::Run(options)) => options,
+/// Runs the suites; returns the exit status.
+pub(crate) fn main(arguments: &[OsString], suites: &'static [Suite]) -> i32 {
+    let run = |options: Options| {
+        let selected = select(&options, suites)?;
+        if options.list {
+            cases_of(&selected).for_each(|case| println!("{}{}", case.name(), case.marks()));
+            return Ok(0);
+        }
+        let mut runner = Runner {
+            platform: Platform::detect(),
+            faults: Faults::new(&options.faults, options.seed)?,
+            totals: Totals::default(),
+        };
+        Ok(match options.soak {
+            Some(_) => soak::soak(&selected, &options, &mut runner),
+            None => runner.run_all(&selected, &options),
+        })
+    };
+    let status = match options::parse(arguments) {
+        Ok(Command::Run(options)) => run(options),
         Ok(Command::Help) => {
             print!("{}", options::HELP);
-            return 0;
+            Ok(0)
         }
-        Err(message) => {
-            eprintln!("guest-tests: {message}\n{}", options::HELP);
-            return 2;
-        }
+        Err(message) => Err(format!("{message}\n{}", options::HELP)),
     };
-    let all = tables.iter().copied().flatten();
-    let selected: Vec<&Case> = all.filter(|case| options.selects(&case.name())).collect();
-    if options.list {
-        selected.iter().for_each(|case| println!("{}{}", case.name(), case.marks()));
-        return 0;
-    }
-    let platform = Platform::detect();
-    let mut faults = match Faults::new(&options.faults, options.seed) {
-        Ok(faults) => faults,
-        Err(message) => {
-            eprintln!("guest-tests: {message}");
-            return 2;
-        }
-    };
-    let mut totals = Totals::default();
-    run::prepare(&options);
-    for _ in 0..options.rounds {
-        for case in &selected {
-            totals.add(case, faults.watch(case.subject(), || report(case, &options, &platform)));
-        }
-    }
-    run::clean_up();
-    let silent = faults.finish();
-    if !silent.is_empty() {
-        println!("no fault was injected: {}", silent.join(" "));
-    }
-    totals.print().max(i32::from(!silent.is_empty()))
+    status.unwrap_or_else(|message| {
+        eprintln!("guest-tests: {message}");
+        2
+    })
 }
 
-/// Runs one case and prints its lines.
-fn report(case: &Case, options: &Options, platform: &Platform) -> Outcome {
-    print!("test {} ... ", case.name());
-    flush();
-    let outcome = match platform.refuses(case) {
-        Some(reason) => Outcome::Skipped(reason),
-        None => run::run(case, options),
-    };
-    match &outcome {
-        Outcome::Passed(notes) => {
-            println!("ok");
-            notes.lines().for_each(|line| println!("    {line}"));
+/// A suite, and those of its cases that were asked for.
+type Selected = (&'static Suite, Vec<&'static Case>);
+
+/// The suites with something that was asked for.
+fn select(options: &Options, suites: &'static [Suite]) -> Result<Vec<Selected>, String> {
+    let cases = |suite: &'static Suite| suite.cases().filter(|case| options.selects(&case.name())).collect();
+    let mut selected: Vec<Selected> =
+        options.suites(suites)?.into_iter().map(|suite| (suite, cases(suite))).collect();
+    selected.retain(|(_, cases)| !cases.is_empty());
+    Ok(selected)
+}
+
+fn cases_of(selected: &[Selected]) -> impl Iterator<Item = &'static Case> {
+    selected.iter().flat_map(|(_, cases)| cases.iter().copied())
+}
+
+/// Runs cases, and keeps account.
+struct Runner {
+    platform: Platform,
+    faults: Faults,
+    totals: Totals,
+}
+
+impl Runner {
+    fn run_all(&mut self, selected: &[Selected], options: &Options) -> i32 {
+        run::prepare(options);
+        self.faults.begin(options.seed).expect("settings that were taken once");
+        for _ in 0..options.rounds {
+            if !options.is_short() {
+                cases_of(selected).for_each(|case| self.run(case, options));
+                continue;
+            }
+            for (suite, cases) in selected {
+                if self.faults.are_on() && !suite.runs_under_faults() {
+                    continue;
+                }
+                suite::run_short(cases, options.seed, |case| self.run(case, options));
+            }
         }
-        Outcome::Skipped(reason) => println!("skipped ({reason})"),
-        Outcome::Failed(kind, details) => {
-            println!("FAILED{kind}");
+        self.faults.end();
+        run::clean_up();
+        self.conclude()
+    }
+
+    /// Runs a case and prints its lines.
+    fn run(&mut self, case: &Case, options: &Options) {
+        print!("test {} ... ", case.name());
+        flush();
+        let outcome = self.outcome(case.subject(), case, options);
+        match &outcome {
+            Outcome::Passed(notes) => {
+                println!("ok");
+                notes.lines().for_each(|line| println!("    {line}"));
+            }
+            Outcome::Skipped(reason) => println!("skipped ({reason})"),
+            Outcome::Failed(kind, details) => {
+                println!("FAILED{kind}");
+                details.lines().for_each(|line| println!("    {line}"));
+            }
+        }
+        flush();
+        self.totals.add(case, &outcome);
+    }
+
+    /// Runs a case of `suite` and prints what went wrong.
+    fn run_quietly(&mut self, suite: &'static str, case: &Case, options: &Options) {
+        let outcome = self.outcome(suite, case, options);
+        if let Outcome::Failed(kind, details) = &outcome {
+            println!("test {} ... FAILED{kind}", case.name());
             details.lines().for_each(|line| println!("    {line}"));
+            flush();
+        }
+        self.totals.add(case, &outcome);
+    }
+
+    /// What comes of a case. What faults strike meanwhile is on the account of `group`.
+    fn outcome(&mut self, group: &'static str, case: &Case, options: &Options) -> Outcome {
+        let under_faults = !options.faults.is_empty();
+        match self.platform.refuses(case) {
+            // It might not set the machine right again.
+            None if under_faults && case.owned_guest_only => Outcome::Skipped("not under faults".to_owned()),
+            Some(reason) => Outcome::Skipped(reason),
+            None => self.faults.watch(group, || run::run(case, options)),
         }
     }
-    flush();
-    outcome
+
+    /// Prints what came of everything: the exit status.
+    fn conclude(&self) -> i32 {
+        let silent = self.faults.report();
+        if !silent.is_empty() {
+            println!("no fault was injected: {}", silent.join(" "));
+        }
+        self.totals.print().max(i32::from(!silent.is_empty()))
+    }
 }
 
 fn flush() {
@@ -97,12 +165,16 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, case: &Case, outcome: Outcome) {
+    fn add(&mut self, case: &Case, outcome: &Outcome) {
         match outcome {
             Outcome::Passed(_) => self.passed += 1,
             Outcome::Skipped(_) => self.skipped += 1,
             Outcome::Failed(..) => self.failed.push(case.name()),
         }
+    }
+
+    fn failures(&self) -> usize {
+        self.failed.len()
     }
 
     fn print(&self) -> i32 {
@@ -111,8 +183,14 @@ impl Totals {
             self.failed.iter().for_each(|name| println!("    {name}"));
             println!();
         }
-        println!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped);
+        println!("{self}");
         flush();
         i32::from(!self.failed.is_empty())
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped)
     }
 }

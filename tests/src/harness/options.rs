@@ -1,5 +1,6 @@
 //! The command line of `guest-tests`.
 
+use super::Suite;
 use std::ffi::OsString;
 
 pub(super) const HELP: &str = "\
@@ -7,6 +8,11 @@ usage: guest-tests [options] [FILTER...]
   FILTER            run cases whose name contains one of these (default: all)
   --exact           a FILTER is a whole name
   --skip TEXT       leave out cases whose name contains this (repeatable)
+  --suite NAME      of this suite only (repeatable)
+  --short           the short form of each suite: two seconds of cases in the seed's order, with few rounds
+  --soak SECONDS    short forms until the time is over, among processes that disturb; every fourth one under
+                    --faults; the first failure ends it
+  --noise N         at most so many processes that disturb a soak (default 3)
   --list            print the selected names and their marks
   --scale N         multiply the rounds of long cases (default 1)
   --rounds N        run the selection so many times (default 1)
@@ -24,10 +30,16 @@ pub(super) enum Command {
 }
 
 /// Options of a run.
+#[derive(Clone)]
 pub(super) struct Options {
     filters: Vec<String>,
     skips: Vec<String>,
     exact: bool,
+    suites: Vec<String>,
+    short: bool,
+    /// How long a soak lasts, in seconds.
+    pub(super) soak: Option<u64>,
+    pub(super) noise: u64,
     pub(super) list: bool,
     pub(super) scale: u64,
     pub(super) seed: u64,
@@ -43,6 +55,22 @@ impl Options {
         (self.filters.is_empty() || self.filters.iter().any(matches))
             && !self.skips.iter().any(|skip| name.contains(skip.as_str()))
     }
+
+    /// The suites that are asked for, in their own order.
+    pub(super) fn suites(&self, all: &'static [Suite]) -> Result<Vec<&'static Suite>, String> {
+        if let Some(unknown) = self.suites.iter().find(|name| all.iter().all(|suite| suite.name != **name)) {
+            let names: Vec<&str> = all.iter().map(|suite| suite.name).collect();
+            return Err(format!("{unknown} is none of the suites {}", names.join(" ")));
+        }
+        let is_asked_for =
+            |suite: &&Suite| self.suites.is_empty() || self.suites.iter().any(|name| name == suite.name);
+        Ok(all.iter().filter(is_asked_for).collect())
+    }
+
+    /// Whether cases have few rounds.
+    pub(super) fn is_short(&self) -> bool {
+        self.short || self.soak.is_some()
+    }
 }
 
 pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
@@ -50,6 +78,10 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
         filters: Vec::new(),
         skips: Vec::new(),
         exact: false,
+        suites: Vec::new(),
+        short: false,
+        soak: None,
+        noise: 3,
         list: false,
         scale: 1,
         seed: 1,
@@ -64,6 +96,10 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
             "--help" | "-h" => return Ok(Command::Help),
             "--list" => options.list = true,
             "--exact" => options.exact = true,
+            "--suite" => options.suites.push(value()?),
+            "--short" => options.short = true,
+            "--soak" => options.soak = Some(number(&value()?)?),
+            "--noise" => options.noise = number(&value()?)?,
             "--skip" => options.skips.push(value()?),
             "--scale" => options.scale = number(&value()?)?.max(1),
             "--seed" => options.seed = number(&value()?)?,

@@ -4,8 +4,8 @@ use super::census::Census;
 use super::options::Options;
 use super::{Case, faults, own_executable};
 use crate::sys::{
-    ENOSYS, Mask, Status, Sys, change_mask, close, dup2, exit_group, kill, mask_of, milliseconds, monotonic,
-    open, path, pipe2, read_some, reset, set_nonblocking, setpgid, text, timed_wait, wait4, write,
+    ENOSYS, Lasting, Mask, Status, Sys, change_mask, close, dup2, exit_group, kill, mask_of, milliseconds,
+    monotonic, open, path, pipe2, read_some, reset, set_nonblocking, setpgid, text, timed_wait, wait4, write,
 };
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -44,16 +44,27 @@ const SKIPPED: i32 = 77;
 /// Where failure messages of the case's processes go.
 static REPORT: AtomicI32 = AtomicI32::new(2);
 static SCALE: AtomicU64 = AtomicU64::new(1);
+/// The scale of a short form, which has one of so many rounds.
+const IN_SHORT: u64 = 0;
+const SHORTENED: u64 = 50;
 static SEED: AtomicU64 = AtomicU64::new(1);
 
-/// Factor for the rounds of long cases.
-pub(crate) fn scale() -> u64 {
-    SCALE.load(Ordering::Relaxed)
+/// The rounds of a case that has `everyday` of them at scale 1: more with `--scale`, few in a short form.
+pub(crate) fn rounds(everyday: u64) -> u64 {
+    match SCALE.load(Ordering::Relaxed) {
+        IN_SHORT => everyday.div_ceil(SHORTENED),
+        scale => everyday * scale,
+    }
 }
 
 /// Seed for random cases.
 pub(crate) fn seed() -> u64 {
     SEED.load(Ordering::Relaxed)
+}
+
+/// Gives the random cases another seed.
+pub(super) fn sow(seed: u64) {
+    SEED.store(seed, Ordering::Relaxed);
 }
 
 /// Prints a figure below the verdict of the case, if it passes.
@@ -92,8 +103,8 @@ fn default_dispositions() {
 
 /// Done once before the first case.
 pub(super) fn prepare(options: &Options) {
-    SCALE.store(options.scale, Ordering::Relaxed);
-    SEED.store(options.seed, Ordering::Relaxed);
+    SCALE.store(if options.is_short() { IN_SHORT } else { options.scale }, Ordering::Relaxed);
+    sow(options.seed);
     own_executable();
     default_dispositions();
     // Orphans of a case come to the harness, which then can end them. Where the kernel has no
@@ -140,6 +151,7 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         return Outcome::Failed("", format!("cannot make {folder}: {error}"));
     }
+    let lasting = (!options.faults.is_empty()).then(Lasting::all);
     let Ok((from, to)) = pipe2(libc::O_CLOEXEC) else {
         return Outcome::Failed("", "cannot make the report pipe".to_owned());
     };
@@ -164,6 +176,8 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     };
     let _ = (close(from), close(to));
     remove(&folder);
+    // What a case makes it removes, unless a fault has kept it from doing so.
+    lasting.iter().for_each(|lasting| Lasting::keep_only(lasting));
     outcome
 }
 

@@ -14,6 +14,7 @@ mod events;
 mod gate;
 #[allow(dead_code, reason = "constants of the ABI, whether a case needs them or not")]
 mod kairos;
+mod lasting;
 mod memory;
 mod mqueue;
 mod mutex;
@@ -32,6 +33,7 @@ pub(crate) use errno::*;
 pub(crate) use events::*;
 pub(crate) use gate::*;
 pub(crate) use kairos::*;
+pub(crate) use lasting::*;
 pub(crate) use memory::*;
 pub(crate) use mqueue::*;
 pub(crate) use mutex::*;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::TestOptions;
-use super::guest_suite::{kairos_run, overlay};
+use super::guest_suite::kairos_run;
 use super::process;
 use super::tally::{Tally, Verdict};
 use crate::{build, paths};
@@ -64,7 +64,9 @@ fn planted() -> Result<Vec<String>> {
 fn twice(options: &TestOptions, seed: u64) -> Result<()> {
     let run = || -> Result<(Vec<u8>, Vec<u8>)> {
         let mut command = kairos_run(options)?;
-        command.args(["--icount", "--smp", "1", "--seed", &seed.to_string(), "--overlay"]).arg(overlay()?);
+        command
+            .args(["--icount", "--smp", "1", "--seed", &seed.to_string(), "--overlay"])
+            .arg(build::suite_overlay()?);
         let captured = process::capture(command.arg("--").args(STRESS), b"", LIMITS.0)?;
         let decisions = fs::read(paths::runs().join("latest/decisions"))?;
         ensure!(captured.finished.succeeded(), "{}", process::tail(&captured.finished.stderr, 20));

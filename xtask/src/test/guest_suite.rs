@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,12 +11,10 @@ use super::TestOptions;
 use super::libtest::{self, Line};
 use super::process::{self, Finished};
 use super::tally::{Tally, Verdict, print};
-use crate::build::{self, Freshness, KernelProfile};
+use crate::build::{self, Freshness, KernelProfile, SUITE};
 use crate::paths;
 use crate::referee::Referee;
 
-/// The suite's program.
-const SUITE: &str = "guest-tests";
 /// A case has 60 seconds in the guest, some have twice as many. A console that is silent for this long is a
 /// hang below the suite.
 const STALL_SECONDS: u64 = 150;
@@ -184,7 +181,7 @@ fn in_guest(
     arguments: &[OsString],
     job: Job,
 ) -> Result<()> {
-    let overlay = overlay()?;
+    let overlay = build::suite_overlay()?;
     let end = Instant::now() + LIMIT * options.scale;
     for _ in 0..=RESTARTS {
         let time = end.saturating_duration_since(Instant::now());
@@ -230,15 +227,6 @@ pub(super) fn kairos_run(options: &TestOptions) -> Result<Command> {
         command.args(Referee::get()?.run_options());
     }
     Ok(command)
-}
-
-/// A directory that holds the suite as `/bin/guest-tests`.
-pub(super) fn overlay() -> Result<PathBuf> {
-    let root = paths::kairos().join("overlays/guest-tests");
-    let bin = root.join("bin");
-    std::fs::create_dir_all(&bin)?;
-    std::fs::copy(build::guest_program(SUITE), bin.join(SUITE)).context("copying the guest suite")?;
-    Ok(root)
 }
 
 /// Follows the suite's output.
