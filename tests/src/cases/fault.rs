@@ -258,8 +258,7 @@ fn pollwait_block() {
 /// Everybody is woken for one byte: one gets it, the others sleep on.
 fn pollwait_wake() {
     let (from, to) = pipe();
-    let readers: Vec<_> = (0..3).map(|_| thread::spawn(move || read_some(from, 1))).collect();
-    wait_until(|| std::fs::read_dir("/proc/self/task").unwrap().count() == 4);
+    let readers: Vec<_> = (0..3).map(|_| sleeper(move || read_some(from, 1))).collect();
     let (written, fired) = under("pollwait_wake", 1, || write(to, b"x"));
     assert_eq!((written, fired), (Ok(1), 1));
     wait_until(|| readers.iter().any(thread::JoinHandle::is_finished));

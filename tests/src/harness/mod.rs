@@ -85,14 +85,14 @@ impl Runner {
         self.faults.begin(options.seed).expect("settings that were taken once");
         for _ in 0..options.rounds {
             if !options.is_short() {
-                cases_of(selected).for_each(|case| self.run(case, options));
+                cases_of(selected).for_each(|case| self.run(case.subject(), case, options));
                 continue;
             }
             for (suite, cases) in selected {
                 if self.faults.are_on() && !suite.runs_under_faults() {
                     continue;
                 }
-                suite::run_short(cases, options.seed, |case| self.run(case, options));
+                suite::run_short(cases, options.seed, |case| self.run(suite.name, case, options));
             }
         }
         self.faults.end();
@@ -100,11 +100,11 @@ impl Runner {
         self.conclude()
     }
 
-    /// Runs a case and prints its lines.
-    fn run(&mut self, case: &Case, options: &Options) {
+    /// Runs a case and prints its lines. The faults are on the account of `group`.
+    fn run(&mut self, group: &'static str, case: &Case, options: &Options) {
         print!("test {} ... ", case.name());
         flush();
-        let outcome = self.outcome(case.subject(), case, options);
+        let outcome = self.outcome(group, case, options);
         match &outcome {
             Outcome::Passed(notes) => {
                 println!("ok");
@@ -120,9 +120,9 @@ impl Runner {
         self.totals.add(case, &outcome);
     }
 
-    /// Runs a case of `suite` and prints what went wrong.
-    fn run_quietly(&mut self, suite: &'static str, case: &Case, options: &Options) {
-        let outcome = self.outcome(suite, case, options);
+    /// Runs a case and prints what went wrong.
+    fn run_quietly(&mut self, group: &'static str, case: &Case, options: &Options) {
+        let outcome = self.outcome(group, case, options);
         if let Outcome::Failed(kind, details) = &outcome {
             println!("test {} ... FAILED{kind}", case.name());
             details.lines().for_each(|line| println!("    {line}"));
@@ -131,7 +131,6 @@ impl Runner {
         self.totals.add(case, &outcome);
     }
 
-    /// What comes of a case. What faults strike meanwhile is on the account of `group`.
     fn outcome(&mut self, group: &'static str, case: &Case, options: &Options) -> Outcome {
         let under_faults = !options.faults.is_empty();
         match self.platform.refuses(case) {

@@ -21,10 +21,12 @@ impl Noise {
         // SAFETY: the harness has one thread.
         let starter = unsafe { libc::fork() };
         if starter == 0 {
-            // SAFETY: as above.
-            (0..noise.count)
-                .filter(|_| unsafe { libc::fork() } == 0)
-                .for_each(|number| noise.disturb(number));
+            for number in 0..noise.count {
+                // SAFETY: as above.
+                if unsafe { libc::fork() } == 0 {
+                    noise.disturb(number);
+                }
+            }
             exit_group(0);
         }
         let _ = wait4(starter, 0);

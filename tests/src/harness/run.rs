@@ -170,7 +170,10 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
         let asleep = status.is_none() && !options.faults.is_empty() && faults::goes_on_when_stirred(pid);
         end_processes(pid);
         match verdict(status, &drain(from), states) {
-            Outcome::Failed(_, details) if asleep => Outcome::Failed(ASLEEP, details),
+            // What a stop interrupts for good (signal(7)) has not looked again.
+            Outcome::Failed(_, details) if asleep && !details.contains("EINTR") => {
+                Outcome::Failed(ASLEEP, details)
+            }
             outcome => outcome,
         }
     };

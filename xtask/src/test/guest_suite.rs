@@ -85,7 +85,7 @@ pub(super) fn on_linux_in_qemu(options: &TestOptions, tally: &mut Tally) -> Resu
     // The suite's word for a machine that it may strain.
     arguments.extend(["--smp", "2", "--env", "KAIROS_GUEST=1"].map(OsString::from));
     let cases = cases.into_iter().map(|(name, _)| name).collect();
-    in_guest(options, tally, STEP, cases, &arguments, Job { wrapper: &LINGER, ..Job::default() })
+    in_guest(options, tally, STEP, cases, &arguments, &LINGER)
 }
 
 pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> Result<()> {
@@ -98,47 +98,7 @@ pub(super) fn in_kairos(options: &TestOptions, tally: &mut Tally, cpus: u32) -> 
             None => cases.push_back(name),
         }
     }
-    in_guest(options, tally, &step, cases, &["--smp".into(), cpus.to_string().into()], Job::default())
-}
-
-/// Subjects whose cases are short and use what fault points are for.
-const UNDER_FAULTS: &[&str] = &[
-    "bridge::",
-    "channel::",
-    "clone::",
-    "epoll::",
-    "eventfd::",
-    "exec::",
-    "file::",
-    "futex::",
-    "pipe::",
-    "poll::",
-    "process::",
-    "revocation::",
-    "signal::",
-    "signalfd::",
-    "socket_",
-    "thread::",
-    "timerfd::",
-];
-
-/// A part of the suite with every fault point at work: calls may fail, but nothing leaks and nobody sleeps who could
-/// go on. See docs/faults.md.
-pub(super) fn under_faults(options: &TestOptions, tally: &mut Tally) -> Result<()> {
-    const STEP: &str = "kairos-faults";
-    let mut cases: VecDeque<String> = list(options, STEP)?.into();
-    cases.retain(|name| UNDER_FAULTS.iter().any(|subject| name.starts_with(subject)));
-    let job = Job { suite: &["--faults", "all:p=0.02", "--deadline", "10"], ..Job::default() };
-    in_guest(options, tally, STEP, cases, &["--smp".into(), "2".into()], job)
-}
-
-/// What surrounds the suite and its cases on the guest's command line.
-#[derive(Clone, Copy, Default)]
-struct Job {
-    /// Words before the suite.
-    wrapper: &'static [&'static str],
-    /// Options of the suite.
-    suite: &'static [&'static str],
+    in_guest(options, tally, &step, cases, &["--smp".into(), cpus.to_string().into()], &[])
 }
 
 /// The cases that Kairos does not pass yet, each with its reason: `tests/not-yet.txt`.
@@ -172,14 +132,15 @@ impl NotYet {
 /// not sent yet: a leader that lingers lets it send.
 const LINGER: [&str; 4] = ["sh", "-c", "\"$@\"; status=$?; sleep 1; exit $status", "sh"];
 
-/// Runs the cases in `remaining` as the job of a guest that `arguments` of `run` describe.
+/// Runs the cases in `remaining` as the job of a guest that `arguments` of `run` describe, with the words of `wrapper`
+/// before the suite.
 fn in_guest(
     options: &TestOptions,
     tally: &mut Tally,
     step: &str,
     mut remaining: VecDeque<String>,
     arguments: &[OsString],
-    job: Job,
+    wrapper: &[&str],
 ) -> Result<()> {
     let overlay = build::suite_overlay()?;
     let end = Instant::now() + LIMIT * options.scale;
@@ -194,8 +155,8 @@ fn in_guest(
         let mut command = guest_run()?;
         command.args(arguments).args(["--stall", &STALL_SECONDS.to_string(), "--overlay"]).arg(&overlay);
         command.args(["--timeout", &time.as_secs().max(1).to_string()]);
-        command.arg("--").args(job.wrapper).args([SUITE, "--scale", &options.scale.to_string()]);
-        command.args(job.suite).arg("--exact").args(&remaining);
+        command.arg("--").args(wrapper).args([SUITE, "--scale", &options.scale.to_string()]);
+        command.arg("--exact").args(&remaining);
         let mut reader = SuiteReader::default();
         let finished =
             process::stream(&mut command, time + LAST_WORDS, |line| reader.read(step, line, tally))?;

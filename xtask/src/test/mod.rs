@@ -2,6 +2,7 @@
 
 mod exploring;
 mod false_kernel;
+mod faults;
 mod guest_suite;
 mod host;
 mod libtest;

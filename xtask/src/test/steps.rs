@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::tally::Tally;
-use super::{TestOptions, exploring, guest_suite, host, model, programs, runs, session};
+use super::{TestOptions, exploring, faults, guest_suite, host, model, programs, runs, session};
 use crate::cli::usage;
 
 /// Where a step's cases run.
@@ -83,12 +83,8 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Guest, "kairos-smp2", "the guest suite in Kairos, two CPUs", |o, t| {
         guest_suite::in_kairos(o, t, 2)
     }),
-    on_request(step(
-        Floor::Guest,
-        "kairos-faults",
-        "short cases with every fault point at work",
-        guest_suite::under_faults,
-    )),
+    step(Floor::Guest, "faults", "short forms with every fault point at work", faults::together),
+    on_request(step(Floor::Guest, "fault-points", "short forms with one fault point at work", faults::alone)),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
