@@ -32,7 +32,7 @@ pub use mapping::{Mappable, Mapping, MappingObserver};
 pub use open_file::{FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within};
 pub use ops::{ALWAYS_READY, Expiry, FileOps, Io, Patience, Sources, Whence};
 pub use rights::FdRights;
-pub use table::{FdEntry, FdTable, NR_OPEN, Reserved};
+pub use table::{FdEntry, FdTable, NR_OPEN, Pinned, Reserved};
 pub use transfer::{MAX_TRANSFER, Place, Way};
 
 #[cfg(test)]

@@ -68,6 +68,14 @@ impl Inner {
     }
 }
 
+/// A file, and what else its descriptor said at that moment.
+pub struct Pinned {
+    /// The file.
+    pub file: Arc<OpenFile>,
+    /// The handle that the descriptor was made from.
+    pub origin: Option<Arc<Origin>>,
+}
+
 /// A descriptor that is taken but not open yet. Dropped, it is free again.
 pub struct Reserved<'a> {
     table: &'a FdTable,
@@ -227,17 +235,11 @@ impl FdTable {
         if entry.file.is_path_only() { Err(Errno::EBADF) } else { Ok(entry) }
     }
 
-    /// The handle that `fd` was made from, revoked or not.
-    #[must_use]
-    pub fn origin(&self, fd: i32) -> Option<Arc<Origin>> {
-        let index = index(fd).ok()?;
-        self.inner.lock().slots.get(index)?.origin.clone()
-    }
-
     /// True when `fd` is open, but was made from a handle that was revoked.
     #[must_use]
     pub fn is_revoked(&self, fd: i32) -> bool {
-        self.origin(fd).is_some_and(|origin| origin.is_revoked())
+        let origin = index(fd).ok().and_then(|index| self.inner.lock().slots.get(index)?.origin.clone());
+        origin.is_some_and(|origin| origin.is_revoked())
     }
 
     /// The file behind `fd`, places opened with `O_PATH` included: for fstat, fchdir, the *at calls, fcntl.
@@ -268,15 +270,25 @@ impl FdTable {
     ///
     /// `EBADF` when it is not open, only a place, or lacks a right; `EPERM` when it lacks only DUP.
     pub fn get_required(&self, fd: i32, rights: FdRights) -> Result<Arc<OpenFile>> {
+        self.pin_required(fd, rights).map(|pinned| pinned.file)
+    }
+
+    /// As [`FdTable::get_required`], with the handle that the descriptor was made from, in the same pass.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn pin_required(&self, fd: i32, rights: FdRights) -> Result<Pinned> {
         let index = index(fd)?;
-        let file = {
+        let pinned = {
             let inner = self.inner.lock();
             let entry = inner.slots.get(index).ok_or(Errno::EBADF)?;
             entry.check()?;
             entry.rights.require(rights)?;
-            entry.file.clone()
+            Pinned { file: entry.file.clone(), origin: entry.origin.clone() }
         };
-        if file.is_path_only() { Err(Errno::EBADF) } else { Ok(file) }
+        if pinned.file.is_path_only() { Err(Errno::EBADF) } else { Ok(pinned) }
     }
 
     /// Narrows the rights of `fd` to those in `mask`.

@@ -3,7 +3,6 @@
 use alloc::sync::{Arc, Weak};
 
 use base::Result;
-use base::sync::atomic::{AtomicUsize, Ordering};
 use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource};
 use ipc::lineage::{CapNode, Holder};
 use ipc::{Capability, Rights};
@@ -18,17 +17,7 @@ pub struct Origin {
     ended: WaitSource,
 }
 
-/// How many there are, so that who waits in a file's name need not look for one when there is none.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
 impl Origin {
-    /// False when no descriptor of any process was made from a FILE handle.
-    #[inline]
-    #[must_use]
-    pub fn exist() -> bool {
-        LIVE.load(Ordering::Relaxed) > 0
-    }
-
     /// Remembers `capability`, which was derived from the handle.
     ///
     /// # Errors
@@ -37,7 +26,6 @@ impl Origin {
     pub(super) fn new(capability: Capability) -> Result<Arc<Origin>> {
         let object = capability.object().base().id();
         let ended = WaitSource::new(WaitKind::Other, object.into());
-        LIVE.fetch_add(1, Ordering::Relaxed);
         let origin = Arc::new(Origin { capability, ended });
         let holder: Weak<dyn Holder> = Arc::downgrade(&origin) as _;
         origin.capability.bind(holder, 0)?;
@@ -68,12 +56,6 @@ impl Origin {
         if !self.is_revoked() {
             self.ended.wait(seen, Wait::uninterruptible()).await;
         }
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod counts;
 pub mod dispatch;
 pub mod drive;
 pub mod exception;
+pub mod files;
 pub mod missing;
 pub mod name;
 pub mod resources;
@@ -27,7 +28,6 @@ use base::sync::{LockClass, Once, SpinLock};
 use executor::lock::Completion;
 use executor::pollwait::WaitSource;
 use executor::{TaskRef, TaskState, WaitSnapshot};
-use fs::file::FdTable;
 use fs::vfs::FsContext;
 use ipc::HandleTable;
 
@@ -75,6 +75,7 @@ pub struct Thread {
     signals: ThreadSignals,
     restart: Restart,
     missing: missing::Missing,
+    pins: files::Pins,
     semaphore_undo: UndoSlot,
 }
 
@@ -140,6 +141,7 @@ impl Thread {
             signals: ThreadSignals::default(),
             restart: Restart::default(),
             missing: missing::Missing::default(),
+            pins: files::Pins::default(),
             semaphore_undo: birth.semaphore_undo,
         })
     }
@@ -294,12 +296,6 @@ impl Thread {
     #[must_use]
     pub fn space(&self) -> Arc<AddressSpace> {
         self.own(|resources| resources.space.clone())
-    }
-
-    /// Its descriptors. Panics as [`Thread::caller`].
-    #[must_use]
-    pub fn files(&self) -> Arc<FdTable> {
-        self.own(|resources| resources.files.clone())
     }
 
     /// Its handles. Panics as [`Thread::caller`].

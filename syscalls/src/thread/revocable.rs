@@ -14,25 +14,18 @@ use futures_util::future::select;
 
 use crate::declare::{Argument, Arguments, Fd, Syscall};
 use crate::thread::Thread;
+use crate::thread::files::WATCHED;
 
-/// The call; its answer is `EBADF` when the handle behind one of its descriptors is revoked while it waits. What it
-/// had moved by then is not told.
+/// The call; its answer is `EBADF` when the handle behind one of the files that it uses is revoked while it waits. What
+/// it had moved by then is not told.
+///
+/// Which handles those are was noted when the files were pinned: what a descriptor names by the time that the call waits
+/// is of no interest.
 pub(super) struct Revocable<'a, F> {
     thread: &'a Thread,
     call: Pin<&'a mut F>,
-    /// In whose names it may wait; -1 for none.
-    descriptors: [i32; 2],
-    revocation: Revocation,
-}
-
-/// What ends the call besides itself.
-enum Revocation {
-    /// The call has not waited yet.
-    Unasked,
-    /// None of its descriptors was made from a handle.
-    Impossible,
-    /// Ready when a handle is revoked.
-    Awaited(BoxFuture<'static, ()>),
+    /// Ready when a handle is revoked. Nothing when no file was made from one.
+    revoked: Option<BoxFuture<'static, ()>>,
 }
 
 impl<'a, F> Revocable<'a, F> {
@@ -44,7 +37,7 @@ impl<'a, F> Revocable<'a, F> {
         arguments: &Arguments,
         call: Pin<&'a mut F>,
     ) -> Self {
-        let mut descriptors = [-1; 2];
+        let mut descriptors = [-1; WATCHED];
         let mut left = syscall.descriptors;
         for place in &mut descriptors {
             if left != 0 {
@@ -52,18 +45,17 @@ impl<'a, F> Revocable<'a, F> {
                 left &= left - 1;
             }
         }
-        Revocable { thread, call, descriptors, revocation: Revocation::Unasked }
+        thread.pins.watch(descriptors);
+        Revocable { thread, call, revoked: None }
     }
+}
 
-    #[cold]
-    fn look(&self) -> Revocation {
-        let files = self.thread.files();
-        let mut origins = self.descriptors.iter().filter_map(|fd| files.origin(*fd));
-        match (origins.next(), origins.next()) {
-            (Some(one), None) => Revocation::Awaited(Box::pin(async move { one.revoked().await })),
-            (Some(one), Some(two)) => Revocation::Awaited(Box::pin(either(one, two))),
-            (None, _) => Revocation::Impossible,
-        }
+#[cold]
+fn any_of(origins: [Option<Arc<Origin>>; WATCHED]) -> Option<BoxFuture<'static, ()>> {
+    match origins {
+        [Some(one), Some(two)] => Some(Box::pin(either(one, two))),
+        [Some(one), None] | [None, Some(one)] => Some(Box::pin(async move { one.revoked().await })),
+        [None, None] => None,
     }
 }
 
@@ -80,12 +72,19 @@ impl<F: Future<Output = Result<u64>>> Future for Revocable<'_, F> {
         if let Poll::Ready(result) = this.call.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        if matches!(this.revocation, Revocation::Unasked) {
-            this.revocation = if Origin::exist() { this.look() } else { Revocation::Impossible };
+        if let Some(origins) = this.thread.pins.news() {
+            this.revoked = any_of(origins);
         }
-        match &mut this.revocation {
-            Revocation::Awaited(revoked) => revoked.as_mut().poll(cx).map(|()| Err(Errno::EBADF)),
-            _ => Poll::Pending,
+        match &mut this.revoked {
+            Some(revoked) => revoked.as_mut().poll(cx).map(|()| Err(Errno::EBADF)),
+            None => Poll::Pending,
         }
+    }
+}
+
+impl<F> Drop for Revocable<'_, F> {
+    #[inline]
+    fn drop(&mut self) {
+        self.thread.pins.leave(self.revoked.is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! Revocation: whatever was derived from a handle, and whoever uses it (docs/abi.md).
 
-use crate::harness::{Case, case, or_skip};
+use crate::harness::{Case, case, or_skip, scale};
 use crate::sys::*;
 use libc::{POLLHUP, POLLIN, POLLOUT};
 
@@ -9,6 +9,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(revoked_handles_in_flight).kairos(),
     case!(revocation_ends_blocked_calls).kairos(),
     case!(revocation_ends_calls_on_lent_files).kairos(),
+    case!(a_replaced_descriptor_does_not_save_its_call).kairos().deadlines(2),
     case!(passed_descriptors_keep_their_origin).kairos(),
 ];
 
@@ -122,6 +123,29 @@ fn revocation_ends_calls_on_lent_files() {
     children.into_iter().for_each(|child| child.succeeds());
     assert_eq!(recv(socket, 10, libc::MSG_DONTWAIT), Err(EBADF));
     assert_eq!(epoll_wait(epoll, 4, 0), [(libc::EPOLLERR | libc::EPOLLHUP, 7)], "and says so again");
+}
+
+/// A thread reads a lent file while another makes its descriptor name something else, and the lender revokes: whichever
+/// of the two files it reads, it comes back.
+fn a_replaced_descriptor_does_not_save_its_call() {
+    let ((lent_from, _lent_to), (other_from, other_to)) = (pipe(), pipe());
+    let root = handle_from_fd(lent_from, 0).unwrap();
+    for round in 0..300 * scale() {
+        let fd = fd_from_handle(root, 0).unwrap();
+        let reader = std::thread::spawn(move || read_some(fd, 1));
+        (0..round % 5).for_each(|_| discard(syscall!(SYS_sched_yield)));
+        dup2(other_from, fd).unwrap();
+        handle_revoke_descendants(root).unwrap();
+        write(other_to, b"x").unwrap();
+        match reader.join().unwrap() {
+            Ok(bytes) => assert_eq!(bytes, b"x"),
+            Err(errno) => {
+                assert_eq!(errno, EBADF);
+                assert_eq!(read_some(other_from, 1), Ok(b"x".to_vec()));
+            }
+        }
+        close(fd).unwrap();
+    }
 }
 
 fn passed_descriptors_keep_their_origin() {
