@@ -139,7 +139,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// As [`try_send`](Self::try_send); `EINTR`; `EBADF` when the handle is revoked meanwhile.
+    /// As [`try_send`](Self::try_send); `EINTR`; `EBADF` when the handle is revoked meanwhile, or its turn to wait came
+    /// so late that what it was to send was swept.
     pub async fn send(
         &self,
         caller: &Caller,
@@ -177,7 +178,8 @@ impl Endpoint {
             let until = [deadline, renew_at].into_iter().flatten().min();
             let wait = Wait::interruptible().events(Events::OUT).until(until);
             let reason = self.writers().wait(seen, wait).await;
-            if let Err(error) = access.check() {
+            let handles = outgoing.handles.as_mut();
+            if let Err(error) = access.check().and_then(|()| handles.map_or(Ok(()), Reserved::renew)) {
                 // The room that it was woken for is for the next who waits.
                 self.writers().pass_on();
                 return Err(error);
@@ -187,9 +189,6 @@ impl Endpoint {
                 Reason::Timeout if until == deadline => Some(reason),
                 _ => None,
             };
-            if let Some(handles) = &mut outgoing.handles {
-                handles.renew();
-            }
         }
     }
 

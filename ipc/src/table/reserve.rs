@@ -278,17 +278,20 @@ impl Reserved {
     }
 
     /// Renews the reservations: whoever waits with them does so before [`Reserved::renew_at`].
-    pub fn renew(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` when the time of one was over and the sweep has recorded it as lost: it must not be sent any more.
+    pub fn renew(&mut self) -> Result<()> {
         let deadline = machine().now() + timeout();
         let mut inner = self.table.inner.lock();
         for entry in self.entries.iter().flatten() {
-            if inner.check(entry.ticket).is_ok()
-                && let Ok(slot) = index(entry.ticket.handle)
-                && let Some(reservation) = inner.slots.reservation_mut(slot)
-            {
+            inner.check(entry.ticket).map_err(|_| Errno::EBADF)?;
+            if let Some(reservation) = inner.slots.reservation_mut(index(entry.ticket.handle)?) {
                 reservation.deadline = deadline;
             }
         }
+        Ok(())
     }
 
     /// When to renew at the latest; `None` when there is nothing to renew.

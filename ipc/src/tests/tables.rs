@@ -90,7 +90,7 @@ fn a_reservation_that_is_renewed_is_not_swept() {
     let mut reserved = process.table.reserve(&process.caller, &[handle]).unwrap();
     let start = std::time::Instant::now();
     while start.elapsed() < Duration::from_millis(100) {
-        reserved.renew();
+        reserved.renew().unwrap();
         process.table.get_any(peer).unwrap();
         std::thread::sleep(Duration::from_millis(2));
     }
