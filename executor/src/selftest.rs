@@ -10,6 +10,11 @@ use core::pin::Pin;
 
 use base::fault::{Counts, Point, Setting};
 
+mod waiting;
+
+/// Those of this crate.
+pub const TESTS: &[&[SelfTest]] = &[waiting::TESTS];
+
 /// A test.
 #[derive(Clone, Copy)]
 pub struct SelfTest {

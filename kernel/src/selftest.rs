@@ -8,7 +8,7 @@
 //! the log:
 //!
 //! ```text
-//! kairos-selftest: {"schema_version":1,"mask":1,"passed":9,"failed":0,"done":true}
+//! kairos-selftest: {"schema_version":1,"mask":1,"passed":18,"failed":0,"done":true}
 //! ```
 
 use base::machine::Outcome;
@@ -19,7 +19,7 @@ use crate::arch::emergency;
 use crate::command_line::CommandLine;
 
 /// The groups, by bit of the mask.
-const GROUPS: &[&[&[SelfTest]]] = &[ipc::selftest::TESTS];
+const GROUPS: &[&[&[&[SelfTest]]]] = &[&[executor::selftest::TESTS, ipc::selftest::TESTS]];
 
 /// Starts the tests that the command line asks for; false when it asks for none.
 pub fn start(executor: &'static Executor, command_line: CommandLine<'_>) -> bool {
@@ -44,8 +44,8 @@ fn mask(text: &str) -> Option<u32> {
 async fn run(mask: u32) {
     ipc::start();
     let mut passed = 0;
-    for (bit, modules) in GROUPS.iter().enumerate() {
-        for test in modules.concat().iter().filter(|_| mask & 1 << bit != 0) {
+    for (bit, crates) in GROUPS.iter().enumerate() {
+        for test in crates.concat().concat().iter().filter(|_| mask & 1 << bit != 0) {
             log::info!("selftest: {}", test.name);
             (test.start)().await;
             passed += 1;

@@ -8,13 +8,14 @@ use base::fault::Point;
 use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource};
 use executor::selftest::Injection;
 
-use super::support::{Process, poll};
+use super::support::{Crew, Process, poll};
 
 executor::selftests![
     kchannel_inline_queue_zero_heap,
     kchannel_send_transfer_rollback_kmalloc_fault,
     kchannel_fault_inject_coverage,
     pollwait_fault_inject_coverage,
+    a_fault_strikes_its_task_alone,
 ];
 
 /// A small message is sent without an allocation; a large one needs one, and fails cleanly without it.
@@ -91,4 +92,52 @@ async fn pollwait_fault_inject_coverage() {
     assert_eq!(injection.fired(), 1);
     assert_eq!((poll(first), poll(second)), (Poll::Ready(Reason::Data), Poll::Ready(Reason::Data)));
     assert_eq!(source.wait(seen, Wait::interruptible()).await, Reason::Data);
+}
+
+/// Everything that can be struck, once, with a channel of `process`: the first error.
+fn everything(process: &Process, (to, from): (i32, i32)) -> Result<(), Errno> {
+    process.send(to, &[7; 129], &[])?;
+    process.receive(from)?;
+    let source = WaitSource::new(WaitKind::Other, 0);
+    let seen = source.observe();
+    let mut first = pin!(source.wait(seen, Wait::interruptible()));
+    let mut second = pin!(source.wait(seen, Wait::interruptible()));
+    if poll(first.as_mut()).is_ready() || poll(second.as_mut()).is_ready() {
+        return Err(Errno::EINTR);
+    }
+    source.wake_one(Events::IN, Reason::Data);
+    if poll(first).is_pending() || poll(second).is_ready() {
+        return Err(Errno::EAGAIN);
+    }
+    process.table.close(to)
+}
+
+/// A point that is set for one task does not fire in another one that does the same at the same time.
+async fn a_fault_strikes_its_task_alone() {
+    for point in [
+        Point::Kmalloc,
+        Point::IpcChannelSend,
+        Point::IpcChannelRecv,
+        Point::IpcChannelClose,
+        Point::PollwaitBlock,
+        Point::PollwaitWake,
+    ] {
+        // Made before, since making them can be struck too.
+        let [others @ .., own, after]: [(Process, (i32, i32)); 4] = core::array::from_fn(|_| {
+            let process = Process::new(1);
+            let channel = process.channel();
+            (process, channel)
+        });
+        let injection = Injection::new(point, 1);
+        let crew = Crew::of(2);
+        for (process, channel) in others {
+            crew.spawn(async move { assert_eq!(everything(&process, channel), Ok(())) });
+        }
+        crew.finished().await;
+        assert_eq!(injection.fired(), 0, "{point:?}");
+        // A close that wakes twice shows nowhere.
+        assert_eq!(everything(&own.0, own.1).is_err(), point != Point::IpcChannelClose, "{point:?}");
+        assert_eq!(injection.fired(), 1, "{point:?}");
+        assert_eq!(everything(&after.0, after.1), Ok(()), "{point:?}");
+    }
 }

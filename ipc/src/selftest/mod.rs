@@ -2,6 +2,9 @@
 //! every implementation must have.
 
 mod faults;
+mod lineage;
+mod ports;
+pub(crate) mod races;
 mod stress;
 pub(crate) mod support;
 mod transfer;
@@ -9,4 +12,5 @@ mod transfer;
 use executor::selftest::SelfTest;
 
 /// All of them.
-pub const TESTS: &[&[SelfTest]] = &[transfer::TESTS, faults::TESTS, stress::TESTS];
+pub const TESTS: &[&[SelfTest]] =
+    &[transfer::TESTS, lineage::TESTS, ports::TESTS, faults::TESTS, stress::TESTS, races::TESTS];

@@ -2,16 +2,13 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::Future;
 
 use base::Errno;
 use base::sync::atomic::{AtomicUsize, Ordering};
-use executor::TaskOptions;
-use executor::lock::Completion;
 
-use super::support::{Letter, Postcard, Process};
+use super::support::{Crew, Postcard, Process, receive, send};
 use crate::AccessOp;
-use crate::channel::{Options, Outcome, Outgoing};
+use crate::channel::Options;
 use crate::port::{Port, Signals};
 
 executor::selftests![kairos_channel_port_stress_mpmc];
@@ -20,46 +17,6 @@ const PAIRS: usize = 5;
 const PRODUCERS: usize = 4;
 const CONSUMERS: usize = 3;
 const MESSAGES: usize = 48;
-
-/// Tasks that are waited for together.
-#[derive(Clone)]
-struct Crew(Arc<(AtomicUsize, Completion)>);
-
-impl Crew {
-    fn of(members: usize) -> Crew {
-        Crew(Arc::new((AtomicUsize::new(members), Completion::new())))
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let crew = self.clone();
-        executor::spawn(TaskOptions::new("selftest"), async move {
-            work.await;
-            if crew.0.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-                crew.0.1.complete();
-            }
-        });
-    }
-
-    async fn finished(&self) {
-        self.0.1.wait().await;
-    }
-}
-
-async fn send(process: &Process, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<(), Errno> {
-    let access = process.table.get(channel, AccessOp::Write)?;
-    let reserved = process.table.reserve(&process.caller, handles)?;
-    let mut outgoing = Outgoing::with_handles(bytes, reserved);
-    let end = access.object().channel().expect("a channel");
-    end.send(&process.caller, &access, &mut outgoing, Options::empty()).await
-}
-
-async fn receive(process: &Process, channel: i32, options: Options) -> Result<Option<Letter>, Errno> {
-    let access = process.table.get(channel, AccessOp::Read)?;
-    let mut letter = Letter::new();
-    let end = access.object().channel().expect("a channel");
-    let outcome = end.receive(process.receiver(&access, options), &mut letter).await?;
-    Ok(matches!(outcome, Outcome::Message(_)).then_some(letter))
-}
 
 /// No message is lost, doubled or stalled between producers that each send the end of a channel of their own, and
 /// consumers that a port tells where to look and that answer through what they got.

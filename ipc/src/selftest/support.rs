@@ -12,7 +12,10 @@ use core::task::{Context, Poll, Waker};
 use base::caller::{Caller, Credentials, Limits};
 use base::charge::Account;
 use base::memory::{BoxFuture, KernelBytes};
+use base::sync::atomic::{AtomicUsize, Ordering};
 use base::{Errno, Result};
+use executor::lock::Completion;
+use executor::{TaskOptions, TaskRef};
 
 use crate::channel::{Endpoint, Incoming, Options, Outcome, Outgoing, Receiver, Sizes};
 use crate::port::{Packet, PacketSink};
@@ -164,6 +167,48 @@ impl PacketSink for Postcard {
     fn fault_in(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(core::future::ready(Err(Errno::EFAULT)))
     }
+}
+
+/// Tasks that are waited for together.
+#[derive(Clone)]
+pub(crate) struct Crew(Arc<(AtomicUsize, Completion)>);
+
+impl Crew {
+    pub(crate) fn of(members: usize) -> Crew {
+        Crew(Arc::new((AtomicUsize::new(members), Completion::new())))
+    }
+
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> TaskRef {
+        let crew = self.clone();
+        executor::spawn(TaskOptions::new("selftest"), async move {
+            work.await;
+            if crew.0.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+                crew.0.1.complete();
+            }
+        })
+    }
+
+    pub(crate) async fn finished(&self) {
+        self.0.1.wait().await;
+    }
+}
+
+/// Sends, and waits for room.
+pub(crate) async fn send(process: &Process, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<()> {
+    let access = process.table.get(channel, AccessOp::Write)?;
+    let reserved = process.table.reserve(&process.caller, handles)?;
+    let mut outgoing = Outgoing::with_handles(bytes, reserved);
+    let end = access.object().channel().expect("a channel");
+    end.send(&process.caller, &access, &mut outgoing, Options::empty()).await
+}
+
+/// Receives, and waits for a message. `None` at the end.
+pub(crate) async fn receive(process: &Process, channel: i32, options: Options) -> Result<Option<Letter>> {
+    let access = process.table.get(channel, AccessOp::Read)?;
+    let mut letter = Letter::new();
+    let end = access.object().channel().expect("a channel");
+    let outcome = end.receive(process.receiver(&access, options), &mut letter).await?;
+    Ok(matches!(outcome, Outcome::Message(_)).then_some(letter))
 }
 
 /// Polls a future that need not wait.

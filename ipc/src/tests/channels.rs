@@ -331,21 +331,3 @@ fn queued_handles_are_dropped_when_the_end_closes() {
     assert!(process.end(peer).readiness().contains(Events::HUP), "although the sending end still lives");
     assert_eq!(events(&access).last(), Some(&"drop"));
 }
-
-#[test]
-fn kobj_ops_refcount_history() {
-    let process = Process::new(1);
-    let (to, from) = process.channel();
-    let (near, far) = (process.get(to, AccessOp::Write), process.get(from, AccessOp::Read));
-    assert_eq!(near.object().write(&process.caller, b"x", Options::NONBLOCK), Ok(1));
-    assert!(far.object().readiness().contains(Events::IN));
-    let mut byte = [0; 1];
-    assert_eq!(far.object().read(&process.caller, &mut byte), Ok(1));
-    assert_eq!(&byte, b"x");
-    let copy = far.object().clone();
-    drop(copy);
-    let mut seen = Vec::new();
-    far.object().reference_history(|reference| seen.push(reference.event));
-    use crate::object::history::ReferenceEvent::{Get, Init, Put};
-    assert!([Init, Get, Put].iter().all(|event| seen.contains(event)), "{seen:?}");
-}

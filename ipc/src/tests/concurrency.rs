@@ -9,10 +9,11 @@ use base::host::Clock;
 use executor::order::{Schedule, SeededOrder};
 use executor::{Config, Executor, TaskOptions, yield_now};
 
-use super::support::{Letter, Postcard, Process};
+use super::support::{Postcard, Process, receive, send};
 use crate::AccessOp;
-use crate::channel::{Options, Outcome, Outgoing};
+use crate::channel::Options;
 use crate::port::Port;
+use crate::selftest::races;
 
 /// Runs what `setup` spawns on `cpus` CPUs in the order of `seed`.
 fn run(cpus: usize, seed: u64, setup: impl FnOnce(&'static Executor)) {
@@ -25,22 +26,6 @@ fn run(cpus: usize, seed: u64, setup: impl FnOnce(&'static Executor)) {
 
 fn spawn(executor: &'static Executor, name: &str, future: impl Future<Output = ()> + Send + 'static) {
     executor.spawn(TaskOptions::new(name), future);
-}
-
-async fn send(process: &Process, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<(), Errno> {
-    let access = process.table.get(channel, AccessOp::Write)?;
-    let reserved = process.table.reserve(&process.caller, handles)?;
-    let mut outgoing = Outgoing::with_handles(bytes, reserved);
-    let end = access.object().channel().unwrap();
-    end.send(&process.caller, &access, &mut outgoing, Options::empty()).await
-}
-
-async fn receive(process: &Process, channel: i32, options: Options) -> Result<Option<Letter>, Errno> {
-    let access = process.table.get(channel, AccessOp::Read)?;
-    let mut letter = Letter::new();
-    let end = access.object().channel().unwrap();
-    let outcome = end.receive(process.receiver(&access, options), &mut letter).await?;
-    Ok(matches!(outcome, Outcome::Message(_)).then_some(letter))
 }
 
 #[test]
@@ -187,4 +172,11 @@ fn n3_a_number_never_names_what_it_named_before() {
         }
         stop.store(1, Ordering::Release);
     });
+}
+
+#[test]
+fn n14_a_wake_that_its_waiter_cannot_use_goes_on() {
+    for seed in 0..100 {
+        run(2, seed, |executor| spawn(executor, "n14", races::wakes_go_on(1)));
+    }
 }

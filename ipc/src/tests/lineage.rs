@@ -3,10 +3,7 @@
 use base::Errno;
 
 use super::support::{Process, events};
-use crate::lineage::live_nodes;
 use crate::{AccessOp, Rights};
-
-const ROUNDS: usize = 48;
 
 #[test]
 fn revoking_reaches_every_descendant_wherever_it_is() {
@@ -46,101 +43,6 @@ fn closing_without_the_flag_leaves_descendants_to_the_ancestors() {
     assert!(process.table.get_any(grandchild).is_ok());
     process.table.begin_revocation(root, false).map(drop).unwrap();
     assert!(process.table.get_any(grandchild).is_err());
-}
-
-#[test]
-fn n10_the_forest_does_not_grow_with_the_length_of_a_line() {
-    // Other tests add nodes of their own meanwhile, but not tens of thousands.
-    let process = Process::new(1);
-    let (root, _peer) = process.channel();
-    let mut last = process.duplicate(root).unwrap();
-    let before = live_nodes();
-    for _ in 0..100_000 {
-        let next = process.duplicate(last).unwrap();
-        process.table.close(last).unwrap();
-        last = next;
-    }
-    assert!(live_nodes() < before + 10_000);
-    process.table.begin_revocation(root, false).map(drop).unwrap();
-    assert!(process.table.get_any(last).is_err(), "the first ancestor still reaches it");
-}
-
-#[test]
-fn n18_a_fork_beside_a_revocation_lacks_what_was_revoked() {
-    for _ in 0..ROUNDS {
-        let parent = Process::new(1);
-        let (root, _peer) = parent.channel();
-        let child_handle = parent.duplicate(root).unwrap();
-        let table = parent.table.clone();
-        let revoker = std::thread::spawn(move || table.begin_revocation(root, false).map(drop));
-        let child = parent.fork(2);
-        revoker.join().unwrap().unwrap();
-        // Every copy is a descendant of the root or of its descendant, so what came before is gone as well;
-        // copies of the root that were made after the mark stay.
-        assert!(parent.table.get_any(child_handle).is_err());
-        assert!(child.table.get_any(child_handle).is_err());
-        child.exit();
-    }
-}
-
-#[test]
-fn kcap_revoke_transfer_matrix_first_batch() {
-    for close in [false, true] {
-        for restore in [false, true] {
-            for _ in 0..ROUNDS {
-                let process = Process::new(1);
-                let (root, _peer) = process.channel();
-                let child = process.duplicate(root).unwrap();
-                let mut reserved = process.table.reserve(&process.caller, &[child]).unwrap();
-                let revoke = || match close {
-                    true => process.table.begin_revocation(root, true).map(drop),
-                    false => process.table.begin_revocation(root, false).map(drop),
-                };
-                if restore {
-                    revoke().unwrap();
-                    drop(reserved);
-                    assert!(process.table.get_any(child).is_err(), "it must not come back");
-                } else {
-                    let mut flight = crate::channel::message::NO_HANDLES;
-                    reserved.commit(&mut flight);
-                    drop(reserved);
-                    revoke().unwrap();
-                    let mut landing = process.table.land(&process.caller, 1, false).unwrap();
-                    let installed =
-                        landing.receive(&process.caller, base::machine().now(), flight[0].take().unwrap());
-                    assert_eq!(installed, Err(Errno::EACCES));
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn kcap_revoke_transfer_matrix_second_batch() {
-    for close in [false, true] {
-        for _ in 0..ROUNDS {
-            let process = Process::new(1);
-            let (root, _peer) = process.channel();
-            let [one, two] = [process.duplicate(root).unwrap(), process.duplicate(root).unwrap()];
-            let mut reserved = process.table.reserve(&process.caller, &[one]).unwrap();
-            match close {
-                true => process.table.begin_revocation(root, true).map(drop).unwrap(),
-                false => process.table.begin_revocation(root, false).map(drop).unwrap(),
-            }
-            // Reserved afterwards: there is nothing to reserve.
-            assert_eq!(process.table.reserve(&process.caller, &[two]).map(drop), Err(Errno::EBADF));
-            // Committed afterwards: that works, but it can't arrive anywhere.
-            let mut flight = crate::channel::message::NO_HANDLES;
-            reserved.commit(&mut flight);
-            drop(reserved);
-            assert_eq!(process.table.get_any(one).map(drop), Err(Errno::EBADF));
-            let mut landing = process.table.land(&process.caller, 1, false).unwrap();
-            assert_eq!(
-                landing.receive(&process.caller, base::machine().now(), flight[0].take().unwrap()),
-                Err(Errno::EACCES)
-            );
-        }
-    }
 }
 
 #[test]

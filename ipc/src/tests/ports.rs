@@ -8,7 +8,6 @@ use base::Errno;
 use base::time::Instant;
 
 use super::support::{Postcard, Process, now, poll};
-use crate::object::ObjectRef;
 use crate::port::{Packet, Port, Signals};
 use crate::{AccessOp, Rights};
 
@@ -77,34 +76,6 @@ fn another_ports_binding_is_not_taken_away() {
     first.bind(&process.caller, &end, 4, Signals::all()).unwrap();
     process.table.close(first_handle).unwrap();
     second.bind(&process.caller, &end, 5, Signals::all()).expect("nobody has the first one any more");
-}
-
-#[test]
-fn n15_no_signal_is_lost_when_the_queue_is_full() {
-    for bindings in [128, 129] {
-        let process = Process::new(1);
-        let (_handle, port) = port(&process);
-        let mut ends = Vec::new();
-        for key in 1..=bindings {
-            // Kernel-made pairs: a table would be too small for so many.
-            let (near, far) = crate::channel::Endpoint::create(&process.caller).unwrap();
-            let end = near.object().channel().unwrap().clone();
-            port.bind(&process.caller, &end, key, Signals::all()).unwrap();
-            if key == 1 {
-                drop(far);
-                ends.push((near, None));
-            } else {
-                ObjectRef::from(end).signal(Signals::READABLE).unwrap();
-                ends.push((near, Some(far)));
-            }
-        }
-        let status = port.status();
-        assert_eq!((status.queued, status.dropped), (128, bindings - 128));
-        let told: Vec<_> = core::iter::from_fn(|| take(&port).ok()).collect();
-        assert_eq!(told.len() as u64, bindings);
-        assert_eq!(told[0], (1, 2), "the end of the first is told first");
-        assert!(told[1..].iter().enumerate().all(|(at, packet)| *packet == (at as u64 + 2, 1)));
-    }
 }
 
 #[test]
