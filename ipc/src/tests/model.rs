@@ -1,6 +1,6 @@
 //! Random programs against a naive model: several processes that duplicate, send, receive, revoke, close,
-//! fork and exit. After every step each process reaches exactly the capabilities that the model says, with
-//! the rights and the histories that it says.
+//! fork and exit. After every step each process reaches exactly the capabilities that the model says, under the
+//! numbers and with the rights that it says, and each object's history is what the model says, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// A capability as the model knows it.
 #[derive(Clone, Debug)]
 struct Cap {
+    /// The name that the kernel gave it, which moves with it.
+    name: u64,
     /// The end that it names.
     end: usize,
     rights: Rights,
@@ -53,14 +55,19 @@ struct Cap {
     revoked: bool,
 }
 
+/// A step in the history of an object: what, from whom, to whom, with which rights.
+type Entry = (&'static str, i32, i32, u32);
+
+const NOBODY: i32 = -1;
+
 /// An end of a channel: the other one is beside it.
 #[derive(Clone, Debug, Default)]
 struct End {
     open: bool,
     /// Messages to receive: the capabilities in each.
     queue: Vec<Vec<usize>>,
-    /// Transfers, by name.
-    events: Vec<&'static str>,
+    /// Its whole history.
+    events: Vec<Entry>,
 }
 
 #[derive(Default)]
@@ -72,8 +79,10 @@ struct Model {
 }
 
 impl Model {
-    fn cap(&mut self, end: usize, rights: Rights, parent: Option<usize>) -> usize {
-        self.caps.push(Cap { end, rights, parent, revoked: false });
+    /// A new capability, which the kernel calls `name`: no other has ever had that name.
+    fn cap(&mut self, name: u64, end: usize, rights: Rights, parent: Option<usize>) -> usize {
+        assert!(self.caps.iter().all(|other| other.name != name), "{name} again");
+        self.caps.push(Cap { name, end, rights, parent, revoked: false });
         self.caps.len() - 1
     }
 
@@ -113,15 +122,14 @@ impl Model {
             };
             self.ends[dead].open = false;
             for cap in core::mem::take(&mut self.ends[dead].queue).into_iter().flatten() {
-                let end = self.caps[cap].end;
-                self.ends[end].events.push("drop");
+                self.record(cap, "drop", NOBODY, NOBODY);
             }
         }
     }
 
-    fn record(&mut self, cap: usize, event: &'static str) {
-        let end = self.caps[cap].end;
-        self.ends[end].events.push(event);
+    fn record(&mut self, cap: usize, event: &'static str, from: i32, to: i32) {
+        let Cap { end, rights, .. } = self.caps[cap];
+        self.ends[end].events.push((event, from, to, rights.bits()));
     }
 }
 
@@ -145,6 +153,15 @@ impl World {
     fn number(&self, process: usize, handle: usize) -> i32 {
         let table = &self.model.tables[process];
         table.keys().nth(handle % table.len().max(1)).copied().unwrap_or(200)
+    }
+
+    /// What the kernel calls the capability of a number.
+    fn name(&self, process: usize, number: i32) -> u64 {
+        self.processes[process].table.info(number).unwrap().capability
+    }
+
+    fn pid(&self, process: usize) -> i32 {
+        self.processes[process].caller.pid.cast_signed()
     }
 
     fn run(&mut self, step: &Step) {
@@ -181,7 +198,8 @@ impl World {
         }
         for number in <[i32; 2]>::from(self.processes[process].channel()) {
             self.model.ends.push(End { open: true, ..End::default() });
-            let cap = self.model.cap(self.model.ends.len() - 1, Rights::CHANNEL, None);
+            let name = self.name(process, number);
+            let cap = self.model.cap(name, self.model.ends.len() - 1, Rights::CHANNEL, None);
             self.model.tables[process].insert(number, cap);
             self.ids.push(self.processes[process].table.info(number).unwrap().object);
         }
@@ -199,7 +217,8 @@ impl World {
         });
         assert_eq!(result.is_ok(), expected.is_some(), "{result:?}");
         if let (Ok(copy), Some((parent, rights))) = (result, expected) {
-            let cap = self.model.cap(self.model.caps[parent].end, rights, Some(parent));
+            let name = self.name(process, copy);
+            let cap = self.model.cap(name, self.model.caps[parent].end, rights, Some(parent));
             self.model.tables[process].insert(copy, cap);
         }
     }
@@ -219,11 +238,7 @@ impl World {
     fn revoke(&mut self, process: usize, handle: usize, whole: bool) {
         let number = self.number(process, handle);
         let table = &self.processes[process].table;
-        let result = if whole {
-            table.begin_revocation(number, true).map(drop)
-        } else {
-            table.begin_revocation(number, false).map(drop)
-        };
+        let result = table.begin_revocation(number, whole).map(drop);
         let cap = self.model.tables[process].get(&number).copied();
         assert_eq!(result.is_ok(), cap.is_some());
         if let Some(cap) = cap {
@@ -246,7 +261,8 @@ impl World {
             return assert!(result.is_err());
         }
         // From here on the handles are taken out, and put back if the channel refuses.
-        sent.iter().for_each(|cap| self.model.record(*cap, "take"));
+        let pid = self.pid(process);
+        sent.iter().for_each(|cap| self.model.record(*cap, "take", pid, NOBODY));
         let end = self.model.caps[via].end;
         let there = end ^ 1;
         let into_itself = sent.iter().any(|cap| self.model.caps[*cap].end == there);
@@ -254,10 +270,10 @@ impl World {
         let room = self.model.ends[there].queue.len() < crate::channel::QUEUE_MESSAGES;
         assert_eq!(result.is_ok(), !into_itself && open && room, "{result:?}");
         if result.is_err() {
-            sent.iter().for_each(|cap| self.model.record(*cap, "restore"));
+            sent.iter().for_each(|cap| self.model.record(*cap, "restore", NOBODY, pid));
             return;
         }
-        sent.iter().for_each(|cap| self.model.record(*cap, "enqueue"));
+        sent.iter().for_each(|cap| self.model.record(*cap, "enqueue", pid, NOBODY));
         for number in &numbers {
             self.model.tables[process].remove(number);
         }
@@ -282,15 +298,16 @@ impl World {
         let caps = self.model.ends[end].queue.remove(0);
         let (_, numbers) = result.expect("there is a message").expect("there is a message");
         assert_eq!(numbers.len(), caps.len());
+        let pid = self.pid(process);
         for (number, cap) in numbers.into_iter().zip(caps) {
-            self.model.record(cap, "deliver");
+            self.model.record(cap, "deliver", NOBODY, pid);
             if self.model.caps[cap].revoked {
                 assert_eq!(number, -1);
-                self.model.record(cap, "drop");
+                self.model.record(cap, "drop", NOBODY, NOBODY);
                 continue;
             }
-            self.model.record(cap, "install");
-            self.model.record(cap, "release");
+            self.model.record(cap, "install", NOBODY, pid);
+            self.model.record(cap, "release", NOBODY, NOBODY);
             self.model.tables[process].insert(number, cap);
         }
         self.model.close_unowned();
@@ -308,7 +325,8 @@ impl World {
         let mut table = BTreeMap::new();
         for (number, parent) in parents {
             let Cap { end, rights, .. } = self.model.caps[parent];
-            table.insert(number, self.model.cap(end, rights, Some(parent)));
+            let name = self.name(self.processes.len() - 1, number);
+            table.insert(number, self.model.cap(name, end, rights, Some(parent)));
         }
         self.model.tables.push(table);
     }
@@ -320,9 +338,12 @@ impl World {
             let mut from = 0;
             while let Some(row) = process.table.next_row(from) {
                 from = row.handle as usize + 1;
-                real.insert(row.handle, (row.object.base().id(), row.rights));
+                real.insert(row.handle, (row.capability, row.object.base().id(), row.rights));
             }
-            let described = |cap: &usize| (self.ids[self.model.caps[*cap].end], self.model.caps[*cap].rights);
+            let described = |cap: &usize| {
+                let Cap { name, end, rights, .. } = self.model.caps[*cap];
+                (name, self.ids[end], rights)
+            };
             let expected: BTreeMap<_, _> =
                 table.iter().map(|(number, cap)| (*number, described(cap))).collect();
             assert_eq!(real, expected);
@@ -334,17 +355,27 @@ impl World {
             };
             let status = object.channel().unwrap().status();
             assert_eq!((status.is_open, status.queued), (end.open, end.queue.len()));
-            let mut events = Vec::new();
-            object.transfers(|transfer| events.push(transfer.event.name()));
-            let kept = end.events.len().saturating_sub(events.len());
-            // Several handles of one message may interleave; what counts is how often each happened.
-            let (mut real, mut expected) = (events, end.events[kept..].to_vec());
-            if end.events.len() <= crate::object::history::TRANSFERS {
-                real.sort_unstable();
-                expected.sort_unstable();
-                assert_eq!(real, expected);
-            }
+            let mut told = Vec::new();
+            object.transfers(|step| told.push((step.event.name(), step.from_pid, step.to_pid, step.rights)));
+            check_history(&told, &end.events);
         }
+    }
+}
+
+/// What an object tells of itself is the end of what happened. When several are lost at once, who goes first is for the
+/// kernel to choose.
+fn check_history(told: &[Entry], happened: &[Entry]) {
+    let (lost, moved): (Vec<Entry>, Vec<Entry>) = told.iter().partition(|(event, ..)| *event == "drop");
+    let (all_lost, all_moved): (Vec<Entry>, Vec<Entry>) =
+        happened.iter().partition(|(event, ..)| *event == "drop");
+    assert_eq!(told.len(), happened.len().min(crate::object::history::TRANSFERS));
+    assert!(all_moved.ends_with(&moved), "{told:?} of {happened:?}");
+    if told.len() == happened.len() {
+        let sorted = |mut entries: Vec<Entry>| {
+            entries.sort_unstable();
+            entries
+        };
+        assert_eq!(sorted(lost), sorted(all_lost));
     }
 }
 
