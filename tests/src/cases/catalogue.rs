@@ -1,7 +1,8 @@
 //! The catalogue of capability tests that every implementation of these calls shares, under its names: those at the
 //! level of system calls that no other file of cases has. Those below it are selftests of `ipc`.
 
-use crate::harness::{Case, case};
+use super::{bridge, fault};
+use crate::harness::{Case, case, scale};
 use crate::sys::*;
 use libc::{O_NONBLOCK, POLLHUP, POLLIN, POLLOUT};
 use std::thread;
@@ -11,6 +12,9 @@ pub(crate) const CASES: &[Case] = &[
     case!(kairos_channel_close_last_handle_races).kairos(),
     case!(khandle_cache_release_under_fork_exit).long().kairos().deadlines(2),
 ];
+
+/// The one that sets fault points.
+pub(crate) const DEEP: &[Case] = &[case!(ipc_cap_deep).long().kairos().deadlines(6)];
 
 const ALL_SIGNALS: u64 = READABLE | PEER_CLOSED;
 
@@ -188,4 +192,59 @@ fn khandle_cache_release_under_fork_exit() {
     assert!(stats.lines().any(|line| line == "khandle_cache_active_refs=0"), "{stats}");
     handle_close(peer).unwrap();
     assert_eq!(channel_recv(probe, 0), Ok((vec![], vec![])));
+}
+
+/// Makes and moves handles for ever, and minds no error. It calls no heap: what it is denied would be its end.
+fn noise() {
+    let (mut bytes, mut handles) = ([7u8; 200], [-1; 2]);
+    loop {
+        let Ok((one, other)) = channel_create() else { continue };
+        if let Ok(copy) = handle_duplicate(one, 0) {
+            let size = [24, 200][(one & 1) as usize];
+            if channel_send(one, &bytes[..size], &[copy], NONBLOCK).is_err() {
+                discard(handle_close(copy));
+            }
+        }
+        let mut msg = ChannelMsg {
+            bytes: bytes.as_mut_ptr() as usize,
+            handles: handles.as_mut_ptr() as usize,
+            num_bytes: 200,
+            num_handles: 2,
+        };
+        if channel_recv_raw(other, &mut msg, NONBLOCK).is_ok() && msg.num_handles == 1 {
+            discard(handle_close(handles[0]));
+        }
+        [one, other].into_iter().for_each(|end| discard(handle_close(end)));
+        discard(syscall!(SYS_sched_yield));
+    }
+}
+
+/// The first part of the catalogue again, beside a process of several threads for which three allocations of a thousand
+/// fail.
+fn ipc_cap_deep() {
+    const NOISE_THREADS: usize = 3;
+    let ready = pipe();
+    let noisy = fork(|| {
+        for _ in 1..NOISE_THREADS {
+            thread::spawn(noise);
+        }
+        write(ready.1, b"x").unwrap();
+        noise();
+    });
+    read_some(ready.0, 1).unwrap();
+    let point = open(c"/sys/kernel/fault_inject/kmalloc", libc::O_RDWR).expect("the point's file");
+    let deep = |case: &&Case| {
+        let name = case.name();
+        // Those that set the point themselves come last.
+        let name = name.rsplit("::").next().unwrap_or_default();
+        name.starts_with("kairos_") || name.starts_with("khandle_") || name.starts_with("sys_kchannel_")
+    };
+    let cases: Vec<&Case> = [CASES, bridge::CASES, fault::CASES].into_iter().flatten().filter(deep).collect();
+    assert_eq!(cases.len(), 9);
+    for _ in 0..2 * scale() {
+        write(point, format!("p=0.003,pid={}", noisy.pid).as_bytes()).expect("a setting");
+        cases.iter().for_each(|case| fork(case.body).succeeds());
+    }
+    discard(write(point, b"off"));
+    noisy.finish();
 }

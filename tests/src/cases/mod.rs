@@ -6,6 +6,9 @@ mod attribute;
 mod basic;
 mod bridge;
 mod catalogue;
+mod catalogue_history;
+mod catalogue_needs;
+mod catalogue_wait;
 mod channel;
 mod channel_close;
 mod clone;
@@ -106,6 +109,7 @@ pub(crate) const SUITES: &[Suite] = &[
             inotify::CASES,
             event_race::CASES,
             taker_race::CASES,
+            catalogue_wait::CASES,
         ],
     ),
     suite("sysv", &[semaphore::CASES, shared_memory::CASES, message_queue::CASES, mqueue::CASES]),
@@ -121,11 +125,29 @@ pub(crate) const SUITES: &[Suite] = &[
             socket_rights::CASES,
         ],
     ),
-    suite("ipc", &[channel::CASES, channel_close::CASES, revocation::CASES, catalogue::CASES, bridge::CASES]),
+    suite(
+        "ipc",
+        &[
+            channel::CASES,
+            channel_close::CASES,
+            revocation::CASES,
+            catalogue::CASES,
+            catalogue_needs::CASES,
+            bridge::CASES,
+        ],
+    ),
     suite(
         "observe",
-        &[procfs::CASES, tracepoint::CASES, waitgraph::CASES, sysfs::CASES, sysfs_race::CASES, system::CASES],
+        &[
+            procfs::CASES,
+            tracepoint::CASES,
+            waitgraph::CASES,
+            sysfs::CASES,
+            sysfs_race::CASES,
+            catalogue_history::CASES,
+            system::CASES,
+        ],
     ),
-    suite("fault", &[fault::CASES]).sets_faults(),
+    suite("fault", &[fault::CASES, catalogue::DEEP]).sets_faults(),
     suite("strain", &[hostile::CASES, load::CASES, fuzz::CASES]),
 ];

@@ -8,6 +8,9 @@ pub(crate) const CASES: &[Case] = &[
     case!(rights_travel_with_a_descriptor).kairos(),
     case!(a_descriptor_that_may_not_be_passed_on).kairos(),
     case!(sending_and_receiving_need_rights).kairos(),
+    case!(unix_stream_message_control_basic).kairos(),
+    case!(unix_stream_message_control_peek_merge),
+    case!(unix_stream_message_control_boundary_drop),
     case!(a_descriptor_of_a_descriptor),
     case!(epoll_and_sockets),
     case!(splice_and_sockets),
@@ -29,6 +32,60 @@ fn a_descriptor_that_may_not_be_passed_on() {
     cap_rights_limit(from, FD_RIGHT_READ).unwrap();
     assert_eq!(send_rights(one, b"x", &[from]), Err(EBADF));
     assert_eq!(recv(other, 9, MSG_DONTWAIT), Err(EAGAIN));
+}
+
+fn unix_stream_message_control_basic() {
+    let (one, other) = socketpair(SOCK_STREAM);
+    let (from, to) = pipe();
+    let narrow = dup(from).unwrap();
+    cap_rights_limit(narrow, FD_RIGHT_READ | FD_RIGHT_DUP).unwrap();
+    let fixed = dup(from).unwrap();
+    cap_rights_limit(fixed, FD_RIGHT_READ).unwrap();
+    assert_eq!(send_rights(one, b"x", &[fixed]), Err(EBADF));
+    assert_eq!(send_rights(one, b"x", &[narrow, fixed]), Err(EBADF), "all or none");
+    send_rights(one, b"a", &[narrow, to]).unwrap();
+    send_rights(one, b"b", &[narrow]).unwrap();
+    let first = recvmsg(other, 1, 64, 0).unwrap().rights();
+    let second = recvmsg(other, 1, 64, libc::MSG_CMSG_CLOEXEC).unwrap().rights();
+    assert_eq!((first.len(), second.len()), (2, 1), "in the order of the stream");
+    assert_eq!(cap_rights_get(first[0]), Ok(FD_RIGHT_READ | FD_RIGHT_DUP));
+    assert_eq!(cap_rights_get(first[1]), cap_rights_get(to));
+    assert_eq!((fcntl(first[0], libc::F_GETFD, 0), fcntl(second[0], libc::F_GETFD, 0)), (Ok(0), Ok(1)));
+    // The same open file: what one writes the other reads, and its flags are shared.
+    set_nonblocking(from);
+    assert_eq!(read_some(second[0], 9), Err(EAGAIN));
+    write(first[1], b"through").unwrap();
+    assert_eq!(read_some(second[0], 9), Ok(b"through".to_vec()));
+}
+
+fn unix_stream_message_control_peek_merge() {
+    let ((one, other), (from, to)) = (socketpair(SOCK_STREAM), pipe());
+    send_rights(one, b"1234", &[from]).unwrap();
+    send_rights(one, b"5678", &[to]).unwrap();
+    let peeked = recvmsg(other, 8, 64, libc::MSG_PEEK).unwrap();
+    assert_eq!((&peeked.bytes[..4], peeked.rights().len()), (&b"1234"[..], 1));
+    let first = recvmsg(other, 8, 64, 0).unwrap();
+    assert_eq!((&first.bytes[..], first.rights().len()), (&b"1234"[..], 1), "it was not consumed");
+    let second = recvmsg(other, 8, 64, 0).unwrap();
+    assert_eq!((&second.bytes[..], second.rights().len()), (&b"5678"[..], 1), "in their order");
+    write(second.rights()[0], b"x").unwrap();
+    assert_eq!(read_some(first.rights()[0], 9), Ok(b"x".to_vec()));
+    assert_eq!(read_some(peeked.rights()[0], 0), Ok(vec![]), "and what was peeked is a copy");
+}
+
+fn unix_stream_message_control_boundary_drop() {
+    let ((one, other), (from, to)) = (socketpair(SOCK_STREAM), pipe());
+    write(one, b"1234").unwrap();
+    send_rights(one, b"5678", &[to]).unwrap();
+    close(to).unwrap();
+    let mut bytes = Vec::new();
+    while bytes.len() < 6 {
+        bytes.extend(read_some(other, 6 - bytes.len()).unwrap());
+    }
+    assert_eq!(bytes, b"123456");
+    assert_eq!(read_some(from, 1), Ok(vec![]), "a read that crosses it drops it");
+    let rest = recvmsg(other, 8, 64, 0).unwrap();
+    assert_eq!((&rest.bytes[..], rest.rights().len()), (&b"78"[..], 0));
 }
 
 fn sending_and_receiving_need_rights() {

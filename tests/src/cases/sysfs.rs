@@ -18,16 +18,16 @@ pub(crate) const CASES: &[Case] = &[
     case!(only_root_sees_all_objects).root().kairos(),
     case!(files_have_names).root().kairos(),
     case!(counters_only_grow).root().kairos(),
-    case!(transfers_by_pages).root().kairos(),
-    case!(long_histories_are_not_cut).kairos(),
-    case!(tokens_are_bound_at_open).kairos(),
-    case!(tokens_name_one_file).kairos(),
+    case!(procfs_ipc_object_transfers_v2_cursor).root().kairos(),
+    case!(procfs_pid_handle_transfers_large_not_truncated).kairos(),
+    case!(procfs_transfers_v2_open_binds_private_data).kairos(),
+    case!(procfs_transfers_v2_token_flood).kairos(),
     case!(four_questions_have_their_answers).root().kairos(),
     case!(commands_to_a_process).root().kairos(),
     case!(commands_of_strangers_are_refused).root().kairos(),
 ];
 
-fn read_text(name: &str) -> String {
+pub(super) fn read_text(name: &str) -> String {
     text(&path(name)).unwrap_or_else(|errno| panic!("{name}: {errno:?}"))
 }
 
@@ -35,7 +35,7 @@ fn open_text(name: &str) -> Sys<Fd> {
     open(&path(name), O_RDONLY)
 }
 
-fn set(name: &str, value: &str) -> Sys<usize> {
+pub(super) fn set(name: &str, value: &str) -> Sys<usize> {
     let fd = open(&path(name), O_WRONLY)?;
     let result = write(fd, value.as_bytes());
     close(fd).unwrap();
@@ -43,17 +43,17 @@ fn set(name: &str, value: &str) -> Sys<usize> {
 }
 
 /// The value of a line `key=value`.
-fn value(text: &str, key: &str) -> String {
+pub(super) fn value(text: &str, key: &str) -> String {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     line.unwrap_or_else(|| panic!("no {key} in {text}")).to_owned()
 }
 
-fn number(text: &str, key: &str) -> u64 {
+pub(super) fn number(text: &str, key: &str) -> u64 {
     value(text, key).parse().unwrap()
 }
 
 /// A handle that moved through a channel, `times` over: take, enqueue, deliver, install, release each time.
-fn move_around(handle: Handle, times: usize) -> Handle {
+pub(super) fn move_around(handle: Handle, times: usize) -> Handle {
     let (to, from) = channel_create().unwrap();
     let last = (0..times).fold(handle, |handle, _| {
         channel_send(to, b"", &[handle], 0).unwrap();
@@ -64,7 +64,7 @@ fn move_around(handle: Handle, times: usize) -> Handle {
     last
 }
 
-fn object_of(handle: Handle) -> u32 {
+pub(super) fn object_of(handle: Handle) -> u32 {
     handle_info(handle).unwrap().object
 }
 
@@ -349,11 +349,11 @@ fn counters_only_grow() {
 }
 
 /// Rows of a v2 text.
-fn data_rows(text: &str) -> Vec<&str> {
+pub(super) fn data_rows(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.contains('=')).collect()
 }
 
-fn transfers_by_pages() {
+fn procfs_ipc_object_transfers_v2_cursor() {
     let (moved, _peer) = channel_create().unwrap();
     let id = object_of(moved);
     let handle = move_around(moved, 1);
@@ -374,6 +374,7 @@ fn transfers_by_pages() {
         assert_eq!((value(&page, "returned"), value(&page, "end")), ("1".into(), end.into()), "{page}");
     }
     let proc = format!("/proc/ipc/objects/{id}/transfers_v2");
+    assert!(data_rows(&read_text(&format!("{proc}.0.1")))[0].starts_with("1 take "));
     let page = read_text(&format!("{proc}.1.1"));
     assert_eq!(value(&page, "next_token"), "2.1");
     assert!(data_rows(&page)[0].starts_with("2 enqueue "));
@@ -395,7 +396,7 @@ fn transfers_by_pages() {
     assert_eq!(open_text(&proc), Err(ENOENT));
 }
 
-fn long_histories_are_not_cut() {
+fn procfs_pid_handle_transfers_large_not_truncated() {
     let pairs: Vec<(Handle, Handle)> = (0..48).map(|_| channel_create().unwrap()).collect();
     let handles: BTreeSet<Handle> = pairs.iter().map(|(one, _)| move_around(*one, 6)).collect();
     let fd = open_text("/proc/self/handle_transfers").unwrap();
@@ -428,7 +429,7 @@ fn long_histories_are_not_cut() {
     assert_eq!(named, handles);
 }
 
-fn tokens_are_bound_at_open() {
+fn procfs_transfers_v2_open_binds_private_data() {
     let (moved, _peer) = channel_create().unwrap();
     let handle = move_around(moved, 4);
     let anchor = open_text("/proc/self/handle_transfers_v2.0.1").unwrap();
@@ -437,15 +438,18 @@ fn tokens_are_bound_at_open() {
     let first = read_all();
     assert_eq!(value(&first, "token"), "0.1");
     assert_eq!(value(&other, "token"), "7.9");
+    let third = open_text("/proc/self/handle_transfers_v2.5.3").unwrap();
     move_around(handle, 1);
     assert_eq!(value(&read_all(), "token"), "0.1");
+    let third = String::from_utf8(read_some(third, 4096).unwrap()).unwrap();
+    assert_eq!((value(&third, "cursor"), value(&third, "page_size")), ("5".into(), "3".into()));
     let plain = read_text("/proc/self/handle_transfers_v2");
     assert_eq!((value(&plain, "cursor"), value(&plain, "page_size")), ("0".into(), "128".into()));
     let far = read_text("/proc/self/handle_transfers_v2.999999.16");
     assert_eq!((value(&far, "returned"), value(&far, "end")), ("0".into(), "1".into()));
 }
 
-fn tokens_name_one_file() {
+fn procfs_transfers_v2_token_flood() {
     let anchor = stat(c"/proc/self/handle_transfers_v2").unwrap();
     for round in 0..320u32 {
         let token = format!("{}.{}", 37 * round % 4096, round % 64 + 1);

@@ -11,7 +11,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(files_have_their_modes_and_headers).kairos().root(),
     case!(a_channels_life_is_four_rows).kairos().root(),
     case!(a_revocation_has_its_rows).kairos().root(),
-    case!(epoll_and_eventfd_are_counted_and_reset).kairos().root(),
+    case!(wait_core_epoll_fd_event_stats).kairos().root(),
     case!(classes_are_switched_by_name).kairos().root(),
     case!(the_stream_gives_every_event_once).kairos().root(),
     case!(a_message_and_its_handle_are_followed).kairos().root(),
@@ -134,7 +134,7 @@ fn a_revocation_has_its_rows() {
     assert_eq!(row[9], root);
 }
 
-fn epoll_and_eventfd_are_counted_and_reset() {
+fn wait_core_epoll_fd_event_stats() {
     let _classes = Classes::set("wait");
     fs::write(path("reset"), "anything").unwrap();
     let (epoll, event) = (epoll_create(), eventfd(0, 0));

@@ -5,7 +5,7 @@
 pub(crate) struct Case {
     module: &'static str,
     function: &'static str,
-    pub(super) body: fn(),
+    pub(crate) body: fn(),
     pub(super) needs_root: bool,
     pub(super) owned_guest_only: bool,
     pub(super) kairos_only: bool,
