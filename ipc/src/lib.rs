@@ -56,6 +56,8 @@ pub fn start() {
     teardown::start();
 }
 
+#[cfg(all(test, shuttle))]
+mod models;
 #[cfg(any(test, feature = "selftest"))]
 pub mod selftest;
 #[cfg(test)]

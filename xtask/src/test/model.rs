@@ -46,7 +46,7 @@ pub(super) fn loom(options: &TestOptions, tally: &mut Tally) -> Result<()> {
 }
 
 /// Crates with models of whole calls.
-const MODELLED: &[&str] = &["fs"];
+const MODELLED: &[&str] = &["fs", "ipc"];
 
 /// Runs the models that the crates have under `cfg(shuttle)`: 500 schedules of each, times the scale.
 pub(super) fn shuttle(options: &TestOptions, tally: &mut Tally) -> Result<()> {
