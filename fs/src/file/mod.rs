@@ -29,7 +29,9 @@ pub(crate) use control::set_length;
 pub use flags::{AccessMode, IoFlags, OpenFlags, decode_rwf, rwf};
 pub use followers::Follower;
 pub use mapping::{Mappable, Mapping, MappingObserver};
-pub use open_file::{FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within};
+pub use open_file::{
+    FileOwner, OPEN_FILES_MAX, OpenFile, OwnerKind, open_files, seek_within, seek_without_end,
+};
 pub use ops::{ALWAYS_READY, Expiry, FileOps, Io, Patience, Sources, Whence};
 pub use rights::FdRights;
 pub use table::{FdEntry, FdTable, NR_OPEN, Pinned, Reserved};

@@ -344,6 +344,18 @@ pub fn seek_within(size: u64, limit: u64, current: u64, offset: i64, whence: Whe
     position.filter(|&at| at <= limit).ok_or(Errno::EINVAL)
 }
 
+/// The position of an `lseek(2)` in a file whose size nobody knows.
+///
+/// # Errors
+///
+/// As [`seek_within`]; `EINVAL` too for what counts from the end.
+pub fn seek_without_end(current: u64, offset: i64, whence: Whence) -> Result<u64> {
+    match whence {
+        Whence::Set | Whence::Current => seek_within(0, i64::MAX as u64, current, offset, whence),
+        Whence::End | Whence::Data | Whence::Hole => Err(Errno::EINVAL),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

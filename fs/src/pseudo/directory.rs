@@ -9,7 +9,7 @@ use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
 use super::node::{Attributes, Node, PseudoNode};
-use crate::file::{FileOps, Io, OpenFile, Whence, seek_within};
+use crate::file::{FileOps, Io, OpenFile, Whence, seek_without_end};
 use crate::vfs::{DirSink, FileType, Inode, InodeState, Metadata, Name, OpenRequest};
 
 /// Position of the first registered entry: `.` and `..` come before.
@@ -272,10 +272,7 @@ impl FileOps for OpenDir {
     }
 
     fn seek(&self, _file: &OpenFile, current: u64, offset: i64, whence: Whence) -> Result<u64> {
-        match whence {
-            Whence::Set | Whence::Current => seek_within(0, i64::MAX as u64, current, offset, whence),
-            _ => Err(Errno::EINVAL),
-        }
+        seek_without_end(current, offset, whence)
     }
 
     fn read_dir(&self, _io: &Io<'_>, position: &mut u64, sink: &mut dyn DirSink) -> Result<()> {

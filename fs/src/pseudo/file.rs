@@ -13,7 +13,7 @@ use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
 use super::node::{Attributes, Node, PseudoNode};
-use crate::file::{FileOps, Io, OpenFile, Whence, seek_within};
+use crate::file::{FileOps, Io, OpenFile, Whence, seek_without_end};
 use crate::vfs::{FileType, Inode, InodeState, Metadata, OpenRequest};
 
 /// Longest text of one file, bytes.
@@ -292,10 +292,7 @@ impl FileOps for OpenText {
     }
 
     fn seek(&self, _file: &OpenFile, current: u64, offset: i64, whence: Whence) -> Result<u64> {
-        match whence {
-            Whence::Set | Whence::Current => seek_within(0, i64::MAX as u64, current, offset, whence),
-            _ => Err(Errno::EINVAL),
-        }
+        seek_without_end(current, offset, whence)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use base::{Errno, Result};
-use executor::pollwait::{Reason, Wait};
+use executor::pollwait::Reason;
 
 use super::address::{self, AF_UNSPEC};
 use super::budget::OUT;
@@ -33,14 +33,7 @@ impl Socket {
         loop {
             let seen = self.output.observe();
             match self.try_connect(subject, raw) {
-                Err(Errno::EAGAIN) => match last {
-                    Some(Reason::Signal) => return Err(endurance.interrupted()),
-                    Some(Reason::Timeout) => return Err(Errno::EAGAIN),
-                    _ => {
-                        let wait = Wait::interruptible().until(endurance.deadline()?).events(OUT);
-                        last = Some(self.output.wait(seen, wait).await);
-                    }
-                },
+                Err(Errno::EAGAIN) => last = Some(endurance.wait(&self.output, seen, OUT, last).await?),
                 result => return result,
             }
         }

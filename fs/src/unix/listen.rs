@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use base::caller::Caller;
 use base::{Errno, Result};
-use executor::pollwait::{Reason, Wait};
+use executor::pollwait::Reason;
 
 use super::credentials::PeerCredentials;
 use super::options::Endurance;
@@ -58,14 +58,7 @@ impl Socket {
             if let Some(connection) = self.take_pending()? {
                 break connection;
             }
-            match last {
-                Some(Reason::Signal) => return Err(endurance.interrupted()),
-                Some(Reason::Timeout) => return Err(Errno::EAGAIN),
-                _ => {
-                    let wait = Wait::interruptible().until(endurance.deadline()?).events(IN);
-                    last = Some(self.input.wait(seen, wait).await);
-                }
-            }
+            last = Some(endurance.wait(&self.input, seen, IN, last).await?);
         };
         let owner = &caller.credentials;
         let attributes =

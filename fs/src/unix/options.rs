@@ -5,6 +5,7 @@ use core::time::Duration;
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::time::Instant;
 use base::{Errno, Result, machine};
+use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
 
 /// `SO_SNDBUF` and `SO_RCVBUF` of a new socket: `net.core.wmem_default`.
 pub const BUFFER_DEFAULT: usize = 212_992;
@@ -206,12 +207,27 @@ impl Endurance {
         }
     }
 
-    /// When the wait ends.
+    /// Waits for `events` since `source` was `seen`, because a try found nothing: how the wait ended, for the `last` of the
+    /// next one.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when there is no waiting.
-    pub(super) fn deadline(self) -> Result<Option<Instant>> {
+    /// `EAGAIN` when there is no waiting, or the last wait took all the time; `EINTR` when it ended with a signal.
+    pub(super) async fn wait(
+        self,
+        source: &WaitSource,
+        seen: Seq,
+        events: Events,
+        last: Option<Reason>,
+    ) -> Result<Reason> {
+        match last {
+            Some(Reason::Signal) => Err(self.interrupted()),
+            Some(Reason::Timeout) => Err(Errno::EAGAIN),
+            _ => Ok(source.wait(seen, Wait::interruptible().until(self.deadline()?).events(events)).await),
+        }
+    }
+
+    fn deadline(self) -> Result<Option<Instant>> {
         match self {
             Endurance::None => Err(Errno::EAGAIN),
             Endurance::Endless => Ok(None),
@@ -220,7 +236,7 @@ impl Endurance {
     }
 
     /// What a signal makes of the call.
-    pub(super) fn interrupted(self) -> Errno {
+    fn interrupted(self) -> Errno {
         if matches!(self, Endurance::Until(_)) { Errno::EINTR_NO_RESTART } else { Errno::EINTR }
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use base::memory::UserBuffer;
 use base::{Errno, Result};
-use executor::pollwait::{Reason, Wait};
+use executor::pollwait::Reason;
 
 use super::address::Address;
 use super::credentials::{Sender, Ucred};
@@ -151,19 +151,15 @@ impl Socket {
                 Err(error) => error,
             };
             let enough = buffer.moved() >= target;
-            let error = match (error, last) {
-                (Errno::EAGAIN, _) if enough => error,
-                (Errno::EAGAIN, Some(Reason::Signal)) => endurance.interrupted(),
-                (Errno::EAGAIN, Some(Reason::Timeout)) => error,
-                (Errno::EAGAIN, _) => match endurance.deadline() {
-                    Ok(deadline) => {
-                        let wait = Wait::interruptible().until(deadline).events(IN);
-                        last = Some(self.input.wait(seen, wait).await);
+            let error = match error {
+                Errno::EAGAIN if !enough => match endurance.wait(&self.input, seen, IN, last).await {
+                    Ok(reason) => {
+                        last = Some(reason);
                         continue;
                     }
                     Err(error) => error,
                 },
-                (Errno::EFAULT, _) => match buffer.fault_in().await {
+                Errno::EFAULT => match buffer.fault_in().await {
                     Ok(()) => {
                         executor::yield_point().await;
                         continue;
@@ -174,7 +170,7 @@ impl Socket {
                         error
                     }
                 },
-                (error, _) => error,
+                error => error,
             };
             let moved = buffer.moved();
             return if moved > 0 { Ok((moved, reception)) } else { Err(error) };

@@ -5,7 +5,6 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::memory::UserBuffer;
 use base::{Errno, Result};
-use executor::pollwait::{Reason, Wait};
 
 use super::budget::OUT;
 use super::credentials::{Sender, Ucred};
@@ -142,14 +141,7 @@ impl Socket {
                     // A page may be taken away again and again: a kill gets in here.
                     executor::yield_point().await;
                 }
-                Err(Errno::EAGAIN) => match last {
-                    Some(Reason::Signal) => return Err(endurance.interrupted()),
-                    Some(Reason::Timeout) => return Err(Errno::EAGAIN),
-                    _ => {
-                        let wait = Wait::interruptible().until(endurance.deadline()?).events(OUT);
-                        last = Some(self.output.wait(seen, wait).await);
-                    }
-                },
+                Err(Errno::EAGAIN) => last = Some(endurance.wait(&self.output, seen, OUT, last).await?),
                 result => return result,
             }
         }

@@ -10,7 +10,7 @@ use base::caller::Caller;
 use base::memory::{Access, BoxFuture, UserBuffer, UserMemory};
 use base::sync::atomic::{AtomicBool, Ordering};
 use base::{Errno, Result};
-use fs::file::{FileOps, Io, OpenFile, Whence, seek_within};
+use fs::file::{FileOps, Io, OpenFile, Whence, seek_without_end};
 use fs::pseudo::Text;
 
 use super::subject::Subject;
@@ -140,10 +140,7 @@ impl FileOps for MemoryFile {
     }
 
     fn seek(&self, _file: &OpenFile, current: u64, offset: i64, whence: Whence) -> Result<u64> {
-        match whence {
-            Whence::Set | Whence::Current => seek_within(0, i64::MAX as u64, current, offset, whence),
-            _ => Err(Errno::EINVAL),
-        }
+        seek_without_end(current, offset, whence)
     }
 
     fn as_any(&self) -> &dyn Any {
