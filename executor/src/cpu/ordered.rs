@@ -128,13 +128,12 @@ impl Cpu {
     }
 
     /// Arms the hardware for the end of the slice or what comes before it, and for nothing else: an interrupt that
-    /// comes for nothing takes some of the slice.
+    /// comes for nothing takes some of the slice. So does this way to user mode, which therefore is the same each time:
+    /// what the hardware was armed for before depends on more than the decisions.
     fn arm_for_user_mode(&self, slice_end: u64) {
         let need = slice_end.min(self.wheel.next_nanos()).min(self.share_at.load(Ordering::Relaxed));
-        if need != self.armed.load(Ordering::Relaxed) {
-            self.armed.store(need, Ordering::Relaxed);
-            machine().arm_timer((need != u64::MAX).then(|| Instant::from_nanos(need)));
-        }
+        self.armed.store(need, Ordering::Relaxed);
+        machine().arm_timer((need != u64::MAX).then(|| Instant::from_nanos(need)));
     }
 
     /// The current task is back from user mode.

@@ -2,7 +2,7 @@
 //! level of system calls that no other file of cases has. Those below it are selftests of `ipc`.
 
 use super::{bridge, fault};
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{O_NONBLOCK, POLLHUP, POLLIN, POLLOUT};
 use std::thread;
@@ -241,7 +241,7 @@ fn ipc_cap_deep() {
     };
     let cases: Vec<&Case> = [CASES, bridge::CASES, fault::CASES].into_iter().flatten().filter(deep).collect();
     assert_eq!(cases.len(), 9);
-    for _ in 0..2 * scale() {
+    for _ in 0..rounds(2) {
         write(point, format!("p=0.003,pid={}", noisy.pid).as_bytes()).expect("a setting");
         cases.iter().for_each(|case| fork(case.body).succeeds());
     }

@@ -1,7 +1,7 @@
 //! The part of the catalogue that goes beyond what the first implementation was tested for: N1 to N18, as far as they
 //! are about system calls. `docs/capability-tests.md` says where each of them is.
 
-use crate::harness::{Case, case, scale};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{EPOLLHUP, EPOLLIN, O_NONBLOCK, POLLHUP, POLLIN, SIGUSR1, SOCK_STREAM};
 use std::thread;
@@ -313,7 +313,7 @@ fn n13_a_receiver_that_cannot_take_it_loses_nothing() {
 
 fn n14_a_slot_goes_on_when_its_sender_is_interrupted() {
     catch(SIGUSR1, 0);
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let (to, from) = channel();
         while channel_send(to, b"full", &[], NONBLOCK).is_ok() {}
         let (tid, first) = sleeper_and_tid(move || channel_send(to, b"late", &[], 0));
@@ -340,7 +340,7 @@ fn n14_a_packet_goes_on_when_its_waiter_is_interrupted() {
     catch(SIGUSR1, 0);
     let ((to, from), port) = (channel(), port_create().unwrap());
     port_bind(port, from, 9, READABLE).unwrap();
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let (tid, first) = sleeper_and_tid(move || port_wait(port, FOR_EVER, 0));
         let (_, second) = sleeper_and_tid(move || port_wait(port, FOR_EVER, 0));
         let sender = thread::spawn(move || channel_send(to, b"x", &[], 0));
@@ -362,7 +362,7 @@ fn n14_a_packet_goes_on_when_its_waiter_is_interrupted() {
 /// A fork while an ancestor is revoked succeeds, and the child lacks what was revoked.
 fn n18_fork_beside_a_revocation() {
     let (root, _peer) = channel();
-    for _ in 0..50 * scale() {
+    for _ in 0..rounds(50) {
         let lent: Vec<Handle> = (0..8).map(|_| handle_duplicate(root, 0).unwrap()).collect();
         let revoker = thread::spawn(move || handle_revoke_descendants(root));
         let (from, to) = pipe();

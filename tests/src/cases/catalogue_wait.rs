@@ -1,7 +1,7 @@
 //! The part of the catalogue that is about waiting and about processes as descriptors, under its names. All of it is
 //! what Linux does, but for the rights of descriptors.
 
-use crate::harness::{Case, case, or_skip, scale};
+use crate::harness::{Case, case, or_skip, rounds};
 use crate::sys::*;
 use libc::{
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, P_PIDFD,
@@ -88,7 +88,7 @@ fn epoll_edge_oneshot_semantics() {
 fn epoll_ctl_del_race_semantics() {
     let (epoll, (from, to)) = (epoll_create(), pipe());
     set_nonblocking(from);
-    let rounds = 512 * scale();
+    let rounds = rounds(512);
     let writer = thread::spawn(move || (0..rounds).for_each(|_| assert_eq!(write(to, b"x"), Ok(1))));
     let remover = thread::spawn(move || {
         for _ in 0..rounds {

@@ -1,6 +1,6 @@
 //! Revocation: whatever was derived from a handle, and whoever uses it (docs/abi.md).
 
-use crate::harness::{Case, case, or_skip, scale};
+use crate::harness::{Case, case, or_skip, rounds};
 use crate::sys::*;
 use libc::{POLLHUP, POLLIN, POLLOUT};
 
@@ -130,7 +130,7 @@ fn revocation_ends_calls_on_lent_files() {
 fn a_replaced_descriptor_does_not_save_its_call() {
     let ((lent_from, _lent_to), (other_from, other_to)) = (pipe(), pipe());
     let root = handle_from_fd(lent_from, 0).unwrap();
-    for round in 0..300 * scale() {
+    for round in 0..rounds(300) {
         let fd = fd_from_handle(root, 0).unwrap();
         let reader = std::thread::spawn(move || read_some(fd, 1));
         (0..round % 5).for_each(|_| discard(syscall!(SYS_sched_yield)));

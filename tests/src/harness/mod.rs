@@ -7,6 +7,7 @@ mod noise;
 mod options;
 mod platform;
 mod run;
+mod settings;
 mod soak;
 mod suite;
 

@@ -2,6 +2,7 @@
 
 use super::census::Census;
 use super::options::Options;
+use super::settings::Settings;
 use super::{Case, faults, own_executable};
 use crate::sys::{
     ENOSYS, Lasting, Mask, Status, Sys, change_mask, close, dup2, exit_group, kill, mask_of, milliseconds,
@@ -151,7 +152,7 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         return Outcome::Failed("", format!("cannot make {folder}: {error}"));
     }
-    let lasting = (!options.faults.is_empty()).then(Lasting::all);
+    let before = (!options.faults.is_empty()).then(|| (Lasting::all(), Settings::read()));
     let Ok((from, to)) = pipe2(libc::O_CLOEXEC) else {
         return Outcome::Failed("", "cannot make the report pipe".to_owned());
     };
@@ -180,7 +181,10 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     let _ = (close(from), close(to));
     remove(&folder);
     // What a case makes it removes, unless a fault has kept it from doing so.
-    lasting.iter().for_each(|lasting| Lasting::keep_only(lasting));
+    before.iter().for_each(|(lasting, settings)| {
+        Lasting::keep_only(lasting);
+        settings.restore();
+    });
     outcome
 }
 
