@@ -16,6 +16,7 @@
 pub mod atomic;
 pub mod cell;
 mod class;
+mod nesting;
 mod order;
 mod per_cpu;
 mod rw_lock;
@@ -24,6 +25,7 @@ mod schedules;
 mod spin_lock;
 
 pub use class::{LockClass, contention};
+pub use nesting::{nested, underflows};
 pub use order::{assert_none_held, assert_not_held};
 pub use per_cpu::{CachePadded, MAX_CPUS, PerCpu};
 pub use rw_lock::{ReadGuard, RwSpinLock, WriteGuard};

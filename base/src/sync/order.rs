@@ -26,6 +26,7 @@ pub(super) enum Nesting {
 #[cfg(all(debug_assertions, not(any(loom, shuttle))))]
 mod checked {
     use super::{Held, LockClass, Nesting};
+    use crate::sync::nesting;
 
     /// Runs `change` on this CPU's held-set and stores what it returns.
     #[cfg(any(test, feature = "host"))]
@@ -67,13 +68,14 @@ mod checked {
             update(|_| before);
             report(class, before & forbidden);
         }
+        nesting::count(before, class);
         // A class that was held already stays held when this guard goes.
         Held { bit: bit & !before }
     }
 
     pub(in crate::sync) fn release(held: Held) {
-        if held.bit != 0 {
-            update(|set| set & !held.bit);
+        if held.bit != 0 && update(|set| set & !held.bit) & held.bit == 0 {
+            nesting::count_underflow();
         }
     }
 

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use base::hash::Statistics;
-use base::sync::{LockClass, contention};
+use base::sync::{LockClass, contention, nested, underflows};
 
 use crate::lineage::live_nodes;
 use crate::object::{ObjectKind, feed, registry};
@@ -15,13 +15,17 @@ enum Value {
     Of(Counter),
     /// Times that a lock of the class was found taken.
     Contention(LockClass),
-    /// What the kernel is built to exclude: no lock of a channel or port is ever taken together with the registry's
-    /// or with each other's, a poll looks at the truth and not at a hint, and a handle is looked up in its table, without
-    /// a cache before it.
+    /// Times that a lock of the second class was taken under one of the first. Debug builds count it.
+    Nested(LockClass, LockClass),
+    /// Something computed.
+    Computed(fn() -> u64),
+    /// What the kernel is built to exclude: a poll looks at the truth and not at a hint, and a handle is looked up in
+    /// its table, without a cache before it.
     Excluded,
 }
 
-use Value::{Contention, Excluded, Of};
+use LockClass::{Object, ObjectRegistry, Port};
+use Value::{Computed, Contention, Excluded, Nested, Of};
 
 /// The keys that programs know, in the order that they know.
 const KEYS: &[(&str, Value)] = &[
@@ -59,27 +63,37 @@ const KEYS: &[(&str, Value)] = &[
     ("khandle_cache_released_refs_total", Excluded),
     ("khandle_cache_ht_sweeps_total", Excluded),
     ("khandle_cache_active_refs", Excluded),
-    ("ipc_lock_probe_registry_after_channel_total", Excluded),
-    ("ipc_lock_probe_registry_after_port_total", Excluded),
-    ("ipc_lock_probe_registry_then_channel_total", Excluded),
-    ("ipc_lock_probe_registry_then_port_total", Excluded),
-    ("ipc_lock_probe_channel_then_port_total", Excluded),
-    ("ipc_lock_probe_channel_after_port_total", Excluded),
-    ("ipc_lock_probe_registry_contention_total", Contention(LockClass::ObjectRegistry)),
-    ("ipc_lock_probe_channel_contention_total", Contention(LockClass::Object)),
-    ("ipc_lock_probe_port_contention_total", Contention(LockClass::Port)),
-    ("ipc_lock_probe_state_underflow_total", Excluded),
-    ("ipc_lock_probe_warns", Excluded),
+    ("ipc_lock_probe_registry_after_channel_total", Nested(Object, ObjectRegistry)),
+    ("ipc_lock_probe_registry_after_port_total", Nested(Port, ObjectRegistry)),
+    ("ipc_lock_probe_registry_then_channel_total", Nested(ObjectRegistry, Object)),
+    ("ipc_lock_probe_registry_then_port_total", Nested(ObjectRegistry, Port)),
+    ("ipc_lock_probe_channel_then_port_total", Nested(Object, Port)),
+    ("ipc_lock_probe_channel_after_port_total", Nested(Port, Object)),
+    ("ipc_lock_probe_registry_contention_total", Contention(ObjectRegistry)),
+    ("ipc_lock_probe_channel_contention_total", Contention(Object)),
+    ("ipc_lock_probe_port_contention_total", Contention(Port)),
+    ("ipc_lock_probe_state_underflow_total", Computed(underflows)),
+    ("ipc_lock_probe_warns", Computed(bad_edges)),
     ("kobj_lifecycle_transition_warn_total", Of(Counter::LifecycleTransitionWarn)),
     ("kobj_lifecycle_access_warn_total", Excluded),
     ("kobj_lifecycle_warns", Of(Counter::LifecycleTransitionWarn)),
 ];
+
+/// Locks taken in an order that renderers would turn into a deadlock.
+fn bad_edges() -> u64 {
+    [(Object, ObjectRegistry), (Port, ObjectRegistry), (Port, Object)]
+        .map(|(outer, inner)| nested(outer, inner))
+        .iter()
+        .sum()
+}
 
 impl Value {
     fn get(&self) -> u64 {
         match self {
             Of(counter) => read(*counter),
             Contention(class) => contention(*class),
+            Nested(outer, inner) => nested(*outer, *inner),
+            Computed(value) => value(),
             Excluded => 0,
         }
     }
