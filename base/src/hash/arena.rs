@@ -1,11 +1,8 @@
-//! Where the entries of a table lie: chunks that are never moved, with a list of free places.
+//! Where the entries of a table lie that owns them: side by side, without gaps.
 
-use alloc::vec::Vec;
-
-/// No entry.
-pub(super) const NONE: u32 = u32::MAX;
-/// Entries that are made at a time.
-const CHUNK: usize = 32;
+use super::chains::{Entries, NONE};
+use super::chunks::Chunks;
+use super::key::HashKey;
 
 /// An entry and the next one of its chain.
 pub(super) struct Entry<K, V> {
@@ -14,79 +11,52 @@ pub(super) struct Entry<K, V> {
     pub(super) next: u32,
 }
 
-enum Place<K, V> {
-    Taken(Entry<K, V>),
-    /// The next free place.
-    Free(u32),
-}
-
 /// Entries by index.
-pub(super) struct Arena<K, V> {
-    chunks: Vec<Vec<Place<K, V>>>,
-    free: u32,
-    len: usize,
-}
+pub(super) struct Arena<K, V>(Chunks<Entry<K, V>>);
 
 impl<K, V> Arena<K, V> {
     pub(super) const fn new() -> Arena<K, V> {
-        Arena { chunks: Vec::new(), free: NONE, len: 0 }
+        Arena(Chunks::new())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
+    /// The last entry.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.0.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())
     }
 
-    fn place(&mut self, at: u32) -> Option<&mut Place<K, V>> {
-        let at = at as usize;
-        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
-    }
-
+    #[inline]
     pub(super) fn get(&self, at: u32) -> Option<&Entry<K, V>> {
-        let at = at as usize;
-        match self.chunks.get(at / CHUNK)?.get(at % CHUNK)? {
-            Place::Taken(entry) => Some(entry),
-            Place::Free(_) => None,
-        }
+        self.0.get(at as usize)
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut Entry<K, V>> {
-        match self.place(at)? {
-            Place::Taken(entry) => Some(entry),
-            Place::Free(_) => None,
-        }
+        self.0.get_mut(at as usize)
     }
 
-    /// A place for an entry that is in no chain yet.
-    pub(super) fn insert(&mut self, key: K, value: V) -> u32 {
-        if self.free == NONE {
-            self.add_chunk();
-        }
-        let at = self.free;
-        let new = Place::Taken(Entry { key, value, next: NONE });
-        if let Some(place) = self.place(at)
-            && let Place::Free(next) = core::mem::replace(place, new)
-        {
-            self.free = next;
-            self.len += 1;
-        }
-        at
+    /// Adds an entry that is in no chain yet, as the last one.
+    pub(super) fn push(&mut self, key: K, value: V) {
+        self.0.push(Entry { key, value, next: NONE });
     }
 
-    /// Frees the place of an entry that is in no chain any more.
-    pub(super) fn remove(&mut self, at: u32) -> Option<V> {
-        let free = self.free;
-        let place = self.place(at)?;
-        let Place::Taken(entry) = core::mem::replace(place, Place::Free(free)) else { return None };
-        self.free = at;
-        self.len -= 1;
-        Some(entry.value)
+    /// Takes out an entry that is in no chain any more. The last one comes to its place.
+    pub(super) fn swap_remove(&mut self, at: u32) -> Option<V> {
+        self.0.swap_remove(at as usize).map(|entry| entry.value)
+    }
+}
+
+impl<K: HashKey, V> Entries for Arena<K, V> {
+    fn hash(&self, at: u32) -> Option<u64> {
+        self.get(at).map(|entry| entry.key.hash())
     }
 
-    fn add_chunk(&mut self) {
-        let first = self.chunks.len() * CHUNK;
-        let index = |offset: usize| u32::try_from(first + offset).unwrap_or(NONE);
-        let next = |offset: usize| if offset + 1 < CHUNK { index(offset + 1) } else { self.free };
-        self.chunks.push((0..CHUNK).map(|offset| Place::Free(next(offset))).collect());
-        self.free = index(0);
+    #[inline]
+    fn next(&self, at: u32) -> u32 {
+        self.get(at).map_or(NONE, |entry| entry.next)
+    }
+
+    fn set_next(&mut self, at: u32, next: u32) {
+        if let Some(entry) = self.get_mut(at) {
+            entry.next = next;
+        }
     }
 }

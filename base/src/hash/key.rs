@@ -1,10 +1,15 @@
 //! Keys, and how they are mixed.
+//!
+//! A number that the kernel gives out is mixed by a fixed function. A name comes from a program, which could choose many
+//! that fall into one bucket; its hash depends on a secret that each boot draws anew.
 
 use alloc::sync::Arc;
 
+use super::sip;
+
 /// What can be a key. Equal keys have equal hashes, also when one is borrowed from the other.
 pub trait HashKey: Eq {
-    /// A number of which each bit depends on each bit of the key.
+    /// A number of which each bit depends on each bit of the key. The same until the machine stops.
     fn hash(&self) -> u64;
 }
 
@@ -16,14 +21,6 @@ pub const fn mix(mut bits: u64) -> u64 {
     bits ^= bits >> 33;
     bits = bits.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     bits ^ bits >> 33
-}
-
-/// FNV-1a of some bytes, in 64 bits.
-#[must_use]
-pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 impl HashKey for u32 {
@@ -40,12 +37,12 @@ impl HashKey for u64 {
 
 impl HashKey for [u8] {
     fn hash(&self) -> u64 {
-        mix(fnv1a(self))
+        sip::hash(self)
     }
 }
 
 impl HashKey for Arc<[u8]> {
     fn hash(&self) -> u64 {
-        HashKey::hash(&**self)
+        sip::hash(self)
     }
 }

@@ -2,17 +2,23 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `key` | what can be a key, and how it is mixed |
-//! | `arena` | where entries lie |
+//! | `key`, `sip` | what can be a key, and how it is mixed |
+//! | [`chains`] | buckets, and the chains in which the entries are linked |
+//! | `arena` | where the entries lie of a table that owns them |
+//! | `chunks` | sequences that grow without moving |
 //! | `statistics` | load, collisions, depths |
 //!
-//! Buckets are chains of entries that are linked by index; an entry never moves. When there are more entries than
-//! half the buckets, an insertion adds two buckets, and moves to each what belongs there from the one bucket that it
-//! splits (linear hashing), so that no insertion pays for the whole table. Neither buckets nor entries are ever copied to
-//! a larger place: both come in chunks.
+//! Buckets are chains of entries that are linked by index. When there are more entries than half the buckets, an
+//! insertion adds two buckets, and moves to each what belongs there from the one bucket that it splits (linear hashing),
+//! so that no insertion pays for the whole table; when there are far fewer, a removal takes four away in the same
+//! manner. Neither buckets nor entries are ever copied to another place when the table grows: both come in chunks. A
+//! table takes memory for what it holds, not for what it once held.
 
 mod arena;
+pub mod chains;
+mod chunks;
 mod key;
+mod sip;
 mod statistics;
 
 #[cfg(test)]
@@ -22,53 +28,44 @@ use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 
-use arena::{Arena, NONE};
-pub use key::{HashKey, fnv1a, mix};
-pub use statistics::{Depths, Statistics};
-
-/// Buckets of a table that has any: a power of two.
-const FIRST_BUCKETS: usize = 16;
-/// Buckets that an insertion adds: two, since with each entry the table falls two short of twice as many buckets.
-const SPLITS: usize = 2;
-/// Buckets that are made at a time: a power of two, so that chunks are never split.
-const BUCKETS_PER_CHUNK: usize = 64;
-
-/// The chain of one bucket.
-#[derive(Clone, Copy)]
-struct Bucket {
-    first: u32,
-    depth: u32,
-}
-
-const EMPTY: Bucket = Bucket { first: NONE, depth: 0 };
+use arena::Arena;
+pub use chains::{Chains, Entries, NONE};
+pub use key::{HashKey, mix};
+pub use statistics::{Depths, Share, SharedDepths, Statistics, Tally};
 
 /// Values by their keys. It does no locking.
-pub struct HashTable<K, V> {
-    chunks: Vec<Vec<Bucket>>,
-    /// Buckets in use: `2^level + split`, of which those below `split` and those from `2^level` on are told apart by
-    /// one bit more.
-    buckets: usize,
+pub struct HashTable<K, V, T: Tally = Depths> {
+    chains: Chains<T>,
     entries: Arena<K, V>,
-    depths: Depths,
 }
 
 impl<K: HashKey, V> HashTable<K, V> {
     /// An empty table. It allocates nothing.
     #[must_use]
     pub const fn new() -> HashTable<K, V> {
-        HashTable { chunks: Vec::new(), buckets: 0, entries: Arena::new(), depths: Depths::new() }
+        HashTable { chains: Chains::new(Depths::new()), entries: Arena::new() }
     }
+}
 
+impl<K: HashKey, V> HashTable<K, V, Share> {
+    /// An empty table that is counted together with others: one of many small ones. It allocates nothing.
+    #[must_use]
+    pub const fn counted_in(all: &'static SharedDepths) -> HashTable<K, V, Share> {
+        HashTable { chains: Chains::new(Share::new(all)), entries: Arena::new() }
+    }
+}
+
+impl<K: HashKey, V, T: Tally> HashTable<K, V, T> {
     /// Entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.chains.len()
     }
 
     /// True when there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.chains.is_empty()
     }
 
     /// The value of `key`.
@@ -77,8 +74,16 @@ impl<K: HashKey, V> HashTable<K, V> {
     where
         K: Borrow<Q>,
     {
-        let (_, at) = self.find(key, self.place(key)?)?;
-        self.entries.get(at).map(|entry| &entry.value)
+        self.find(key).and_then(|at| self.entries.get(at)).map(|entry| &entry.value)
+    }
+
+    /// The value of `key`, to change it.
+    pub fn get_mut<Q: HashKey + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key)?;
+        self.entries.get_mut(at).map(|entry| &mut entry.value)
     }
 
     /// True when there is a value for `key`.
@@ -87,21 +92,18 @@ impl<K: HashKey, V> HashTable<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.get(key).is_some()
+        self.find(key).is_some()
     }
 
     /// Enters `value` under `key`; the value that was there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if let Some(place) = self.place(&key)
-            && let Some((_, at)) = self.find(&key, place)
-        {
-            let entry = self.entries.get_mut(at)?;
+        if let Some(entry) = self.find(&key).and_then(|at| self.entries.get_mut(at)) {
             return Some(core::mem::replace(&mut entry.value, value));
         }
-        self.grow();
-        let place = self.place(&key)?;
-        let at = self.entries.insert(key, value);
-        self.link(place, at);
+        self.entries.push(key, value);
+        if let Some(at) = self.entries.last() {
+            self.chains.insert(&mut self.entries, at);
+        }
         None
     }
 
@@ -110,121 +112,49 @@ impl<K: HashKey, V> HashTable<K, V> {
     where
         K: Borrow<Q>,
     {
-        let place = self.place(key)?;
-        let (before, at) = self.find(key, place)?;
-        self.unlink(place, before, at);
-        self.entries.remove(at)
+        let at = self.find(key)?;
+        self.chains.remove(&mut self.entries, at);
+        let last = self.entries.last()?;
+        if last != at {
+            self.chains.renumber(&mut self.entries, last, at);
+        }
+        self.entries.swap_remove(at)
+    }
+
+    /// Takes all values out, in no order.
+    pub fn take_all(&mut self) -> Vec<V> {
+        core::iter::from_fn(|| {
+            let last = self.entries.last()?;
+            self.chains.remove(&mut self.entries, last);
+            self.entries.swap_remove(last)
+        })
+        .collect()
     }
 
     /// Load, collisions and depths now. It costs the same whatever the size of the table.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        Statistics {
-            buckets: self.buckets,
-            used_buckets: self.depths.used(),
-            entries: self.len(),
-            max_bucket_depth: self.depths.max(),
-        }
+        self.chains.statistics()
     }
 
-    /// The bucket of `key`; `None` in a table that never had an entry.
-    fn place<Q: HashKey + ?Sized>(&self, key: &Q) -> Option<usize> {
-        let low = 1 << self.buckets.checked_ilog2()?;
-        // Buckets are counted in 32 bits, so the cut loses nothing.
-        let hash = key.hash() as usize;
-        let place = hash & (2 * low - 1);
-        Some(if place < self.buckets { place } else { place - low })
-    }
-
-    fn bucket(&self, place: usize) -> Bucket {
-        let chunk = self.chunks.get(place / BUCKETS_PER_CHUNK);
-        chunk.and_then(|chunk| chunk.get(place % BUCKETS_PER_CHUNK)).copied().unwrap_or(EMPTY)
-    }
-
-    fn set_bucket(&mut self, place: usize, bucket: Bucket) {
-        let before = self.bucket(place).depth;
-        let chunk = self.chunks.get_mut(place / BUCKETS_PER_CHUNK);
-        if let Some(found) = chunk.and_then(|chunk| chunk.get_mut(place % BUCKETS_PER_CHUNK)) {
-            *found = bucket;
-            self.depths.change(before, bucket.depth);
-        }
-    }
-
-    /// The entry of `key` in its bucket, and the one before it in the chain.
-    fn find<Q: HashKey + ?Sized>(&self, key: &Q, place: usize) -> Option<(u32, u32)>
+    /// The entry of `key`.
+    fn find<Q: HashKey + ?Sized>(&self, key: &Q) -> Option<u32>
     where
         K: Borrow<Q>,
     {
-        let (mut before, mut at) = (NONE, self.bucket(place).first);
+        let mut at = self.chains.first(key.hash());
         while let Some(entry) = self.entries.get(at) {
             let known: &Q = entry.key.borrow();
             if known == key {
-                return Some((before, at));
+                return Some(at);
             }
-            (before, at) = (at, entry.next);
+            at = entry.next;
         }
         None
     }
-
-    fn link(&mut self, place: usize, at: u32) {
-        let Bucket { first, depth } = self.bucket(place);
-        if let Some(entry) = self.entries.get_mut(at) {
-            entry.next = first;
-        }
-        self.set_bucket(place, Bucket { first: at, depth: depth + 1 });
-    }
-
-    fn unlink(&mut self, place: usize, before: u32, at: u32) {
-        let Bucket { first, depth } = self.bucket(place);
-        let next = self.entries.get(at).map_or(NONE, |entry| entry.next);
-        let first = match self.entries.get_mut(before) {
-            Some(entry) => {
-                entry.next = next;
-                first
-            }
-            None => next,
-        };
-        self.set_bucket(place, Bucket { first, depth: depth - 1 });
-    }
-
-    /// Adds buckets until there are twice as many as entries, a few at a time. Twice, since the buckets that wait for
-    /// their turn to be split hold twice as much as the others.
-    fn grow(&mut self) {
-        if self.buckets == 0 {
-            self.add_buckets(FIRST_BUCKETS);
-        }
-        for _ in 0..SPLITS {
-            if self.len() >= self.buckets / 2 {
-                self.split();
-            }
-        }
-    }
-
-    /// Adds one bucket and moves to it what belongs there.
-    fn split(&mut self) {
-        let Some(level) = self.buckets.checked_ilog2() else { return };
-        let split = self.buckets - (1 << level);
-        self.add_buckets(1);
-        let mut at = self.bucket(split).first;
-        self.set_bucket(split, EMPTY);
-        while let Some(entry) = self.entries.get(at) {
-            let next = entry.next;
-            if let Some(place) = self.place::<K>(&entry.key) {
-                self.link(place, at);
-            }
-            at = next;
-        }
-    }
-
-    fn add_buckets(&mut self, count: usize) {
-        self.buckets += count;
-        while self.chunks.len() * BUCKETS_PER_CHUNK < self.buckets {
-            self.chunks.push(alloc::vec![EMPTY; BUCKETS_PER_CHUNK]);
-        }
-    }
 }
 
-impl<K: HashKey, V> fmt::Debug for HashTable<K, V> {
+impl<K: HashKey, V, T: Tally> fmt::Debug for HashTable<K, V, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "table of {}", self.statistics())
     }

@@ -2,37 +2,148 @@
 
 use core::fmt;
 
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
 /// Depths that are told apart; deeper buckets count as the deepest.
 const DEPTHS: usize = 32;
 
-/// How many buckets there are of each depth.
+/// Who counts how many buckets there are of each depth.
+pub trait Tally {
+    /// A bucket went from one depth to another.
+    fn change(&mut self, from: u32, to: u32);
+
+    /// There is an empty bucket more.
+    fn add_bucket(&mut self);
+
+    /// There is an empty bucket less.
+    fn remove_bucket(&mut self);
+
+    /// What a table with these buckets and entries should be told to be like.
+    fn statistics(&self, buckets: usize, entries: usize) -> Statistics;
+}
+
+/// The place of a depth; none for that of an empty bucket, which is not counted.
+fn place(depth: u32) -> Option<usize> {
+    (depth > 0).then_some((depth as usize).min(DEPTHS - 1))
+}
+
+/// A table's own count.
 pub struct Depths([u32; DEPTHS]);
 
 impl Depths {
-    pub(super) const fn new() -> Depths {
+    /// Of a table without buckets.
+    #[must_use]
+    pub const fn new() -> Depths {
         Depths([0; DEPTHS])
     }
+}
 
-    /// A bucket went from one depth to another. Empty ones are not counted.
-    pub(super) fn change(&mut self, from: u32, to: u32) {
-        if let Some(count) = self.of(from) {
+impl Default for Depths {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tally for Depths {
+    fn change(&mut self, from: u32, to: u32) {
+        if let Some(count) = place(from).and_then(|from| self.0.get_mut(from)) {
             *count -= 1;
         }
-        if let Some(count) = self.of(to) {
+        if let Some(count) = place(to).and_then(|to| self.0.get_mut(to)) {
             *count += 1;
         }
     }
 
-    fn of(&mut self, depth: u32) -> Option<&mut u32> {
-        if depth == 0 { None } else { self.0.get_mut((depth as usize).min(DEPTHS - 1)) }
+    fn add_bucket(&mut self) {}
+
+    fn remove_bucket(&mut self) {}
+
+    fn statistics(&self, buckets: usize, entries: usize) -> Statistics {
+        Statistics {
+            buckets,
+            used_buckets: self.0.iter().map(|count| *count as usize).sum(),
+            entries,
+            max_bucket_depth: self.0.iter().rposition(|count| *count > 0).unwrap_or(0),
+        }
+    }
+}
+
+/// The count of many small tables together: those of a [`Share`] of it.
+#[derive(Debug)]
+pub struct SharedDepths {
+    buckets: AtomicUsize,
+    depths: [AtomicU32; DEPTHS],
+}
+
+impl SharedDepths {
+    /// Of no table yet.
+    #[must_use]
+    pub const fn new() -> SharedDepths {
+        SharedDepths { buckets: AtomicUsize::new(0), depths: [const { AtomicU32::new(0) }; DEPTHS] }
     }
 
-    pub(super) fn used(&self) -> usize {
-        self.0.iter().map(|count| *count as usize).sum()
+    /// All tables together, as if they were one. While they change, it is not of one moment.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let counts = self.depths.each_ref().map(|count| count.load(Ordering::Relaxed) as usize);
+        Statistics {
+            buckets: self.buckets.load(Ordering::Relaxed),
+            used_buckets: counts.iter().sum(),
+            // Exact as long as no bucket is deeper than the deepest that is told apart.
+            entries: counts.iter().enumerate().map(|(depth, count)| depth * count).sum(),
+            max_bucket_depth: counts.iter().rposition(|count| *count > 0).unwrap_or(0),
+        }
+    }
+}
+
+impl Default for SharedDepths {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The part of one table in the count of many. The table has to be empty when it is dropped.
+pub struct Share {
+    of: &'static SharedDepths,
+    buckets: usize,
+}
+
+impl Share {
+    /// A table's part of `of`.
+    #[must_use]
+    pub const fn new(of: &'static SharedDepths) -> Share {
+        Share { of, buckets: 0 }
+    }
+}
+
+impl Tally for Share {
+    fn change(&mut self, from: u32, to: u32) {
+        if let Some(count) = place(from).and_then(|from| self.of.depths.get(from)) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(count) = place(to).and_then(|to| self.of.depths.get(to)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn max(&self) -> usize {
-        self.0.iter().rposition(|count| *count > 0).unwrap_or(0)
+    fn add_bucket(&mut self) {
+        self.buckets += 1;
+        self.of.buckets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove_bucket(&mut self) {
+        self.buckets -= 1;
+        self.of.buckets.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn statistics(&self, _buckets: usize, _entries: usize) -> Statistics {
+        self.of.statistics()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.buckets.fetch_sub(self.buckets, Ordering::Relaxed);
     }
 }
 

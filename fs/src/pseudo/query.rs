@@ -1,18 +1,19 @@
 //! What names and words of pseudo files mean: numbers, and the page that a name asks for.
 
 use core::fmt;
+use core::str::FromStr;
 
 use base::{Errno, Result};
 use ipc::report::{PAGE_MAX, Query};
 
 /// A decimal number as a name: digits alone, and no zero in front, so that each has one spelling.
 #[must_use]
-pub fn parse_number(name: &[u8]) -> Option<u32> {
+pub fn parse_number<N: FromStr>(name: &[u8]) -> Option<N> {
     let canonical = name.len() == 1 || name.first() != Some(&b'0');
     if canonical { digits(name) } else { None }
 }
 
-fn digits(text: &[u8]) -> Option<u32> {
+fn digits<N: FromStr>(text: &[u8]) -> Option<N> {
     // `parse` would take a sign.
     let only = text.iter().all(u8::is_ascii_digit);
     only.then(|| core::str::from_utf8(text).ok()?.parse().ok()).flatten()
@@ -105,10 +106,10 @@ mod tests {
 
     #[test]
     fn a_number_in_a_name_has_one_spelling() {
-        assert_eq!(parse_number(b"0"), Some(0));
-        assert_eq!(parse_number(b"120"), Some(120));
+        assert_eq!(parse_number(b"0"), Some(0u32));
+        assert_eq!(parse_number(b"120"), Some(120u32));
         for name in [&b""[..], b"01", b"+1", b"1 ", b"4294967296"] {
-            assert_eq!(parse_number(name), None);
+            assert_eq!(parse_number::<u32>(name), None);
         }
     }
 

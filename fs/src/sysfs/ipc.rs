@@ -1,7 +1,7 @@
 //! `/sys/ipc`: objects and the counters of capabilities. `ipc` owns the text.
 //!
 //! A list that does not fit into one text ends with a line that names a cursor; the file `LIST.CURSOR` goes on from
-//! there. Such names are not listed.
+//! there; `capability.NUMBER` tells of one capability. Such names are not listed.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use ipc::report::{self, Query};
 use super::objects;
 use crate::pseudo::{
     Attributes, DynamicEntries, DynamicEntry, PseudoDir, PseudoFile, PseudoNode, PseudoTree, Text,
-    parse_query,
+    parse_number, parse_query,
 };
 use crate::vfs;
 
@@ -76,14 +76,30 @@ impl List {
     }
 }
 
-/// The lists from a cursor on.
+/// The lists from a cursor on, and capabilities by their numbers.
 struct Continued {
     /// Those of the lists themselves, in their order.
     attributes: [Attributes; LISTS.len()],
+    capability: Attributes,
+}
+
+/// The file of the capability with this number: there is one while it lives.
+fn capability(attributes: Attributes, id: u64) -> Result<Arc<PseudoFile>> {
+    if ipc::lineage::find(id).is_none() {
+        return Err(Errno::ENOENT);
+    }
+    Ok(PseudoFile::guarded(attributes, guard, move |_, text| {
+        // A full text is noticed by the frame.
+        let _ = report::capability(id, text).ok_or(Errno::ENOENT)?;
+        Ok(())
+    }))
 }
 
 impl DynamicEntries for Continued {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn PseudoNode>> {
+        if let Some(id) = name.strip_prefix(b"capability.".as_slice()).and_then(parse_number) {
+            return Ok(capability(self.capability, id)?);
+        }
         let found = LISTS.iter().zip(self.attributes).find_map(|((stem, list), attributes)| {
             let query = parse_query(name, stem, report::PAGE_MAX)?;
             Some(list.file(attributes, query))
@@ -110,7 +126,8 @@ pub fn show_table(name: &'static str, statistics: fn() -> Statistics) {
 /// Adds the directory; returns the one of the objects.
 pub(super) fn publish(tree: &PseudoTree) -> Arc<PseudoDir> {
     let attributes = LISTS.map(|_| tree.attributes(READ).numbered());
-    let continued = Arc::new(Continued { attributes });
+    let capability = tree.attributes(READ).numbered();
+    let continued = Arc::new(Continued { attributes, capability });
     let ipc = PseudoDir::with_dynamic(tree.attributes(DIRECTORY), tree.root().ino(), continued);
     tree.root().add("ipc", ipc.clone());
     for ((name, list), attributes) in LISTS.iter().zip(attributes) {

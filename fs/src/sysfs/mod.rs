@@ -53,7 +53,10 @@ pub fn sysfs() -> Option<&'static SysFs> {
 /// Makes the tree and registers its type. Called once, when all processors are online, before anything is
 /// mounted.
 pub fn init() -> &'static SysFs {
-    let sys = SYS.call_once(|| make(machine().cpu_count()));
+    let sys = SYS.call_once(|| {
+        show_table("dentries", vfs::dentry_statistics);
+        make(machine().cpu_count())
+    });
     vfs::register(FileSystemType { name: "sysfs", needs_device: false, mount });
     sys
 }

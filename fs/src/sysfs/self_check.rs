@@ -4,17 +4,17 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use base::Result;
 use base::caller::{Caller, Credentials, Limits};
 use base::charge::Account;
-use base::memory::{Access, KernelBytes, UserBuffer};
-use base::{Errno, Result};
+use base::memory::{Access, KernelBytes, UserBuffer, UserMemory};
 
 use crate::file::{OpenFlags, Place, Way};
 use crate::vfs::{
     FsContext, Mount, MountFlags, Namespace, OpenHow, Start, Subject, SuperBlock, WalkFlags, open,
 };
 
-/// Bytes that are looked at.
+/// Bytes that are read at a time.
 const BYTES: usize = 1023;
 /// The first line.
 const SCHEMA: &str = "schema=sysfs_ipc_hash_stats_v1";
@@ -39,7 +39,7 @@ pub(super) async fn run(tree: &Arc<SuperBlock>) {
     }
 }
 
-/// The beginning of the file.
+/// The file, to its end.
 async fn read(tree: &Arc<SuperBlock>) -> Result<Vec<u8>> {
     let memory = Arc::new(KernelBytes::new(alloc::vec![0; BYTES]));
     let caller = Caller {
@@ -54,12 +54,18 @@ async fn read(tree: &Arc<SuperBlock>) -> Result<Vec<u8>> {
     let fs = FsContext::new(&Namespace::new(&Mount::new(tree, b"none", MountFlags::empty())));
     let how = OpenHow { flags: OpenFlags::empty(), mode: 0, resolve: WalkFlags::empty() };
     let file = open(Subject { caller: &caller, fs: &fs }, Start::Cwd, b"/ipc/hash_stats", how).await?;
-    let mut buffer = UserBuffer::new(&*memory, 0, BYTES, Access::Write);
-    let length = file.transfer(&caller, Way::Read, Place::At(0), &mut buffer, file.io_flags()).await?;
-    drop((buffer, caller));
-    let mut bytes = Arc::into_inner(memory).ok_or(Errno::EIO)?.into_inner();
-    bytes.truncate(length);
-    Ok(bytes)
+    let mut text = Vec::new();
+    loop {
+        let at = Place::At(text.len().try_into().unwrap_or(i64::MAX));
+        let mut buffer = UserBuffer::new(&*memory, 0, BYTES, Access::Write);
+        let length = file.transfer(&caller, Way::Read, at, &mut buffer, file.io_flags()).await?;
+        if length == 0 {
+            return Ok(text);
+        }
+        let start = text.len();
+        text.resize(start + length, 0);
+        memory.copy_in_nofault(0, text.get_mut(start..).unwrap_or_default());
+    }
 }
 
 /// True when the tables that programs know are there with all their keys.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::hash::{HashKey, fnv1a, mix};
+use base::hash::{HashKey, mix};
 use base::{Errno, Result};
 
 use super::socket::Kind;
@@ -79,7 +79,7 @@ pub(super) enum Key {
 impl HashKey for Key {
     fn hash(&self) -> u64 {
         match self {
-            Key::Abstract(kind, name) => mix(fnv1a(name) ^ u64::from(kind.number())),
+            Key::Abstract(kind, name) => mix(name.hash() ^ u64::from(kind.number())),
             Key::Inode(device, ino) => mix(mix(*ino) ^ device.encode()),
         }
     }

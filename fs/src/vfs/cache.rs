@@ -95,8 +95,8 @@ fn is_gone(dentry: &Arc<Dentry>) -> bool {
 pub(super) fn forget_tree(root: &Arc<Dentry>) {
     let mut pending: Vec<Arc<Dentry>> = alloc::vec![root.clone()];
     while let Some(dentry) = pending.pop() {
-        let children = core::mem::take(&mut *dentry.children());
-        pending.extend(children.into_values());
+        let children = dentry.children().take_all();
+        pending.extend(children);
     }
 }
 

@@ -5,9 +5,9 @@
 //! parent alive. [`cache`](super::cache) bounds how many are cached.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use base::hash::{HashTable, Share, SharedDepths, Statistics};
 use base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use base::sync::{LockClass, Once, SpinGuard, SpinLock};
 
@@ -19,7 +19,16 @@ use super::tracked::Track;
 pub type Name = Arc<[u8]>;
 
 /// The cached entries of one directory.
-pub(super) type Children = BTreeMap<Name, Arc<Dentry>>;
+pub(super) type Children = HashTable<Name, Arc<Dentry>, Share>;
+
+/// The tables of all directories.
+static TABLES: SharedDepths = SharedDepths::new();
+
+/// The cached entries of all directories, as if they were in one table: for `/sys/ipc/hash_stats`.
+#[must_use]
+pub fn statistics() -> Statistics {
+    TABLES.statistics()
+}
 
 /// One name of the tree.
 pub struct Dentry {
@@ -60,7 +69,7 @@ impl Dentry {
         Arc::new(Dentry {
             inode,
             place: SpinLock::new(LockClass::DentryPlace, Place { parent, name }),
-            children: SpinLock::new(LockClass::Dentry, BTreeMap::new()),
+            children: SpinLock::new(LockClass::Dentry, Children::counted_in(&TABLES)),
             deleted: AtomicBool::new(false),
             mounts: AtomicU32::new(0),
             referenced: AtomicBool::new(true),

@@ -39,6 +39,7 @@ pub(crate) use attributes::content_changes;
 pub use attributes::{SetTime, access, chmod, chown, set_times, truncate};
 pub use context::FsContext;
 pub use create::{link, make_socket, mkdir, mknod, symlink};
+pub(crate) use dentry::statistics as dentry_statistics;
 pub use dentry::{Dentry, Name};
 pub use inode::{
     AllocateMode, Attributes, DeviceNumber, DirSink, FileSystem, FsStatistics, Inode, LinkTarget, NAME_MAX,

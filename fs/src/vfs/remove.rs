@@ -79,7 +79,7 @@ pub fn rmdir(subject: Subject<'_>, start: Start<'_>, path: &[u8]) -> Result<()> 
         let mut inside = victim.children_nested();
         dir.inode().rmdir(name)?;
         victim.mark_deleted();
-        core::mem::take(&mut *inside)
+        inside.take_all()
     };
     let cached = children.remove(name.as_slice());
     drop(children);

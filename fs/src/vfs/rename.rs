@@ -233,7 +233,7 @@ impl Move<'_> {
             let mut inside = target.children_nested();
             dir.rename(self.name, new_dir, self.new_name, self.flags)?;
             target.mark_deleted();
-            core::mem::take(&mut *inside)
+            inside.take_all()
         };
         drop(orphans);
         Ok(())

@@ -10,21 +10,26 @@
 //! enough, since the order of the entries does not change: one that is spliced out leaves its place to its
 //! child, and below a marked capability nothing new is derived. So all that is behind the walk is marked, and all
 //! that is before it will be.
+//!
+//! The entries of living capabilities are also chained by their numbers, so that one is found from what a program
+//! has read somewhere.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use base::hash::chains::BYTES_PER_ENTRY;
+use base::hash::{Chains, Depths, Entries, HashKey, Statistics};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
-use super::node::CapNode;
+use super::node::{CapId, CapNode};
 use super::revoke::Marked;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Kernel memory that an entry takes, with the one that a closed ancestor may leave.
-pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Entry>();
+/// Kernel memory that an entry takes, with the one that a closed ancestor may leave, and its part of the buckets.
+pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Entry>() + BYTES_PER_ENTRY;
 
 /// Entries that are made at a time, so that growing never moves those that exist.
 const CHUNK: usize = 128;
@@ -39,26 +44,61 @@ struct Entry {
     next: u32,
     /// Walks that stopped at it, or will end at it.
     pins: u32,
+    /// The next one in the chain of its capability's number.
+    next_by_id: u32,
 }
 
 impl Entry {
-    const EMPTY: Entry =
-        Entry { node: None, parent: NONE, first_child: NONE, previous: NONE, next: NONE, pins: 0 };
+    const EMPTY: Entry = Entry {
+        node: None,
+        parent: NONE,
+        first_child: NONE,
+        previous: NONE,
+        next: NONE,
+        pins: 0,
+        next_by_id: NONE,
+    };
 }
+
+/// Where entries lie.
+struct Arena(Vec<Vec<Entry>>);
 
 struct Forest {
-    chunks: Vec<Vec<Entry>>,
+    entries: Arena,
     free: u32,
     live: usize,
+    by_id: Chains<Depths>,
 }
 
-static FOREST: SpinLock<Forest> =
-    SpinLock::new(LockClass::Lineage, Forest { chunks: Vec::new(), free: NONE, live: 0 });
+static FOREST: SpinLock<Forest> = SpinLock::new(
+    LockClass::Lineage,
+    Forest { entries: Arena(Vec::new()), free: NONE, live: 0, by_id: Chains::new(Depths::new()) },
+);
 
 /// Entries in use: for the census and the tests of growth.
 #[must_use]
 pub fn live_nodes() -> usize {
     FOREST.lock().live
+}
+
+/// The table of capabilities by their numbers: for `/sys/ipc/hash_stats`.
+#[must_use]
+pub fn statistics() -> Statistics {
+    FOREST.lock().by_id.statistics()
+}
+
+/// The living capability with this number, and the nearest one above it that lives.
+#[must_use]
+pub fn find(id: u64) -> Option<(Arc<CapNode>, Option<CapId>)> {
+    let forest = FOREST.lock();
+    let mut at = forest.by_id.first(id.hash());
+    loop {
+        let entry = forest.peek(at)?;
+        match &entry.node {
+            Some(node) if node.id().as_u64() == id => return Some((node.clone(), forest.above(at))),
+            _ => at = entry.next_by_id,
+        }
+    }
 }
 
 /// Plants `node` as a root.
@@ -91,6 +131,8 @@ pub(crate) fn uproot(node: &CapNode) {
         let mut forest = FOREST.lock();
         let at = node.place();
         node.set_place(NONE);
+        let Forest { entries, by_id, .. } = &mut *forest;
+        by_id.remove(entries, at);
         let gone = forest.entry(at).and_then(|entry| entry.node.take());
         forest.tidy(at);
         gone
@@ -140,15 +182,53 @@ impl Walk {
     }
 }
 
+impl Arena {
+    fn get(&self, at: u32) -> Option<&Entry> {
+        let at = at as usize;
+        self.0.get(at / CHUNK)?.get(at % CHUNK)
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut Entry> {
+        let at = at as usize;
+        self.0.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
+    }
+}
+
+impl Entries for Arena {
+    fn hash(&self, at: u32) -> Option<u64> {
+        self.get(at)?.node.as_ref().map(|node| node.id().as_u64().hash())
+    }
+
+    fn next(&self, at: u32) -> u32 {
+        self.get(at).map_or(NONE, |entry| entry.next_by_id)
+    }
+
+    fn set_next(&mut self, at: u32, next: u32) {
+        if let Some(entry) = self.get_mut(at) {
+            entry.next_by_id = next;
+        }
+    }
+}
+
 impl Forest {
     fn peek(&self, at: u32) -> Option<&Entry> {
-        let at = at as usize;
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        self.entries.get(at)
     }
 
     fn entry(&mut self, at: u32) -> Option<&mut Entry> {
-        let at = at as usize;
-        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
+        self.entries.get_mut(at)
+    }
+
+    /// The nearest capability above `at` that lives.
+    fn above(&self, at: u32) -> Option<CapId> {
+        let mut at = self.peek(at)?.parent;
+        loop {
+            let entry = self.peek(at)?;
+            if let Some(node) = &entry.node {
+                return Some(node.id());
+            }
+            at = entry.parent;
+        }
     }
 
     /// A free entry.
@@ -163,13 +243,13 @@ impl Forest {
     }
 
     fn grow(&mut self) {
-        let first = self.chunks.len() * CHUNK;
+        let first = self.entries.0.len() * CHUNK;
         let index = |offset: usize| u32::try_from(first + offset).unwrap_or(NONE);
         let chunk = (0..CHUNK).map(|offset| Entry {
             next: if offset + 1 < CHUNK { index(offset + 1) } else { self.free },
             ..Entry::EMPTY
         });
-        self.chunks.push(chunk.collect());
+        self.entries.0.push(chunk.collect());
         self.free = index(0);
     }
 
@@ -177,6 +257,7 @@ impl Forest {
         if let Some(entry) = self.entry(at) {
             *entry = Entry { node: Some(node.clone()), ..Entry::EMPTY };
         }
+        self.by_id.insert(&mut self.entries, at);
         node.set_place(at);
     }
 

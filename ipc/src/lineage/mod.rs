@@ -14,6 +14,6 @@ mod forest;
 pub mod node;
 pub mod revoke;
 
-pub use forest::live_nodes;
 pub(crate) use forest::uproot;
+pub use forest::{find, live_nodes, statistics};
 pub use node::{CapId, CapNode, Holder};

@@ -8,12 +8,14 @@
 //! | `page` | objects of all kinds, by pages; one object |
 //! | `transfers` | the history of one object, by pages |
 //! | `handles` | the handles of a process, and their histories, by pages |
+//! | `capability` | one capability by its number |
 //! | `stats` | counters |
 //!
 //! Nothing is written under a lock: each row's object is pinned first, then described. A text has a bound. One
 //! that would be longer ends with a whole row and with a line that says where to go on; a cursor names the last
 //! thing that was shown and not a position, so that it stays good while things come and go.
 
+mod capability;
 pub mod fields;
 mod handles;
 mod lists;
@@ -22,6 +24,7 @@ mod rows;
 mod stats;
 mod transfers;
 
+pub use capability::capability;
 pub use fields::{DENTRY_FIELDS, Described, Fields, VNODE_FIELDS};
 pub use handles::{handle_transfers, handle_transfers_page, handles};
 pub use lists::{list, transfers};

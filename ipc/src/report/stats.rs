@@ -2,10 +2,9 @@
 
 use core::fmt::{self, Write};
 
-use base::hash::Statistics;
 use base::sync::{LockClass, contention, nested, underflows};
 
-use crate::lineage::live_nodes;
+use crate::lineage::{self, live_nodes};
 use crate::object::{ObjectKind, feed, registry};
 use crate::stats::{Counter, read};
 
@@ -103,16 +102,17 @@ fn is_listed(counter: Counter) -> bool {
     KEYS.iter().any(|(_, value)| matches!(value, Of(listed) if *listed == counter))
 }
 
-/// The hash tables: the one of the registry, and the one of capabilities, of which there is none, since each handle
-/// holds its capability's node and nobody looks one up by its number.
+/// The hash tables: objects and capabilities by their numbers.
 ///
 /// # Errors
 ///
 /// As the writer.
 pub fn hash_stats(out: &mut dyn Write) -> fmt::Result {
+    let capabilities = lineage::statistics();
     writeln!(out, "schema=sysfs_ipc_hash_stats_v1")?;
     writeln!(out, "table=ipc_registry_id {}", registry::statistics())?;
-    writeln!(out, "table=kcap_id ready=0 {}", Statistics::default())
+    // Ready since its first capability.
+    writeln!(out, "table=kcap_id ready={} {capabilities}", u8::from(capabilities.buckets > 0))
 }
 
 /// All counters: those that programs know, then the others.

@@ -3,6 +3,7 @@
 use base::Errno;
 
 use super::support::{Process, events};
+use crate::lineage::{CapId, find};
 use crate::{AccessOp, Rights};
 
 #[test]
@@ -138,4 +139,27 @@ fn what_is_closed_while_a_revocation_is_under_way_hides_nothing_below_it() {
         }
         assert_eq!(process.table.len(), 2, "after {pause} steps");
     }
+}
+
+#[test]
+fn a_living_capability_is_found_by_its_number() {
+    let process = Process::new(1);
+    let (root, _peer) = process.channel();
+    let child = process.duplicate(root).unwrap();
+    let grandchild = process.duplicate(child).unwrap();
+    let id = |handle| process.table.get_any(handle).unwrap().node().id();
+    let [root_id, child_id, grandchild_id] = [root, child, grandchild].map(id);
+    let parent = |id: CapId| find(id.as_u64()).map(|(node, parent)| (node.id(), parent));
+    assert_eq!(parent(root_id), Some((root_id, None)));
+    assert_eq!(parent(grandchild_id), Some((grandchild_id, Some(child_id))));
+    process.table.close(child).unwrap();
+    assert_eq!(parent(child_id), None);
+    assert_eq!(parent(grandchild_id), Some((grandchild_id, Some(root_id))), "the nearest that lives");
+    // Thousands come and go, and the table grows and shrinks with them.
+    let many: Vec<_> = (0..200).map(|_| process.duplicate(root).unwrap()).collect();
+    assert!(many.iter().all(|handle| parent(id(*handle)) == Some((id(*handle), Some(root_id)))));
+    for handle in many {
+        process.table.close(handle).unwrap();
+    }
+    assert_eq!(parent(root_id), Some((root_id, None)));
 }

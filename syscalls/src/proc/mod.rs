@@ -68,5 +68,6 @@ pub fn init(executor: &'static Executor) {
     crate::mqueue::directory::register();
     kairos::publish(proc, executor);
     load::start(executor);
+    fs::sysfs::show_table("processes", || table::lock().process_statistics());
     fs::sysfs::show_table("threads", || table::lock().thread_statistics());
 }

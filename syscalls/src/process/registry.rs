@@ -70,7 +70,9 @@ pub struct Adopted {
 #[derive(Debug)]
 pub struct Registry<P, T> {
     numbers: Numbers,
-    processes: BTreeMap<u32, Node<P>>,
+    processes: HashTable<u32, Node<P>>,
+    /// The numbers of the processes, in their order.
+    order: BTreeSet<u32>,
     threads: HashTable<u32, T>,
     /// Group to its session and members.
     groups: BTreeMap<u32, Group>,
@@ -91,7 +93,8 @@ impl<P, T> Default for Registry<P, T> {
     fn default() -> Self {
         Registry {
             numbers: Numbers::default(),
-            processes: BTreeMap::new(),
+            processes: HashTable::new(),
+            order: BTreeSet::new(),
             threads: HashTable::new(),
             groups: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -106,7 +109,7 @@ impl<P, T> Registry<P, T> {
     ///
     /// `EAGAIN` when all are in use.
     pub fn fresh_number(&mut self) -> Result<u32> {
-        let Registry { numbers, processes, threads, groups, sessions } = self;
+        let Registry { numbers, processes, threads, groups, sessions, .. } = self;
         numbers
             .next(|n| {
                 processes.contains_key(&n)
@@ -154,6 +157,7 @@ impl<P, T> Registry<P, T> {
             subreaper: false,
         };
         self.processes.insert(pid, node);
+        self.order.insert(pid);
         self.threads.insert(pid, thread);
         self.join(pid, group, session);
         *self.sessions.entry(session).or_default() += 1;
@@ -208,19 +212,26 @@ impl<P, T> Registry<P, T> {
 
     /// All processes by rising number.
     pub fn processes(&self) -> impl Iterator<Item = (u32, &Node<P>)> {
-        self.processes.iter().map(|(&pid, node)| (pid, node))
+        self.order.iter().filter_map(|pid| Some((*pid, self.processes.get(pid)?)))
     }
 
     /// The first process whose number is at least `from`, zombies included.
     #[must_use]
     pub fn next_process(&self, from: u32) -> Option<(u32, &Node<P>)> {
-        self.processes.range(from..).next().map(|(&pid, node)| (pid, node))
+        let pid = self.order.range(from..).next()?;
+        Some((*pid, self.processes.get(pid)?))
     }
 
     /// Numbers of processes, zombies included, and of live threads.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.processes.len(), self.threads.len())
+    }
+
+    /// The table of processes.
+    #[must_use]
+    pub fn process_statistics(&self) -> Statistics {
+        self.processes.statistics()
     }
 
     /// The table of threads.
@@ -300,6 +311,7 @@ impl<P, T> Registry<P, T> {
     /// Takes a zombie out of the tree, for good.
     pub fn reap(&mut self, pid: u32) -> Option<P> {
         let node = self.processes.remove(&pid)?;
+        self.order.remove(&pid);
         self.threads.remove(&pid);
         if let Some(parent) = self.processes.get_mut(&node.parent) {
             parent.children.retain(|&child| child != pid);

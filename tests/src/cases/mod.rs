@@ -66,6 +66,7 @@ mod splice;
 mod sysfs;
 mod sysfs_race;
 mod system;
+mod table;
 mod taker_race;
 mod terminal;
 mod thread;
@@ -144,6 +145,7 @@ pub(crate) const SUITES: &[Suite] = &[
             waitgraph::CASES,
             sysfs::CASES,
             sysfs_race::CASES,
+            table::CASES,
             catalogue_history::CASES,
             system::CASES,
         ],
