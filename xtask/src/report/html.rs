@@ -26,12 +26,25 @@ pub(super) fn page(trace: &Trace) -> String {
 /// What the page shows.
 pub(super) fn data(trace: &Trace) -> Value {
     json!({
+        "processes": processes(trace),
         "capabilities": capabilities(trace),
         "traffic": traffic(trace),
         "waits": waits(trace),
         "summary": summary(trace),
         "span": [trace.events.first().map_or(0, |event| event.time), trace.events.last().map_or(0, |event| event.time)],
     })
+}
+
+/// What each process is called: as its first thread.
+fn processes(trace: &Trace) -> Value {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for event in &trace.events {
+        let leads = event.by.pid > 0 && event.by.pid == event.by.tid;
+        if let Some(name) = trace.names.get(&event.by.task).filter(|_| leads) {
+            names.entry(event.by.pid.to_string()).or_insert_with(|| name.clone());
+        }
+    }
+    json!(names)
 }
 
 fn of_kind(trace: &Trace, kind: EventKind) -> impl Iterator<Item = &Event> {
@@ -92,8 +105,13 @@ fn traffic(trace: &Trace) -> Value {
 
 /// Every wait: who, for what, from when until when, why it ended.
 fn waits(trace: &Trace) -> Value {
-    let wait = |wait: waits::Wait| {
-        json!([task_name(trace, wait.task), wait.object, wait.start, wait.end, wait.reason])
+    let threads: BTreeMap<u64, i32> =
+        trace.events.iter().map(|event| (event.by.task, event.by.tid)).collect();
+    // Threads of one program have one name: their numbers tell them apart.
+    let label = |task| match threads.get(&task) {
+        Some(tid) if *tid > 0 => format!("{} {tid}", task_name(trace, task)),
+        _ => task_name(trace, task),
     };
+    let wait = |wait: waits::Wait| json!([label(wait.task), wait.object, wait.start, wait.end, wait.reason]);
     waits::finished(trace).into_iter().map(wait).collect()
 }

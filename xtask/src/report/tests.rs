@@ -3,7 +3,8 @@
 
 use base::trace::channel::{Op, State, Wake, flags};
 use base::trace::{Event, EventKind, Identity, Vocabulary, pair};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 use super::load::Trace;
 use super::timeline::{Timeline, Track};
@@ -122,6 +123,51 @@ fn slices_and_arrows_are_where_they_belong() {
     );
 }
 
+/// What the viewer asks for: slices of one track lie within each other or apart, each end of an arrow lies in a slice,
+/// each arrow goes forward in time, and each track has a name.
+#[test]
+fn the_perfetto_file_is_well_formed() {
+    let mut trace = trace();
+    // The client wakes itself while it runs, which takes effect when it has stopped.
+    for (time, kind, flags) in
+        [(9_600, EventKind::TaskStop, 0), (9_700, EventKind::TaskWake, 1), (9_800, EventKind::TaskRun, 0)]
+    {
+        let arguments = [CLIENT.task, CLIENT.who(), 1];
+        trace.events.push(Event { time, seq: 0, cpu: 1, kind: kind as u16, flags, by: CLIENT, arguments });
+    }
+    let file = perfetto::json(&trace);
+    let events = file["traceEvents"].as_array().unwrap();
+    let track = |event: &Value| (event["pid"].as_i64().unwrap(), event["tid"].as_i64().unwrap());
+    let time = |event: &Value, key: &str| (event[key].as_f64().unwrap() * 1000.0).round() as u64;
+    let of = |phase: &'static str| events.iter().filter(move |event| event["ph"] == phase);
+    let mut slices: BTreeMap<(i64, i64), Vec<(u64, u64)>> = BTreeMap::new();
+    for event in of("X") {
+        let start = time(event, "ts");
+        slices.entry(track(event)).or_default().push((start, start + time(event, "dur")));
+    }
+    for (place, slices) in &slices {
+        for (one, other) in slices.iter().flat_map(|one| slices.iter().map(move |other| (one, other))) {
+            let apart = one.1 <= other.0 || other.1 <= one.0;
+            let within = one.0 <= other.0 && other.1 <= one.1 || other.0 <= one.0 && one.1 <= other.1;
+            assert!(apart || within, "{place:?}: {one:?} and {other:?}");
+        }
+        let is_name = |event: &&Value| event["name"] == "thread_name" && track(event) == *place;
+        assert_eq!(of("M").filter(is_name).count(), 1, "{place:?}");
+    }
+    let ends =
+        |phase| of(phase).map(|event| (event["id"].as_u64().unwrap(), event)).collect::<BTreeMap<_, _>>();
+    let (starts, finishes) = (ends("s"), ends("f"));
+    assert!(starts.len() == 2 && starts.keys().eq(finishes.keys()));
+    for (from, to) in starts.values().zip(finishes.values()) {
+        assert!(time(from, "ts") <= time(to, "ts") && from["cat"] == to["cat"] && to["bp"] == "e");
+        for end in [from, to] {
+            let at = time(end, "ts");
+            let inside = slices[&track(end)].iter().any(|(start, end)| (*start..*end).contains(&at));
+            assert!(inside, "{end}");
+        }
+    }
+}
+
 #[test]
 fn perfetto_gets_a_track_for_every_cpu_and_thread() {
     let file = perfetto::json(&trace());
@@ -146,10 +192,18 @@ fn perfetto_gets_a_track_for_every_cpu_and_thread() {
 fn the_page_has_its_data_and_needs_no_network() {
     let data = html::data(&trace());
     assert_eq!(data["traffic"], json!([[20, 10, 1, 64, 1]]));
+    // A process is called as its first thread, and the client has told nothing but of its second.
+    assert_eq!(data["processes"], json!({ "10": "server", "30": "sleeper" }));
     let capability = &data["capabilities"][0];
     assert_eq!(capability["id"], json!(pair(5, 5).to_string()));
     assert_eq!(capability["moves"], json!([[2150, "enqueue", 20, -1]]));
-    assert_eq!(data["waits"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        data["waits"],
+        json!([
+            ["server 10", "channel 7", 1200, 3000, "data"],
+            ["sleeper 30", "sleep", 1500, 9000, "timeout"]
+        ])
+    );
     let page = html::page(&trace());
     assert!(page.contains("\"capabilities\":[") && !page.contains("/*DATA*/"));
     for link in ["src=", "href=", "import ", "fetch("] {

@@ -96,8 +96,9 @@ impl Timeline {
                     self.slice(Track::Cpu(cpu), start, time, task_name(trace, task));
                 }
             }
-            // A wake by an interrupt has no slice that an arrow could start from.
-            Some(EventKind::TaskWake) if by.task != 0 => {
+            // A wake by an interrupt has no slice that an arrow could start from; nor has one that came while the task
+            // ran, since it takes effect only when the task has stopped, by its own hand.
+            Some(EventKind::TaskWake) if open.running.get(&cpu).is_some_and(|(_, task)| *task == by.task) => {
                 open.woken.insert(arguments[0], (cpu, time));
             }
             Some(EventKind::SyscallEnter) => drop(open.calls.insert(by.task, (time, arguments[0]))),
