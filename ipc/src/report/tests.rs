@@ -3,10 +3,12 @@
 use core::fmt::{self, Write};
 
 use super::*;
-use crate::object::{ObjectKind, registry};
+use crate::object::{ObjectKind, Tracked, TrackedNode, registry};
+use crate::port::Port;
 use crate::tests::support::Process;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 fn text(render: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
@@ -64,6 +66,82 @@ fn uncounted(text: &str, before: &str) -> String {
     let digits = text[at..].bytes().take_while(u8::is_ascii_digit).count();
     assert!(text[at..at + digits].parse::<usize>().unwrap() > 0, "{text}");
     format!("{}N{}", &text[..at], &text[at + digits..])
+}
+
+/// Something tracked, with values that no other has.
+struct Thing;
+
+impl Tracked for Thing {
+    fn describe(&self, kind: ObjectKind, fields: &mut dyn Fields) -> Result<Described, fmt::Error> {
+        let (names, values): (&[&'static str], &[&str]) = match kind {
+            ObjectKind::Vnode => (VNODE_FIELDS, &["7", "file", "0100644", "12", "name", "1"]),
+            _ => (DENTRY_FIELDS, &["0x2", "/a\\040b", "0"]),
+        };
+        names.iter().zip(values).try_for_each(|(name, value)| fields.field(name, value))?;
+        Ok(Described::Whole)
+    }
+}
+
+/// The row of the object `id` in its list and in a page, and its summary.
+fn told(kind: ObjectKind, id: u32) -> [String; 3] {
+    let line = |text: String, index: usize| String::from(text.lines().nth(index).unwrap());
+    let object = registry::lookup(id).unwrap();
+    [
+        line(text(|out| list(kind, id - 1, out)), 1),
+        line(text(|out| objects_page(Query { cursor: id - 1, page_size: 1 }, out)), 2),
+        text(|out| summary(&object, out)),
+    ]
+}
+
+#[test]
+fn a_port_has_its_rows() {
+    let process = Process::new(1);
+    let port = Port::create(&process.caller).unwrap();
+    let id = port.object().base().id();
+    let [row, paged, summary] = told(ObjectKind::Port, id);
+    assert!(row.starts_with(&format!("{id} ")) && row.ends_with(" 0 0"), "{row}");
+    assert!(
+        paged.starts_with(&format!("{id} port ")) && paged.ends_with(" live queue_len=0 dropped_count=0")
+    );
+    assert!(summary.ends_with("\nlifecycle=live\nqueue_len=0\ndropped_count=0\n"), "{summary}");
+}
+
+#[test]
+fn vnodes_and_dentries_have_their_rows() {
+    let thing: Arc<dyn Tracked> = Arc::new(Thing);
+    let vnode = TrackedNode::new(ObjectKind::Vnode, Arc::downgrade(&thing)).unwrap();
+    let dentry = TrackedNode::new(ObjectKind::Dentry, Arc::downgrade(&thing)).unwrap();
+    let (vnode_id, dentry_id) = (vnode.base().id(), dentry.base().id());
+    let [row, paged, lines] = told(ObjectKind::Vnode, vnode_id);
+    assert!(row.starts_with(&format!("{vnode_id} ")) && row.ends_with(" 7 file 0100644 12 name 1"), "{row}");
+    assert!(paged.starts_with(&format!("{vnode_id} vnode ")), "{paged}");
+    let fields = "ino=7 vnode_type=file mode=0100644 size=12 name=name mnt_present=1";
+    assert!(paged.ends_with(&format!(" live {fields}")), "{paged}");
+    assert!(lines.ends_with(&format!("\nlifecycle=live\n{}\n", fields.replace(' ', "\n"))), "{lines}");
+    let [row, paged, _] = told(ObjectKind::Dentry, dentry_id);
+    assert!(row.ends_with(" 0x2 /a\\040b 0"), "{row}");
+    assert!(paged.ends_with(" live flags=0x2 path=/a\\040b mnt_present=0"), "{paged}");
+    // What dies under its object leaves a row that says so.
+    drop(thing);
+    let [row, paged, lines] = told(ObjectKind::Vnode, vnode_id);
+    assert!(row.ends_with(" 0 - 0 0 - 0") && row.split(' ').count() == 8, "{row}");
+    assert!(paged.ends_with(" live owner=stale"), "{paged}");
+    assert!(lines.ends_with("\nlifecycle=live\nowner=stale\n"), "{lines}");
+    let [row, ..] = told(ObjectKind::Dentry, dentry_id);
+    assert!(row.ends_with(" 0x0 - 0") && row.split(' ').count() == 5, "{row}");
+}
+
+#[test]
+fn all_transfers_are_those_of_each_object() {
+    let process = Process::new(7);
+    let (_handle, object) = moved(&process);
+    let id = object.base().id();
+    let all = text(|out| transfers(id - 1, out));
+    let own = text(|out| object_transfers(&object, out));
+    assert_eq!(all.lines().next(), Some("obj_id seq event from_pid to_pid rights cpu ticks ns"));
+    let expected: Vec<String> = own.lines().skip(1).map(|row| format!("{id} {row}")).collect();
+    let rows: Vec<&str> = all.lines().skip(1).take(expected.len()).collect();
+    assert_eq!(rows, expected);
 }
 
 #[test]

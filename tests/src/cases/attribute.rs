@@ -169,6 +169,9 @@ fn statfs_of_the_file_system() {
     let mut proc: libc::statfs = zeroed();
     syscall!(SYS_statfs, c"/proc", &mut proc).unwrap();
     assert_eq!(proc.f_type, 0x9fa0);
+    let mut sys: libc::statfs = zeroed();
+    syscall!(SYS_statfs, c"/sys", &mut sys).unwrap();
+    assert_eq!((sys.f_type, sys.f_bsize), (0x6265_6572, 4096));
     assert_eq!(syscall!(SYS_statfs, c"missing", &mut here), Err(ENOENT));
     assert_eq!(syscall!(SYS_statfs, c".", 8), Err(EFAULT));
 }

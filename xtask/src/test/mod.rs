@@ -9,9 +9,12 @@ mod libtest;
 mod model;
 mod process;
 mod programs;
+mod recording;
 mod runs;
 mod session;
 mod steps;
+#[cfg(test)]
+mod table;
 mod tally;
 
 use std::time::Duration;
