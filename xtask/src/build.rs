@@ -96,13 +96,13 @@ pub(crate) fn images(
     if freshness == Freshness::Build {
         guest_programs()?;
         if other_kernel.is_none() {
-            build_kernel(profile)?;
+            build_kernel(profile, &[])?;
         }
     }
     let busybox = paths::executable("busybox").context("busybox is not installed")?;
     let kernel = match other_kernel {
         Some(kernel) => kernel.to_path_buf(),
-        None => paths::target().join(KERNEL_TARGET).join(profile.cargo_name()).join("kernel"),
+        None => built_kernel(profile),
     };
     let tools = TOOLS.iter().map(|name| guest_program(name)).collect();
     Ok(Images { kernel, init: guest_program("kairos-init"), busybox, tools })
@@ -122,7 +122,21 @@ pub(crate) fn guest_program(name: &str) -> PathBuf {
     paths::guest_target().join(GUEST_TARGET).join(GUEST_PROFILE).join(name)
 }
 
-fn build_kernel(profile: KernelProfile) -> Result<()> {
+fn built_kernel(profile: KernelProfile) -> PathBuf {
+    paths::target().join(KERNEL_TARGET).join(profile.cargo_name()).join("kernel")
+}
+
+/// Builds the kernel that is measured without its trace points and fault points. What [`images`] builds comes after it,
+/// since both take the same place before this one is copied.
+pub(crate) fn kernel_without_points() -> Result<PathBuf> {
+    build_kernel(KernelProfile::Release, &["no-points"])?;
+    let copy = paths::kairos().join("kernel-without-points");
+    std::fs::create_dir_all(paths::kairos())?;
+    std::fs::copy(built_kernel(KernelProfile::Release), &copy).context("copying the kernel")?;
+    Ok(copy)
+}
+
+fn build_kernel(profile: KernelProfile, features: &[&str]) -> Result<()> {
     let mut cargo = cargo();
     cargo.args([
         "build",
@@ -136,6 +150,9 @@ fn build_kernel(profile: KernelProfile) -> Result<()> {
     if profile == KernelProfile::Release {
         // Without the tests that the kernel runs on request.
         cargo.arg("--no-default-features");
+    }
+    if !features.is_empty() {
+        cargo.args(["--features", &features.join(",")]);
     }
     finish(cargo, "the kernel")
 }
