@@ -16,11 +16,11 @@ counters! {
         RecvEof = "channel_recv_eof_total";
         /// Endpoints whose last liveness reference went.
         CloseLastRef = "channel_close_last_ref_total";
-        /// Liveness references given back.
+        /// Endpoints that were destroyed, some time after they were closed.
         CloseRelease = "channel_close_release_total";
-        /// Closes that woke somebody at the closed end.
+        /// Closes that woke whoever waited at the closed end.
         CloseWakeLocal = "channel_close_wake_local_total";
-        /// Closes that woke somebody at the other end.
+        /// Closes that woke whoever waited at the other end.
         CloseWakePeer = "channel_close_wake_peer_total";
         /// Audits of the liveness references of an endpoint.
         RefAuditChecks = "channel_ref_audit_checks_total";

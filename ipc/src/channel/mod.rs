@@ -78,6 +78,12 @@ pub struct Endpoint {
     _charge: Charge,
 }
 
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        bump(Counter::CloseRelease);
+    }
+}
+
 /// A channel's counts, for `/sys/ipc/channels`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelStatus {
@@ -270,7 +276,6 @@ impl Endpoint {
 
     /// One owner less; the last one closes it.
     pub(crate) fn release(&self, class: OwnerClass) {
-        bump(Counter::CloseRelease);
         if self.owners().release(class) {
             bump(Counter::CloseLastRef);
             self.close();

@@ -183,12 +183,10 @@ impl Pair {
         let peer_state = State::of(peer_open);
         trace::end_of_channel(Op::CloseLocal, Wake::Close, [State::Closed, peer_state], own, there);
         trace::end_of_channel(Op::ClosePeer, Wake::Close, [peer_state, State::Closed], there, own);
-        if self.ends[side].wake_everybody() > 0 {
-            bump(Counter::CloseWakeLocal);
-        }
-        if self.ends[peer].wake_everybody() > 0 {
-            bump(Counter::CloseWakePeer);
-        }
+        bump(Counter::CloseWakeLocal);
+        self.ends[side].wake_everybody();
+        bump(Counter::CloseWakePeer);
+        self.ends[peer].wake_everybody();
         if let Some(binding) = peer_binding {
             binding.signal(Signals::PEER_CLOSED);
         }
@@ -199,8 +197,9 @@ impl Pair {
 }
 
 impl End {
-    fn wake_everybody(&self) -> usize {
-        let wake = |source: &WaitSource| source.wake_all(Events::HUP | Events::IN, Reason::Close);
-        wake(&self.readers) + wake(&self.writers) + wake(&self.calls)
+    fn wake_everybody(&self) {
+        for source in [&self.readers, &self.writers, &self.calls] {
+            source.wake_all(Events::HUP | Events::IN, Reason::Close);
+        }
     }
 }

@@ -300,6 +300,15 @@ fn counters_only_grow() {
         assert!(number(&after, key) >= number(&before, key), "{key}");
     }
     assert!(number(&after, "projection_changes_total") >= number(&before, "projection_changes_total") + 258);
+    // Both ends of 64 channels were closed, and destroyed when nobody looked at them any more.
+    assert!(
+        number(&after, "channel_close_last_ref_total")
+            >= number(&before, "channel_close_last_ref_total") + 128
+    );
+    wait_until(|| {
+        let now = number(&read_text("/sys/ipc/stats"), "channel_close_release_total");
+        now >= number(&before, "channel_close_release_total") + 128
+    });
     for never in [
         "kobj_lifecycle_warns",
         "ipc_lock_probe_warns",

@@ -33,7 +33,7 @@ const STRESS: &str = "/bin/guest-tests --deadline 60 channel_close:: && /bin/gue
 const COUNTED: [(&str, &str, &str); 4] = [
     ("channel_send_epipe_total", "by_op", "send_epipe"),
     ("channel_recv_eof_total", "by_op", "recv_eof"),
-    ("channel_close_release_total", "by_op", "close_local"),
+    ("channel_close_wake_local_total", "by_op", "close_local"),
     ("channel_close_wake_peer_total", "by_op", "close_peer"),
 ];
 /// A key of `/sys/ipc/stats`, and the operation of `ipc_cap` that counts the same.
