@@ -45,7 +45,8 @@ usage: cargo xtask COMMAND [options]
                         interactive shell, or PROGRAM as the only job (see run --help)
   test [FILTER] [--floor host|model|guest] [--scale N]
                         everything; the last line says how many passed and failed
-  bench [GROUP...]      what operations cost, next to Linux
+  bench [--points] [GROUP...]
+                        what operations cost, next to Linux or to a kernel without points
   explore [options] -- PROGRAM ARGS...
                         the program under many seeds; a line that replays each failure
   soak [--minutes M] [--seed N]

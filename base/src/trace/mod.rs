@@ -36,7 +36,8 @@ mod surface {
     pub use super::area::Area;
     pub use super::event::{Classes, Event, EventKind, Identity, halves, pair};
     pub use super::record::{
-        Vocabulary, area, classes, define, event, install, is_on, message_number, name_task, set_classes,
+        COMPILED_IN, Vocabulary, area, classes, define, event, install, is_on, message_number, name_task,
+        set_classes,
     };
 }
 

@@ -7,6 +7,9 @@ use crate::sync::Once;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{current, machine};
 
+/// False in a kernel that is built without trace points.
+pub const COMPILED_IN: bool = !cfg!(feature = "no-points");
+
 /// The classes that are recorded; none before there are rings.
 static CLASSES: AtomicU32 = AtomicU32::new(0);
 static AREA: Once<Area<'static>> = Once::new();
@@ -39,7 +42,7 @@ pub fn set_classes(classes: Classes) {
 #[inline(always)]
 #[must_use]
 pub fn is_on(classes: Classes) -> bool {
-    !cfg!(feature = "no-points") && CLASSES.load(Ordering::Relaxed) & classes.bits() != 0
+    COMPILED_IN && CLASSES.load(Ordering::Relaxed) & classes.bits() != 0
 }
 
 /// A trace point: records an event of `kind` with the flags and arguments that `make` gives, when its class is

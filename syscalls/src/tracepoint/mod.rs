@@ -50,6 +50,10 @@ pub fn publish(sys: &SysFs) {
 
 fn table(sys: &SysFs, directory: &PseudoDir, name: &str, table: Table) {
     sys.tree.file(directory, name, move |caller, text| {
+        if !trace::COMPILED_IN {
+            let _ = text.write_str("# tracepoints disabled\n");
+            return Ok(());
+        }
         let addresses = caller.credentials.fsuid == 0;
         let _ = text.write_str(table.header());
         rows(
