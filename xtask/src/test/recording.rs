@@ -12,11 +12,11 @@ use base::trace::{Event, EventKind};
 use serde_json::Value;
 
 use super::TestOptions;
-use super::guest_suite::{kairos_run, overlay};
+use super::guest_suite::kairos_run;
 use super::process;
 use super::tally::{Tally, Verdict};
 use crate::report::load::{self, Trace};
-use crate::{outcome, paths, trace};
+use crate::{build, outcome, paths, trace};
 
 /// The name of the step.
 const STEP: &str = "recording";
@@ -70,7 +70,7 @@ pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
 /// Records a run that is to end with `status`; what its program printed, and the trace.
 fn record(options: &TestOptions, more: &[&str], script: &str, status: u8) -> Result<(String, Trace)> {
     let mut command = kairos_run(options)?;
-    command.args(["--trace", "--trace-buffer", "96M", "--overlay"]).arg(overlay()?).args(more);
+    command.args(["--trace", "--trace-buffer", "96M", "--overlay"]).arg(build::suite_overlay()?).args(more);
     command.args(["--", "sh", "-c", script]);
     let captured = process::capture(&mut command, b"", LIMIT)?;
     let stderr = process::tail(&captured.finished.stderr, 40);

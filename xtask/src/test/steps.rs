@@ -3,9 +3,7 @@
 use anyhow::Result;
 
 use super::tally::Tally;
-use super::{
-    TestOptions, exploring, faults, guest_suite, host, model, programs, recording, runs, session,
-};
+use super::{TestOptions, exploring, faults, guest_suite, host, model, programs, recording, runs, session};
 use crate::cli::usage;
 
 /// Where a step's cases run.
