@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 
-use super::sip;
+use super::secret;
 
 /// What can be a key. Equal keys have equal hashes, also when one is borrowed from the other.
 pub trait HashKey: Eq {
@@ -37,12 +37,12 @@ impl HashKey for u64 {
 
 impl HashKey for [u8] {
     fn hash(&self) -> u64 {
-        sip::hash(self)
+        secret::hash(self)
     }
 }
 
 impl HashKey for Arc<[u8]> {
     fn hash(&self) -> u64 {
-        sip::hash(self)
+        secret::hash(self)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `key`, `sip` | what can be a key, and how it is mixed |
+//! | `key`, `secret` | what can be a key, and how it is mixed |
 //! | [`chains`] | buckets, and the chains in which the entries are linked |
 //! | `arena` | where the entries lie of a table that owns them |
 //! | `chunks` | sequences that grow without moving |
@@ -18,7 +18,7 @@ mod arena;
 pub mod chains;
 mod chunks;
 mod key;
-mod sip;
+mod secret;
 mod statistics;
 
 #[cfg(test)]
