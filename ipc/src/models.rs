@@ -18,7 +18,7 @@ use shuttle::thread;
 
 use crate::channel::Options;
 use crate::port::{Port, Signals};
-use crate::selftest::support::{Letter, Postcard, Process, receive, send};
+use crate::selftest::support::{Letter, Postcard, Process, receive, send, send_with};
 use crate::{AccessOp, lineage};
 
 /// Schedules of one model at scale 1.
@@ -60,12 +60,12 @@ fn messages_and_their_handles_come_once() {
             process.table.get_any(letter.handles[0]).unwrap();
             process.table.close(letter.handles[0]).unwrap();
         };
-        let mut threads: Vec<_> = [1u8, 2]
-            .map(|name| {
+        let mut threads: Vec<_> = [(1u8, Options::empty()), (2, Options::RENDEZVOUS)]
+            .map(|(name, options)| {
                 let process = process.clone();
                 thread::spawn(move || {
                     let (moved, kept) = process.channel();
-                    block_on(send(&process, to, &[name], &[moved])).unwrap();
+                    block_on(send_with(&process, to, &[name], &[moved], options)).unwrap();
                     process.table.close(kept).unwrap();
                 })
             })
@@ -168,6 +168,44 @@ fn room_goes_to_somebody_who_waits() {
             process.receive(from).unwrap().unwrap();
         }
         sender.join().unwrap().unwrap();
+    });
+}
+
+/// The handle that a receive waits with is revoked: it ends, and the message is for the one who was not revoked.
+#[test]
+fn revoking_ends_a_receive() {
+    explore(|| {
+        let process = Arc::new(Process::new(1));
+        let (to, from) = process.channel();
+        let lent = process.duplicate(from).unwrap();
+        let [borrower, owner] = [lent, from].map(|handle| {
+            let process = process.clone();
+            thread::spawn(move || block_on(receive(&process, handle, Options::empty())))
+        });
+        drop(process.table.begin_revocation(from, false).unwrap());
+        process.send(to, b"after", &[]).unwrap();
+        assert_eq!(borrower.join().unwrap().map(drop), Err(Errno::EBADF));
+        assert_eq!(owner.join().unwrap().unwrap().unwrap().bytes, b"after");
+    });
+}
+
+/// A handle is revoked while somebody sends through it: what is in the queue when the revocation is over is all that
+/// ever comes of it.
+#[test]
+fn nothing_is_sent_through_a_revoked_handle() {
+    explore(|| {
+        let process = Arc::new(Process::new(1));
+        let (to, from) = process.channel();
+        let lent = process.duplicate(to).unwrap();
+        let sender = {
+            let process = process.clone();
+            thread::spawn(move || process.send(lent, b"mine", &[]))
+        };
+        drop(process.table.begin_revocation(to, false).unwrap());
+        let before = process.receive(from);
+        let sent = sender.join().unwrap();
+        assert!(matches!(sent, Ok(()) | Err(Errno::EBADF)), "{sent:?}");
+        assert_eq!(before.is_ok(), sent.is_ok(), "{before:?}");
     });
 }
 

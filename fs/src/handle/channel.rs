@@ -7,7 +7,7 @@ use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
 use executor::pollwait::{Events, WaitSource};
 use ipc::channel::{Endpoint, Incoming, MESSAGE_BYTES, Options, Outcome, Outgoing, Sizes};
-use ipc::{Capability, Rights};
+use ipc::{CapNode, Capability, Rights};
 
 use super::REVOKED;
 use super::held::Held;
@@ -67,7 +67,11 @@ impl FileOps for ChannelFile {
         if buffer.is_empty() {
             return Ok(0);
         }
-        match self.endpoint.try_receive_bytes(io.caller, &mut Message(buffer))? {
+        match self.endpoint.try_receive_bytes(
+            io.caller,
+            Some(self.capability().node()),
+            &mut Message(buffer),
+        )? {
             Outcome::Message(sizes) => Ok(sizes.bytes),
             Outcome::TooSmall(_) => Err(Errno::EMSGSIZE),
             Outcome::End => Ok(0),
@@ -85,7 +89,8 @@ impl FileOps for ChannelFile {
         let mark = buffer.mark();
         let sent = match buffer.take(payload) {
             Ok(taken) if taken == length => {
-                self.endpoint.try_send(io.caller, &mut Outgoing::bytes(payload), Options::NONBLOCK)
+                let by: Option<&CapNode> = Some(self.capability().node());
+                self.endpoint.try_send(io.caller, by, &mut Outgoing::bytes(payload), Options::NONBLOCK)
             }
             _ => Err(Errno::EFAULT),
         };

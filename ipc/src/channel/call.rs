@@ -62,8 +62,7 @@ impl Endpoint {
         receiver: Receiver<'_>,
         incoming: &mut I,
     ) -> Result<Outcome> {
-        let Receiver { caller, table, .. } = receiver;
-        match self.try_receive_by(Next::Reply(ticket), caller, table, receiver.cloexec(), incoming) {
+        match self.try_receive_by(Next::Reply(ticket), receiver, incoming) {
             Ok(Outcome::End) => Err(Errno::EPIPE),
             result @ (Ok(Outcome::Message(_)) | Err(Errno::EAGAIN | Errno::EFAULT)) => result,
             refused => {

@@ -14,6 +14,7 @@ use super::direct::Want;
 use super::message::{HANDLES_PER_MESSAGE, Message};
 use super::pair::{Side, Spent};
 use super::{Endpoint, Options};
+use crate::lineage::CapNode;
 use crate::object::NO_PID;
 use crate::object::history::TransferEvent;
 use crate::port::Signals;
@@ -175,31 +176,28 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when there is none; `EFAULT` as the receiver says; `EMFILE` when its table is full; `ENOMEM`.
+    /// `EAGAIN` when there is none; `EFAULT` as the receiver says; `EMFILE` when its table is full; `ENOMEM`; `EBADF`
+    /// when the handle was revoked.
     #[inline]
     pub fn try_receive<I: Incoming + ?Sized>(
         &self,
-        caller: &Caller,
-        table: &Arc<HandleTable>,
-        cloexec: bool,
+        receiver: Receiver<'_>,
         incoming: &mut I,
     ) -> Result<Outcome> {
-        self.try_receive_by(Next::Head, caller, table, cloexec, incoming)
+        self.try_receive_by(Next::Head, receiver, incoming)
     }
 
     #[inline]
     pub(super) fn try_receive_by<I: Incoming + ?Sized>(
         &self,
         next: Next,
-        caller: &Caller,
-        table: &Arc<HandleTable>,
-        cloexec: bool,
+        receiver: Receiver<'_>,
         incoming: &mut I,
     ) -> Result<Outcome> {
-        match self.look(next, Numbers::Landing(None), incoming)? {
+        match self.look(next, Some(receiver.access.node()), Numbers::Landing(None), incoming)? {
             Look::Taken(sizes) => Ok(Outcome::Message(sizes)),
             Look::Ended(outcome) => Ok(outcome),
-            Look::Needs(count) => self.receive_handles(next, count, caller, table, cloexec, incoming),
+            Look::Needs(count) => self.receive_handles(next, count, receiver, incoming),
             // Handles need a landing.
             Look::Carries(..) => Err(Errno::EAGAIN),
         }
@@ -210,14 +208,13 @@ impl Endpoint {
         &self,
         next: Next,
         mut count: usize,
-        caller: &Caller,
-        table: &Arc<HandleTable>,
-        cloexec: bool,
+        receiver: Receiver<'_>,
         incoming: &mut I,
     ) -> Result<Outcome> {
+        let Receiver { caller, access, table, .. } = receiver;
         loop {
-            let mut landing = table.land(caller, count, cloexec)?;
-            match self.look(next, Numbers::Landing(Some(&landing)), incoming)? {
+            let mut landing = table.land(caller, count, receiver.cloexec())?;
+            match self.look(next, Some(access.node()), Numbers::Landing(Some(&landing)), incoming)? {
                 Look::Taken(sizes) => return Ok(Outcome::Message(sizes)),
                 Look::Ended(outcome) => return Ok(outcome),
                 // The old numbers go first, or a nearly full table would seem full.
@@ -235,9 +232,15 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when there is none; `EFAULT` as the receiver says.
-    pub fn try_receive_bytes(&self, caller: &Caller, incoming: &mut dyn Incoming) -> Result<Outcome> {
-        match self.look(Next::Head, Numbers::Dropped, incoming)? {
+    /// `EAGAIN` when there is none; `EFAULT` as the receiver says; `EBADF` when the capability `by`, in whose name it is
+    /// received, was revoked.
+    pub fn try_receive_bytes(
+        &self,
+        caller: &Caller,
+        by: Option<&CapNode>,
+        incoming: &mut dyn Incoming,
+    ) -> Result<Outcome> {
+        match self.look(Next::Head, by, Numbers::Dropped, incoming)? {
             Look::Taken(sizes) => Ok(Outcome::Message(sizes)),
             Look::Ended(outcome) => Ok(outcome),
             Look::Carries(sizes, mut block, _) => {
@@ -261,10 +264,20 @@ impl Endpoint {
 
     /// One hold of the channel's lock, and the wakes that follow from it.
     #[inline]
-    fn look<I: Incoming + ?Sized>(&self, next: Next, numbers: Numbers<'_>, incoming: &mut I) -> Result<Look> {
+    fn look<I: Incoming + ?Sized>(
+        &self,
+        next: Next,
+        by: Option<&CapNode>,
+        numbers: Numbers<'_>,
+        incoming: &mut I,
+    ) -> Result<Look> {
         fault::check(Point::IpcChannelRecv)?;
         let (look, remains, binding, spent) = {
             let mut state = self.pair.state.lock();
+            // Under the lock: what is sent after a revocation is not for one who looked his handle up before.
+            if by.is_some_and(CapNode::is_revoked) {
+                return Err(Errno::EBADF);
+            }
             let hang_up = !state.are_open();
             let own = &mut state.sides[self.here()];
             let Some(message) = next.peek(own) else {
@@ -365,8 +378,7 @@ impl Endpoint {
                 Some(seen) => seen,
                 None => {
                     let seen = self.readers().observe();
-                    let Receiver { caller, table, .. } = receiver;
-                    match self.try_receive_by(next, caller, table, receiver.cloexec(), incoming) {
+                    match self.try_receive_by(next, receiver, incoming) {
                         Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => {
                             break Err(Errno::EAGAIN);
                         }

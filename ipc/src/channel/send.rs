@@ -14,6 +14,7 @@ use super::message::{Large, Message, Payload};
 use super::pair::Spent;
 use super::{Endpoint, Options, QUEUE_MESSAGES};
 use crate::collector;
+use crate::lineage::CapNode;
 use crate::object::NO_PID;
 use crate::object::history::TransferEvent;
 use crate::port::{Binding, Signals};
@@ -69,9 +70,16 @@ impl Endpoint {
     /// # Errors
     ///
     /// `EINVAL` when a handle names the end that would receive it; `EPIPE` when an end is closed; `EAGAIN` when
-    /// the queue is full; `ENOMEM`; `EFAULT` when a page of the payload is missing.
+    /// the queue is full; `ENOMEM`; `EFAULT` when a page of the payload is missing; `EBADF` when the capability `by`, in
+    /// whose name it is sent, was revoked.
     #[inline]
-    pub fn try_send(&self, caller: &Caller, outgoing: &mut Outgoing<'_>, options: Options) -> Result<()> {
+    pub fn try_send(
+        &self,
+        caller: &Caller,
+        by: Option<&CapNode>,
+        outgoing: &mut Outgoing<'_>,
+        options: Options,
+    ) -> Result<()> {
         fault::check(Point::IpcChannelSend)?;
         if outgoing.handles.as_ref().is_some_and(|handles| self.would_hold_itself(handles)) {
             return Err(Errno::EINVAL);
@@ -80,6 +88,10 @@ impl Endpoint {
         let large = Large::for_payload(caller, &outgoing.payload);
         let (sent, binding, spent) = {
             let mut state = self.pair.state.lock();
+            // Under the lock: who finds nothing in the queue after a revocation will find nothing of the revoked.
+            if by.is_some_and(CapNode::is_revoked) {
+                return Err(Errno::EBADF);
+            }
             if !state.are_open() {
                 bump(Counter::SendEpipe);
                 self.note_end(Op::SendEpipe, Wake::Close, &state);
@@ -167,11 +179,16 @@ impl Endpoint {
         let mut over = None;
         loop {
             let seen = self.writers().observe();
-            match (self.try_send(caller, outgoing, options), over) {
+            match (self.try_send(caller, Some(access.node()), outgoing, options), over) {
                 (Err(Errno::EAGAIN), _) if options.contains(Options::NONBLOCK) => return Err(Errno::EAGAIN),
                 (Err(Errno::EAGAIN), Some(Reason::Signal)) => return Err(Errno::EINTR),
                 (Err(Errno::EAGAIN), Some(_)) => return Err(Errno::ETIMEDOUT),
                 (Err(Errno::EAGAIN), None) => {}
+                (Err(Errno::EBADF), _) => {
+                    // As below.
+                    self.writers().pass_on();
+                    return Err(Errno::EBADF);
+                }
                 (result, _) => return result,
             }
             let renew_at = outgoing.handles.as_ref().and_then(Reserved::renew_at);

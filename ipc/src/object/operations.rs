@@ -82,7 +82,7 @@ impl ObjectRef {
     pub fn read(&self, caller: &Caller, into: &mut [u8]) -> Result<usize> {
         if let Some(endpoint) = self.channel() {
             let mut incoming = KernelIncoming { into, length: 0 };
-            return match endpoint.try_receive_bytes(caller, &mut incoming)? {
+            return match endpoint.try_receive_bytes(caller, None, &mut incoming)? {
                 Outcome::Message(sizes) => Ok(sizes.bytes),
                 Outcome::TooSmall(_) => Err(Errno::EMSGSIZE),
                 Outcome::End => Ok(0),
@@ -105,7 +105,7 @@ impl ObjectRef {
         if from.len() > MESSAGE_BYTES {
             return Err(Errno::EMSGSIZE);
         }
-        endpoint.try_send(caller, &mut Outgoing::bytes(from), options)?;
+        endpoint.try_send(caller, None, &mut Outgoing::bytes(from), options)?;
         Ok(from.len())
     }
 

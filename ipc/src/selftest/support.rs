@@ -91,7 +91,7 @@ impl Process {
         let reserved = self.table.reserve(&self.caller, handles)?;
         let mut outgoing = Outgoing::with_handles(bytes, reserved);
         let end = access.object().channel().ok_or(Errno::ENOTSUP)?;
-        end.try_send(&self.caller, &mut outgoing, Options::NONBLOCK)
+        end.try_send(&self.caller, Some(access.node()), &mut outgoing, Options::NONBLOCK)
     }
 
     /// Receives now: payload and handles. `None` at the end.
@@ -99,7 +99,7 @@ impl Process {
         let access = self.table.get(channel, AccessOp::Read)?;
         let mut letter = Letter::new();
         let end = access.object().channel().ok_or(Errno::ENOTSUP)?;
-        match end.try_receive(&self.caller, &self.table, false, &mut letter)? {
+        match end.try_receive(self.receiver(&access, Options::empty()), &mut letter)? {
             Outcome::Message(_) => Ok(Some((letter.bytes, letter.handles))),
             Outcome::TooSmall(_) => Err(Errno::EMSGSIZE),
             Outcome::End => Ok(None),
@@ -195,11 +195,22 @@ impl Crew {
 
 /// Sends, and waits for room.
 pub(crate) async fn send(process: &Process, channel: i32, bytes: &[u8], handles: &[i32]) -> Result<()> {
+    send_with(process, channel, bytes, handles, Options::empty()).await
+}
+
+/// Sends with these options, and waits for room.
+pub(crate) async fn send_with(
+    process: &Process,
+    channel: i32,
+    bytes: &[u8],
+    handles: &[i32],
+    options: Options,
+) -> Result<()> {
     let access = process.table.get(channel, AccessOp::Write)?;
     let reserved = process.table.reserve(&process.caller, handles)?;
     let mut outgoing = Outgoing::with_handles(bytes, reserved);
     let end = access.object().channel().expect("a channel");
-    end.send(&process.caller, &access, &mut outgoing, Options::empty()).await
+    end.send(&process.caller, &access, &mut outgoing, options).await
 }
 
 /// Receives, and waits for a message. `None` at the end.

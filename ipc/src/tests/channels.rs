@@ -40,13 +40,14 @@ fn too_little_room_leaves_the_message_and_tells_its_sizes() {
     let (to, from) = process.channel();
     let (moved, _peer) = process.channel();
     process.send(to, b"hello", &[moved]).unwrap();
+    let access = process.get(from, AccessOp::Read);
     for (bytes, handles) in [(4, 8), (5, 0), (0, 0)] {
         let mut letter = Letter::with_room(bytes, handles);
-        let outcome = process.end(from).try_receive(&process.caller, &process.table, false, &mut letter);
+        let outcome = process.end(from).try_receive(process.receiver(&access, Options::empty()), &mut letter);
         assert_eq!(outcome, Ok(Outcome::TooSmall(Sizes { bytes: 5, handles: 1 })));
     }
     let mut letter = Letter::with_room(5, 1);
-    let outcome = process.end(from).try_receive(&process.caller, &process.table, false, &mut letter);
+    let outcome = process.end(from).try_receive(process.receiver(&access, Options::empty()), &mut letter);
     assert_eq!(outcome, Ok(Outcome::Message(Sizes { bytes: 5, handles: 1 })));
 }
 
@@ -70,7 +71,7 @@ fn n13_a_receiver_that_cannot_take_it_loses_nothing() {
         receiver.duplicate(filler).unwrap();
     }
     let mut letter = Letter::new();
-    let outcome = end.try_receive(&receiver.caller, &receiver.table, false, &mut letter);
+    let outcome = end.try_receive(receiver.receiver(&access, Options::empty()), &mut letter);
     assert_eq!(outcome, Err(Errno::EMFILE));
     assert_eq!(receiver.table.len(), 249);
     receiver.table.close(filler).unwrap();
@@ -175,7 +176,7 @@ fn a_hand_over_passes_by_the_queue_and_is_not_lost_with_its_receiver() {
         let mut receiving = pin!(receiving);
         assert!(poll(receiving.as_mut()).is_pending());
         let mut outgoing = Outgoing::bytes(b"abc");
-        sender.try_send(&process.caller, &mut outgoing, Options::RENDEZVOUS).unwrap();
+        sender.try_send(&process.caller, None, &mut outgoing, Options::RENDEZVOUS).unwrap();
         assert_eq!(end.status().queued, 0);
         // Dropped with the message in its hands.
     }
@@ -183,7 +184,7 @@ fn a_hand_over_passes_by_the_queue_and_is_not_lost_with_its_receiver() {
     assert_eq!(end.status().queued, 1, "it is back at the head of the queue");
     assert_eq!(process.receive(from).unwrap().unwrap().0, b"abc");
     let mut outgoing = Outgoing::bytes(b"queued");
-    sender.try_send(&process.caller, &mut outgoing, Options::RENDEZVOUS).unwrap();
+    sender.try_send(&process.caller, None, &mut outgoing, Options::RENDEZVOUS).unwrap();
     assert_eq!(end.status().queued, 1, "without a receiver it is a hint");
 }
 
@@ -203,10 +204,10 @@ fn a_reply_finds_its_caller() {
         assert_eq!(&question[4..], b"question");
         assert_eq!(question[3] & 0x80, 0x80, "the kernel's numbers have the top bit");
         // Something else first: it is queued.
-        far.try_send(&process.caller, &mut Outgoing::bytes(b"news"), Options::empty()).unwrap();
+        far.try_send(&process.caller, None, &mut Outgoing::bytes(b"news"), Options::empty()).unwrap();
         assert!(poll(calling.as_mut()).is_pending());
         let reply = [&question[..4], b"answer"].concat();
-        far.try_send(&process.caller, &mut Outgoing::bytes(&reply), Options::empty()).unwrap();
+        far.try_send(&process.caller, None, &mut Outgoing::bytes(&reply), Options::empty()).unwrap();
         let outcome = poll(calling);
         assert_eq!(outcome, Poll::Ready(Ok(Outcome::Message(Sizes { bytes: 10, handles: 0 }))));
     }
@@ -255,7 +256,7 @@ fn a_message_is_charged_to_its_sender() {
     let (to, from) = receiver.channel();
     let end = receiver.end(to);
     let before = sender.caller.account.charged();
-    end.try_send(&sender.caller, &mut Outgoing::bytes(&[1; 1000]), Options::empty()).unwrap();
+    end.try_send(&sender.caller, None, &mut Outgoing::bytes(&[1; 1000]), Options::empty()).unwrap();
     assert_eq!(sender.caller.account.charged(), before + 1000);
     receiver.receive(from).unwrap().unwrap();
     assert_eq!(sender.caller.account.charged(), before);

@@ -3,6 +3,7 @@
 use base::Errno;
 
 use super::support::{Process, events};
+use crate::channel::Options;
 use crate::lineage::{CapId, find};
 use crate::{AccessOp, Rights};
 
@@ -20,7 +21,7 @@ fn revoking_reaches_every_descendant_wherever_it_is() {
     let access = broker.get(from, AccessOp::Read);
     let mut letter = super::support::Letter::new();
     let end = access.object().channel().unwrap();
-    end.try_receive(&worker.caller, &worker.table, false, &mut letter).unwrap();
+    end.try_receive(worker.receiver(&access, Options::empty()), &mut letter).unwrap();
     let received = letter.handles[0];
     assert!(worker.table.get_any(received).is_ok());
     broker.table.begin_revocation(root, false).map(drop).unwrap();

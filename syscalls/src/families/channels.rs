@@ -94,7 +94,7 @@ fn try_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
             let reserved = Reserved::none(&resources.handles, &resources.caller);
             reserve_now(memory, &header, outgoing.handles.insert(reserved))?;
         }
-        endpoint(&access)?.try_send(&resources.caller, &mut outgoing, options)
+        endpoint(&access)?.try_send(&resources.caller, Some(access.node()), &mut outgoing, options)
     };
     match send() {
         Ok(()) => Some(Ok(0)),
@@ -194,8 +194,7 @@ fn receive_now(
     let memory = &*resources.caller.memory;
     let seen = endpoint.readers().observe();
     let mut buffers = Buffers::new(memory, header);
-    let cloexec = options.contains(Options::CLOEXEC);
-    match endpoint.try_receive(&resources.caller, &resources.handles, cloexec, &mut buffers) {
+    match endpoint.try_receive(resources.receiver(&access, options), &mut buffers) {
         Ok(outcome) => finish_now(memory, header.at, outcome).into(),
         // Perhaps only a page is missing.
         Err(Errno::EFAULT) => Tried::Nothing,
@@ -265,7 +264,7 @@ fn try_call(
         let endpoint = endpoint(&access)?;
         let seen = endpoint.calls().observe();
         let place = endpoint.begin_call(&mut outgoing)?;
-        endpoint.try_send(&resources.caller, &mut outgoing, Options::empty())?;
+        endpoint.try_send(&resources.caller, Some(access.node()), &mut outgoing, Options::empty())?;
         drop(outgoing);
         Ok((access, seen, place))
     };
