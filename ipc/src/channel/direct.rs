@@ -62,6 +62,11 @@ impl Side {
         None
     }
 
+    /// True when a message was handed over that its receiver may still leave to others.
+    pub(super) fn has_handed_over(&self) -> bool {
+        self.waiting.iter().any(|direct| matches!(direct.want, Want::Any(_)) && direct.message.is_some())
+    }
+
     /// What the direct receiver with this ticket was given, and has not taken.
     pub(super) fn given(&mut self, ticket: u32) -> Option<&mut Direct> {
         self.waiting.iter_mut().find(|direct| direct.ticket == ticket && direct.message.is_some())

@@ -281,7 +281,8 @@ impl Endpoint {
             let hang_up = !state.are_open();
             let own = &mut state.sides[self.here()];
             let Some(message) = next.peek(own) else {
-                if !hang_up {
+                // What was handed over and not taken yet may come back: it is not the end.
+                if !hang_up || own.has_handed_over() {
                     return Err(Errno::EAGAIN);
                 }
                 bump(Counter::RecvEof);
@@ -313,7 +314,8 @@ impl Endpoint {
             };
             let remains = !own.queue.is_empty();
             let binding = if remains { own.binding.clone() } else { None };
-            (look, remains, binding, spent)
+            // After the last one it is the end that others wait for.
+            (look, remains || hang_up, binding, spent)
         };
         spent.settle();
         self.pair.ends[self.there()].writers.wake_one(Events::OUT | Events::WRNORM, Reason::Data);
