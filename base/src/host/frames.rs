@@ -67,11 +67,15 @@ impl HostFrames {
 // its page; each frame has its own counter; a number leaves the free list when it is given out.
 unsafe impl Frames for HostFrames {
     fn allocate(&self, _reserve: Reserve) -> Option<u64> {
-        let mut free = self.lock();
-        if self.arena.len() - free.len() >= self.limit.load(Ordering::Relaxed) {
-            return None;
-        }
-        let number = free.pop()?;
+        // No atomic is touched under the host's lock: in a model that lets others run, who would wait for it for ever.
+        let limit = self.limit.load(Ordering::Relaxed);
+        let number = {
+            let mut free = self.lock();
+            if self.arena.len() - free.len() >= limit {
+                return None;
+            }
+            free.pop()?
+        };
         self.counts[self.index(number)].store(1, Ordering::Relaxed);
         Some(number)
     }

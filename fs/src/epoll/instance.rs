@@ -121,17 +121,25 @@ impl Follower for Epoll {
 
 impl FileOps for Epoll {
     fn poll(&self, _file: &OpenFile) -> Events {
-        let most = self.ready.list.lock().linked();
-        for _ in 0..most {
-            let Some(peeked) = self.ready.list.lock().peek() else { break };
+        // Once more than there were: the last look finds the list empty, unless something came meanwhile.
+        let looks = self.ready.list.lock().linked() + 1;
+        for _ in 0..looks {
+            let peeked = {
+                let mut list = self.ready.list.lock();
+                match list.peek() {
+                    Some(peeked) => peeked,
+                    // A waiter has an item in hand: pollers are told of what it leaves only if it is asked for.
+                    None if list.is_busy() => break,
+                    None => return Events::empty(),
+                }
+            };
             let events = |file: Arc<OpenFile>| peeked.file.poll(&file);
             if peeked.file.file().is_some_and(|file| events(file).intersects(peeked.interest.events())) {
                 return READABLE;
             }
             self.ready.list.lock().drop_unready(peeked.handle);
         }
-        // A waiter has an item in hand: what it leaves is told to pollers only if it is asked for.
-        if self.ready.list.lock().is_busy() { READABLE } else { Events::empty() }
+        READABLE
     }
 
     fn sources(&self, _file: &OpenFile) -> Sources<'_> {

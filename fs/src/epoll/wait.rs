@@ -22,7 +22,7 @@ enum Pass {
     More,
     /// A page of the buffer is missing.
     Fault,
-    /// Another waiter has an item in hand that may be ready.
+    /// Another waiter has an item in hand that may be ready, or has put one back since this one counted them.
     Busy,
 }
 
@@ -119,7 +119,8 @@ impl Epoll {
         let list = self.ready.list.lock();
         match () {
             () if *budget > 0 && list.linked() > 0 => Pass::More,
-            () if list.is_busy() => Pass::Busy,
+            // Nobody is told of an item that is put back: whoever found it in another's hand has to look again.
+            () if list.is_busy() || list.linked() > 0 => Pass::Busy,
             () => Pass::Complete,
         }
     }
