@@ -122,6 +122,16 @@ fn test_program(message: &str) -> Option<TestProgram> {
 }
 
 impl TestProgram {
+    /// Where it is.
+    pub(super) fn executable(&self) -> &Path {
+        &self.executable
+    }
+
+    /// Its crate, with the target's name behind it for others than a library's own tests.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs the program and records each of its cases as `CRATE::CASE`.
     pub(super) fn run(
         &self,

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything there is to test, one line a case, one line of totals.
 
+mod clients;
 mod exploring;
 mod false_kernel;
 mod faults;

@@ -2,7 +2,6 @@
 //! Debian's dynamically linked bash and coreutils. What each prints on this machine's Linux is
 //! what it must print in Kairos.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -132,20 +131,20 @@ fn rust_program(overlay: &Path) -> Result<()> {
 }
 
 fn debian(overlay: &Path) -> Result<()> {
-    let mut libraries = BTreeSet::new();
-    let mut install = |tool: &str, to: PathBuf| -> Result<()> {
-        let program = paths::executable(tool).with_context(|| format!("{tool} is not installed"))?;
-        libraries.extend(libraries_of(&program)?);
-        copy(&program, overlay, &to)
-    };
-    install("bash", "bin/bash".into())?;
+    install(overlay, "bash", Path::new("bin/bash"))?;
     for tool in DEBIAN_TOOLS {
-        install(tool, Path::new("debian/bin").join(tool))?;
-    }
-    for library in libraries {
-        copy(&library, overlay, library.strip_prefix("/").context("a library without an absolute path")?)?;
+        install(overlay, tool, &Path::new("debian/bin").join(tool))?;
     }
     copy(&paths::workspace().join("tests/programs/script.sh"), overlay, Path::new("script.sh"))
+}
+
+/// Puts a program of this machine into an overlay, with the libraries that it is linked with.
+pub(super) fn install(overlay: &Path, tool: &str, to: &Path) -> Result<()> {
+    let program = paths::executable(tool).with_context(|| format!("{tool} is not installed"))?;
+    for library in libraries_of(&program)? {
+        copy(&library, overlay, library.strip_prefix("/").context("a library without an absolute path")?)?;
+    }
+    copy(&program, overlay, to)
 }
 
 /// The files that the dynamic loader maps for `program`, itself among them, as the loader names them.

@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use super::tally::Tally;
-use super::{TestOptions, exploring, faults, guest_suite, host, model, programs, recording, runs, session};
+use super::{
+    TestOptions, clients, exploring, faults, guest_suite, host, model, programs, recording, runs, session,
+};
 use crate::cli::usage;
 
 /// Where a step's cases run.
@@ -64,7 +66,7 @@ pub(super) const STEPS: &[Step] = &[
     step(Floor::Host, "unit", "unit and property tests of the host crates", host::unit_tests),
     step(Floor::Host, "doc", "examples in the documentation", host::doc_tests),
     step(Floor::Model, "loom", "interleavings of the lock-free parts", model::loom),
-    step(Floor::Model, "shuttle", "schedules of whole calls on files", model::shuttle),
+    step(Floor::Model, "shuttle", "schedules of whole calls", model::shuttle),
     on_request(step(Floor::Model, "miri", "undefined behaviour in the lock-free parts", model::miri)),
     Step {
         is_foundation: true,
@@ -94,6 +96,7 @@ pub(super) const STEPS: &[Step] = &[
     )),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
+    on_request(step(Floor::Guest, "clients", "the tests of crates that wait", clients::all)),
     on_request(step(
         Floor::Guest,
         "explore",
