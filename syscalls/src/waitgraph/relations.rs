@@ -4,7 +4,7 @@
 //! [`Watcher::wakes`](executor::pollwait::Watcher::wakes)); here descriptors and handles are walked, and what they
 //! tell is kept when somebody waits for it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -19,7 +19,7 @@ use super::waiters::{Waiter, processes};
 use crate::futex::pi;
 use crate::futex::robust::{FUTEX_TID_MASK, FUTEX_WAITERS};
 use crate::futex::table::for_each_queue;
-use crate::mm::FutexKey;
+use crate::mm::{AddressSpace, FutexKey};
 use crate::process::{Process, table};
 use crate::thread::resources::Resources;
 
@@ -33,6 +33,8 @@ const WALKS_MAX: usize = 6;
 /// System calls whose arguments say which children are waited for.
 const WAIT4: u64 = 61;
 const WAITID: u64 = 247;
+/// The call whose first argument is the address of the word that is waited for.
+const FUTEX: u64 = 202;
 /// `P_PID` of `waitid(2)`.
 const P_PID: u64 = 1;
 
@@ -65,6 +67,7 @@ impl Relations {
             let before = relations.graph.nodes().len();
             processes().for_each(|process| relations.add_holder(&process));
             relations.add_futexes();
+            relations.add_shared_futexes(waiters);
             // Another walk finds who wakes the sources that this one met.
             if relations.graph.nodes().len() == before {
                 break;
@@ -183,18 +186,43 @@ impl Relations {
         for process in processes() {
             let Some(space) = process.space() else { continue };
             for &(address, source) in private.get(&space.id()).into_iter().flatten() {
-                let mut word = [0; 4];
-                let read = space.copy_in_nofault(address, &mut word) == word.len();
-                let owner = read.then(|| owner(u32::from_ne_bytes(word))).flatten();
-                let by = owner.map_or(Node::Process(process.pid()), Node::Thread);
+                let by = owner(&space, address).map_or(Node::Process(process.pid()), Node::Thread);
                 self.graph.connect(Node::Source(source), by);
+            }
+        }
+    }
+
+    /// A word that processes share may be woken by whoever maps it, now or later: only an owner is known whom the word
+    /// itself names.
+    fn add_shared_futexes(&mut self, waiters: &[Waiter]) {
+        let mut shared = BTreeSet::new();
+        for_each_queue(|key, queue| {
+            if !matches!(key, FutexKey::Private { .. }) && self.knows(queue) {
+                shared.insert(queue.identity());
+            }
+        });
+        for waiter in waiters {
+            let source = waiter.wait.as_ref().and_then(|wait| wait.source);
+            let call = waiter.call.as_ref().filter(|call| call.number == FUTEX);
+            let (Some(source), Some(call)) = (source.filter(|source| shared.contains(source)), call) else {
+                continue;
+            };
+            let space = waiter.thread.process().space();
+            if let Some(owner) = space.and_then(|space| owner(&space, call.arguments[0])) {
+                self.graph.connect(Node::Source(source), Node::Thread(owner));
             }
         }
     }
 }
 
-/// The live thread that a lock word with a waiter names, in the convention of robust and PI futexes.
-fn owner(word: u32) -> Option<u32> {
+/// The live thread that the lock word at `address` names, if that has a waiter, in the convention of robust and PI
+/// futexes.
+fn owner(space: &AddressSpace, address: u64) -> Option<u32> {
+    let mut word = [0; 4];
+    if space.copy_in_nofault(address, &mut word) != word.len() {
+        return None;
+    }
+    let word = u32::from_ne_bytes(word);
     let tid = word & FUTEX_TID_MASK;
     (word & FUTEX_WAITERS != 0 && table::find_thread(tid).is_some()).then_some(tid)
 }

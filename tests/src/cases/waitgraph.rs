@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(threads_of_one_memory_wake_its_futexes).kairos(),
     case!(owner_of_a_robust_lock_is_found).kairos(),
     case!(locks_that_name_their_owners_make_a_cycle).kairos(),
+    case!(robust_locks_of_two_processes_make_a_cycle).kairos(),
     case!(names_keep_to_their_row).kairos(),
     case!(only_root_may_look).kairos(),
     case!(last_wake_is_told).kairos(),
@@ -424,6 +425,30 @@ fn locks_that_name_their_owners_make_a_cycle() {
     let graph = WaitGraph::read();
     graph.assert_cycle(&tids);
     assert!(graph.has_edge(graph.on(tids[0]), &format!("thread:{}", tids[1])), "{}", graph.0);
+    finish(&children);
+}
+
+fn robust_locks_of_two_processes_make_a_cycle() {
+    let page = map_shared(PAGE);
+    let words = [word_at(page), word_at(page + 64)];
+    let gates = [Gate::new(), Gate::new()];
+    let children = [0, 1].map(|own| {
+        fork(|| {
+            words[own].store(getpid() as u32 | 0x8000_0000, SeqCst);
+            gates[own].open();
+            gates[1 - own].pass();
+            let seen = words[1 - own].load(SeqCst);
+            let _ = syscall!(SYS_futex, words[1 - own], libc::FUTEX_WAIT, seen, 0, 0, 0);
+        })
+    });
+    let tids = children.each_ref().map(|child| child.pid);
+    wait_until(|| tids.iter().all(|tid| WaitGraph::read().on(*tid).starts_with("futex:")));
+    let graph = WaitGraph::read();
+    graph.assert_cycle(&tids);
+    assert!(graph.has_edge(graph.on(tids[0]), &format!("thread:{}", tids[1])), "{}", graph.0);
+    // Without a name anybody may wake.
+    words[0].store(0x8000_0000, SeqCst);
+    WaitGraph::read().assert_going_on(&tids);
     finish(&children);
 }
 
