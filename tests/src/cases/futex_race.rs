@@ -1,9 +1,9 @@
-//! A futex under producers, waiters, timeouts, kills and execs at once: nothing is lost, nothing comes twice,
-//! nobody is left asleep.
+//! A futex under producers, waiters, signals, timeouts, mappings that come and go, kills and execs at once: nothing is
+//! lost, nothing comes twice, nobody is left asleep.
 
 use crate::harness::{Case, case, rounds, seed};
 use crate::sys::*;
-use libc::{FUTEX_WAIT, FUTEX_WAKE};
+use libc::{FUTEX_WAIT, FUTEX_WAKE, SIGUSR1};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 pub(crate) const CASES: &[Case] = &[
@@ -18,23 +18,25 @@ const TAKEN: u32 = THERE + 1;
 
 const TAKERS: usize = 4;
 
-/// Takes tokens for ever; now and then it becomes another program.
+extern "C" fn nothing(_signal: i32, _info: *mut libc::siginfo_t, _context: *mut libc::c_void) {}
+
+/// Takes tokens for ever; with one of a hundred it becomes another program.
 fn taker(word: &AtomicU32, mut sleep: impl FnMut(u32, &mut Random), number: u64) {
+    on_signal(SIGUSR1, nothing, 0);
     let mut random = Random::new(seed() ^ number);
     loop {
         let seen = word.load(SeqCst);
         if seen & THERE == 0 {
             sleep(seen, &mut random);
-        } else if word.compare_exchange(seen, seen - 1 + TAKEN, SeqCst, SeqCst).is_ok()
-            && random.below(200) == 0
+        } else if word.compare_exchange(seen, seen - 1 + TAKEN, SeqCst, SeqCst).is_ok() && random.one_in(100)
         {
             exec_probe("exit", &["0"], &[]);
         }
     }
 }
 
-/// Hands out a token in each round and in one of a hundred kills a taker; `give` wakes one of them. Those who ended
-/// are replaced.
+/// Hands out a token in each round, in one of a hundred kills a taker, and in nine interrupts one; `give` wakes one of
+/// them. Those who ended are replaced.
 fn hand_out(word: &AtomicU32, give: impl Fn(), new: impl Fn(u64) -> Child) {
     let mut random = Random::new(seed());
     let mut takers: Vec<Child> = (0..TAKERS as u64).map(&new).collect();
@@ -45,8 +47,11 @@ fn hand_out(word: &AtomicU32, give: impl Fn(), new: impl Fn(u64) -> Child) {
         }
         word.fetch_add(1, SeqCst);
         give();
-        if random.below(100) == 0 {
-            takers[random.below(TAKERS as u64) as usize].kill(libc::SIGKILL);
+        let victim = &takers[random.below(TAKERS as u64) as usize];
+        match random.below(100) {
+            0 => victim.kill(libc::SIGKILL),
+            1..10 => victim.kill(SIGUSR1),
+            _ => {}
         }
         replace_the_dead(&mut takers, &new, u64::from(round));
     }
@@ -68,18 +73,26 @@ fn replace_the_dead(takers: &mut [Child], new: impl Fn(u64) -> Child, turn: u64)
     for (index, taker) in takers.iter_mut().enumerate() {
         let (pid, status) = wait4(taker.pid, libc::WNOHANG).expect("wait4");
         if pid != 0 {
-            assert!(matches!(status, Status::Exited(0) | Status::Killed(libc::SIGKILL)), "{status:?}");
+            // A signal that is there before its handler kills.
+            let expected = [Status::Exited(0), Status::Killed(libc::SIGKILL), Status::Killed(SIGUSR1)];
+            assert!(expected.contains(&status), "{status:?}");
             *taker = new(turn << 8 | index as u64);
         }
     }
 }
 
 fn tokens_between_processes_that_die() {
-    let word = word_at(map_shared(PAGE));
+    let file = syscall!(SYS_memfd_create, c"word".as_ptr(), 0).unwrap() as Fd;
+    syscall!(SYS_ftruncate, file, PAGE).unwrap();
+    let map_word = || map(0, PAGE, READ_WRITE, libc::MAP_SHARED, file, 0).expect("mmap");
+    let word = word_at(map_word());
     let sleep = |seen: u32, random: &mut Random| {
         // Linux gives a wake to a waiter that is killed, and nobody else: so all come and look again.
         let time = milliseconds(1 + random.below(4) as i64);
-        let _ = syscall!(SYS_futex, word, FUTEX_WAIT, seen, &time, 0, 0);
+        // Where it waits may be gone before the next one comes.
+        let own = random.one_in(4).then(map_word);
+        let _ = syscall!(SYS_futex, own.map_or(word, word_at), FUTEX_WAIT, seen, &time, 0, 0);
+        own.iter().for_each(|at| unmap(*at, PAGE).unwrap());
     };
     let give = || discard(syscall!(SYS_futex, word, FUTEX_WAKE, 1, 0, 0, 0).unwrap());
     hand_out(word, give, |number| fork(|| taker(word, sleep, number)));

@@ -245,7 +245,7 @@ fn take_on_edges(epoll: Fd, counter: Fd, log: Log, number: u64) {
 
 fn timer_expirations() {
     let timer = timerfd(0);
-    let count = rounds(300) as u32;
+    let count = rounds(1000) as u32;
     let log = Log::new(count, 8);
     let mut takers = Takers::new(TAKERS, |number| take_one_by_one(timer, log, number));
     let mut random = Random::new(seed());
