@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const SLOTS: usize = 3;
 const ROUNDS: usize = 150;
+/// Words of a slot.
+const WORDS: usize = 64;
 const NONE: u64 = 0xffff;
 
 /// The number of the first free slot, and in the fixed twin above it how often it was swapped.
 static HEAD: AtomicU64 = AtomicU64::new(0);
 static NEXT: [AtomicU64; SLOTS] = [AtomicU64::new(1), AtomicU64::new(2), AtomicU64::new(NONE)];
+static CONTENT: [[AtomicU64; WORDS]; SLOTS] = [const { [const { AtomicU64::new(0) }; WORDS] }; SLOTS];
 static IN_USE: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
 
 pub(super) fn run(twin: Twin) {
@@ -39,6 +42,7 @@ fn pop(twin: Twin) -> Option<usize> {
         let head = HEAD.load(Ordering::SeqCst);
         let slot = head & NONE;
         let next = NEXT.get(slot as usize)?.load(Ordering::SeqCst);
+        assert_eq!(sum(slot as usize), 0, "a free slot is empty");
         if swap(twin, head, next) {
             let slot = slot as usize;
             if IN_USE[slot].swap(true, Ordering::SeqCst) {
@@ -47,6 +51,11 @@ fn pop(twin: Twin) -> Option<usize> {
             return Some(slot);
         }
     }
+}
+
+/// What is in a slot. Looking takes its time, in which the slot may come and go.
+fn sum(slot: usize) -> u64 {
+    CONTENT[slot].iter().map(|word| word.load(Ordering::SeqCst)).sum()
 }
 
 fn push(twin: Twin, slot: usize) {

@@ -202,7 +202,13 @@ impl Epoll {
 
     fn remove(&self, file: &OpenFile, key: Key) -> Result<()> {
         let _frozen = Epoll::of(file).is_ok().then(nesting::freeze);
-        let gone = self.table.lock().items.remove_entry(&key).ok_or(Errno::ENOENT)?;
+        let (gone, _target) = {
+            let mut table = self.table.lock();
+            let gone = table.items.remove_entry(&key).ok_or(Errno::ENOENT)?;
+            // At once, so that no wait finds it beside the item that takes its place.
+            let target = self.ready.list.lock().remove(gone.1.handle);
+            (gone, target)
+        };
         self.discard([gone]);
         Ok(())
     }
