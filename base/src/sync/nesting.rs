@@ -33,7 +33,7 @@ pub fn underflows() -> u64 {
 }
 
 /// A lock of `inner` was taken while those of the classes in `held` were.
-#[cfg(all(debug_assertions, not(loom)))]
+#[cfg(all(debug_assertions, not(any(loom, shuttle))))]
 pub(super) fn count(held: u64, inner: LockClass) {
     if held == 0 || !PROBED.contains(&inner) {
         return;
@@ -46,13 +46,13 @@ pub(super) fn count(held: u64, inner: LockClass) {
 }
 
 /// A lock was given back whose class was not held.
-#[cfg(all(debug_assertions, not(loom)))]
+#[cfg(all(debug_assertions, not(any(loom, shuttle))))]
 #[cold]
 pub(super) fn count_underflow() {
     UNDERFLOWS.fetch_add(1, Ordering::Relaxed);
 }
 
-#[cfg(all(test, debug_assertions, not(loom)))]
+#[cfg(all(test, debug_assertions, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
     use crate::sync::SpinLock;
