@@ -74,7 +74,7 @@ impl TaskLocal {
     }
 }
 
-#[cfg(not(any(test, feature = "host")))]
+#[cfg(not(any(shuttle, test, feature = "host")))]
 mod place {
     use super::TaskLocal;
     use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -95,8 +95,30 @@ mod place {
     }
 }
 
+/// In a model each of its threads has a task, which take turns on one of the host's.
+#[cfg(shuttle)]
+mod place {
+    use super::TaskLocal;
+    use crate::sync::{MODEL_THREADS, model_thread};
+    use core::cell::Cell;
+    use core::ptr;
+
+    std::thread_local!(
+        static CURRENT: [Cell<*const TaskLocal>; MODEL_THREADS] =
+            const { [const { Cell::new(ptr::null()) }; MODEL_THREADS] }
+    );
+
+    pub(super) fn set(task: *const TaskLocal) {
+        CURRENT.with(|current| current[model_thread()].set(task));
+    }
+
+    pub(super) fn get() -> *const TaskLocal {
+        CURRENT.with(|current| current[model_thread()].get())
+    }
+}
+
 /// On the host several executors may run at once, each with threads for CPUs.
-#[cfg(any(test, feature = "host"))]
+#[cfg(all(any(test, feature = "host"), not(shuttle)))]
 mod place {
     use super::TaskLocal;
     use core::cell::Cell;

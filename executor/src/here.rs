@@ -5,7 +5,7 @@
 
 use crate::cpu::Cpu;
 
-#[cfg(any(test, feature = "host"))]
+#[cfg(all(any(test, feature = "host"), not(shuttle)))]
 mod place {
     use super::Cpu;
     use core::cell::Cell;
@@ -22,7 +22,28 @@ mod place {
     }
 }
 
-#[cfg(not(any(test, feature = "host")))]
+/// In a model each of its threads, which take turns on one of the host's.
+#[cfg(shuttle)]
+mod place {
+    use super::Cpu;
+    use base::sync::{MODEL_THREADS, model_thread};
+    use core::cell::Cell;
+
+    std::thread_local!(
+        static HERE: [Cell<Option<&'static Cpu>>; MODEL_THREADS] =
+            const { [const { Cell::new(None) }; MODEL_THREADS] }
+    );
+
+    pub(super) fn get() -> Option<&'static Cpu> {
+        HERE.with(|here| here[model_thread()].get())
+    }
+
+    pub(super) fn set(cpu: Option<&'static Cpu>) {
+        HERE.with(|here| here[model_thread()].set(cpu));
+    }
+}
+
+#[cfg(not(any(shuttle, test, feature = "host")))]
 mod place {
     use super::Cpu;
     use base::sync::{MAX_CPUS, Once};

@@ -44,6 +44,8 @@ mod here;
 pub mod host;
 #[cfg(not(loom))]
 pub mod lock;
+#[cfg(shuttle)]
+pub mod modelled;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(not(loom))]

@@ -14,6 +14,7 @@ use core::task::Poll;
 use base::Errno;
 use base::memory::{Access, KernelBytes, UserBuffer};
 use base::sync::atomic::{AtomicU64, Ordering};
+use executor::modelled;
 use executor::pollwait::Events;
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -22,10 +23,13 @@ use std::sync::Mutex;
 use crate::epoll::interest::{Interest, RECORD_BYTES};
 use crate::epoll::{Epoll, Operation};
 use crate::eventfd::{EventFd, EventFdFlags};
-use crate::file::{FdEntry, OpenFile, OpenFlags};
+use crate::file::{FdEntry, FdTable, OpenFile, OpenFlags};
 use crate::pipe::pipe;
+use crate::poll::{PollEntry, poll_files};
 use crate::testing;
 use crate::unix::{self, Kind};
+
+mod timer;
 
 /// Schedules of one model at scale 1.
 const SCHEDULES: usize = 500;
@@ -40,11 +44,13 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 /// What is made at its first use is made here, where there is one thread: one that waits for another to make it would
 /// wait for ever.
 fn first_uses() {
+    modelled::prepare();
     let caller = testing::root();
     let files = [
         Vec::from(<[_; 2]>::from(pipe(&caller, OpenFlags::empty()).unwrap())),
         Vec::from(<[_; 2]>::from(unix::pair(&caller, Kind::SeqPacket, OpenFlags::empty()).unwrap())),
         vec![EventFd::open(&caller, 1, EventFdFlags::empty()).unwrap(), Epoll::open(&caller).unwrap()],
+        timer::first_uses(),
     ];
     files.iter().flatten().for_each(|file| discard(file.poll()));
 }
@@ -119,32 +125,78 @@ fn tokens(make: fn() -> Ends, expected: &[u64]) {
     assert_eq!(*log, expected);
 }
 
+/// One token, one taker, one that begins to take and gives up: the taker gets it.
+fn one_token(make: fn() -> Ends) {
+    let Ends { from, to } = make();
+    let taken = from.clone();
+    let taker = thread::spawn(move || assert_eq!(block_on(take(&taken)), Ok(1)));
+    let back = to.clone();
+    let leaver = thread::spawn(move || {
+        if let Some(token) = take_or_give_up(&from) {
+            block_on(give(&back, token));
+        }
+    });
+    block_on(give(&to, 1));
+    taker.join().unwrap();
+    leaver.join().unwrap();
+}
+
+fn a_pipe() -> Ends {
+    let (from, to) = pipe(&testing::root(), OpenFlags::empty()).unwrap();
+    Ends { from, to }
+}
+
+fn a_socket() -> Ends {
+    let (from, to) = unix::pair(&testing::root(), Kind::SeqPacket, OpenFlags::empty()).unwrap();
+    Ends { from, to }
+}
+
+fn a_counter() -> Ends {
+    let counter = EventFd::open(&testing::root(), 0, EventFdFlags::SEMAPHORE).unwrap();
+    Ends { from: counter.clone(), to: counter }
+}
+
 #[test]
 fn pipe_records_come_once() {
-    let make = || {
-        let (from, to) = pipe(&testing::root(), OpenFlags::empty()).unwrap();
-        Ends { from, to }
-    };
-    explore(move || tokens(make, &[1, 2, 3, 4]));
+    explore(|| tokens(a_pipe, &[1, 2, 3, 4]));
 }
 
 #[test]
 fn socket_messages_come_once() {
-    let make = || {
-        let (from, to) = unix::pair(&testing::root(), Kind::SeqPacket, OpenFlags::empty()).unwrap();
-        Ends { from, to }
-    };
-    explore(move || tokens(make, &[1, 2, 3, 4]));
+    explore(|| tokens(a_socket, &[1, 2, 3, 4]));
 }
 
 #[test]
 fn counter_tokens_come_once() {
-    let make = || {
-        let counter = EventFd::open(&testing::root(), 0, EventFdFlags::SEMAPHORE).unwrap();
-        Ends { from: counter.clone(), to: counter }
-    };
     // The producers add 1 to 4, a taker takes 1 at a time: what is left at the end does not matter.
-    explore(move || tokens(make, &[1; 4]));
+    explore(|| tokens(a_counter, &[1; 4]));
+}
+
+#[test]
+fn a_pipe_wakes_who_stays() {
+    explore(|| one_token(a_pipe));
+}
+
+#[test]
+fn a_socket_wakes_who_stays() {
+    explore(|| one_token(a_socket));
+}
+
+#[test]
+fn a_counter_wakes_who_stays() {
+    explore(|| one_token(a_counter));
+}
+
+/// One write is worth two reads.
+#[test]
+fn a_counter_wakes_as_many_as_it_serves() {
+    explore(|| {
+        let Ends { from, to } = a_counter();
+        let taker = |from: Arc<OpenFile>| thread::spawn(move || assert_eq!(block_on(take(&from)), Ok(1)));
+        let takers = [taker(from.clone()), taker(from)];
+        block_on(give(&to, 2));
+        takers.into_iter().for_each(|taker| taker.join().unwrap());
+    });
 }
 
 /// What an instance reports now or when something is ready: the data of one item.
@@ -161,6 +213,14 @@ fn control(epoll: &OpenFile, operation: Operation, file: &Arc<OpenFile>, interes
     let interest = Interest::from_program(interest);
     let entry = FdEntry::new(file.clone(), false);
     Epoll::control(&testing::root(), epoll, Some(operation), &entry, 3, interest, data).unwrap();
+}
+
+/// Waits until the file is readable, as poll(2) does.
+async fn readable(file: &Arc<OpenFile>) {
+    let (caller, files) = (testing::root(), FdTable::new());
+    let fd = files.insert(&caller, file.clone(), false).unwrap();
+    let mut entries = [PollEntry::new(Some(file.clone()), fd, Events::IN)];
+    assert_eq!(poll_files(&caller, &files, &mut entries, None).await, Ok(1));
 }
 
 fn counter() -> Arc<OpenFile> {
@@ -213,6 +273,56 @@ fn edges_are_reported() {
         }));
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(taken.load(Ordering::SeqCst), 4);
+    });
+}
+
+/// An instance with an item that is ready and stays so.
+fn with_a_ready_item() -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let (epoll, file) = (Epoll::open(&testing::root()).unwrap(), counter());
+    control(&epoll, Operation::Add, &file, IN, 7);
+    block_on(give(&file, 1));
+    (epoll, file)
+}
+
+fn waiter(epoll: &Arc<OpenFile>) -> thread::JoinHandle<()> {
+    let epoll = epoll.clone();
+    thread::spawn(move || assert_eq!(block_on(wait(&epoll)), 7))
+}
+
+/// One waiter has the item in hand and puts it back: the other is told of it as well.
+#[test]
+fn what_a_waiter_puts_back_is_reported() {
+    explore(|| {
+        let (epoll, _file) = with_a_ready_item();
+        [waiter(&epoll), waiter(&epoll)].into_iter().for_each(|waiter| waiter.join().unwrap());
+    });
+}
+
+/// The same with somebody who polls the instance.
+#[test]
+fn what_a_waiter_puts_back_is_polled() {
+    explore(|| {
+        let (epoll, _file) = with_a_ready_item();
+        let waiting = waiter(&epoll);
+        block_on(readable(&epoll));
+        waiting.join().unwrap();
+    });
+}
+
+/// Something comes while a waiter looks at an item that turned out not to be ready: it is told as well.
+#[test]
+fn an_edge_during_a_look_is_reported() {
+    explore(|| {
+        let (epoll, file) = (Epoll::open(&testing::root()).unwrap(), counter());
+        control(&epoll, Operation::Add, &file, IN | Interest::EDGE, 7);
+        let to = file.clone();
+        let giver = thread::spawn(move || (0..3).for_each(|_| block_on(give(&to, 1))));
+        let mut taken = 0;
+        while taken < 3 {
+            assert_eq!(block_on(wait(&epoll)), 7);
+            taken += block_on(take(&file)).unwrap_or(0);
+        }
+        giver.join().unwrap();
     });
 }
 

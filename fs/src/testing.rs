@@ -21,6 +21,11 @@ struct TestMachine {
 }
 
 impl Machine for TestMachine {
+    #[cfg(shuttle)]
+    fn now(&self) -> Instant {
+        base::host::model_clock::now()
+    }
+    #[cfg(not(shuttle))]
     fn now(&self) -> Instant {
         static START: OnceLock<std::time::Instant> = OnceLock::new();
         let start = START.get_or_init(std::time::Instant::now);

@@ -30,7 +30,7 @@ pub use order::{assert_none_held, assert_not_held};
 pub use per_cpu::{CachePadded, MAX_CPUS, PerCpu};
 pub use rw_lock::{ReadGuard, RwSpinLock, WriteGuard};
 #[cfg(shuttle)]
-pub use schedules::explore;
+pub use schedules::{MODEL_THREADS, explore, model_thread};
 pub use spin::{LazyLock as Lazy, Once};
 pub use spin_lock::{SpinGuard, SpinLock};
 

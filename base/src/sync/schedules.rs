@@ -39,6 +39,15 @@ pub fn explore(schedules: usize, model: impl Fn() + Send + Sync + 'static) {
     Runner::new(PctScheduler::new(PREEMPTIONS, schedules / 2), Config::default()).run(move || model());
 }
 
+/// Threads that a model may have, its first one among them.
+pub const MODEL_THREADS: usize = 32;
+
+/// Which thread of its model runs here; 0 where no model runs, and for its first thread.
+#[must_use]
+pub fn model_thread() -> usize {
+    if IN_MODEL.get() { usize::from(shuttle::current::me()) } else { 0 }
+}
+
 /// Lets another thread of the model run, if there is one.
 pub(super) fn point() {
     if IN_MODEL.get() {

@@ -9,6 +9,8 @@
 //! | [`pi`] | locks that name their owner |
 
 pub mod any;
+#[cfg(all(test, shuttle))]
+pub(crate) mod models;
 pub mod operations;
 pub mod pi;
 pub mod robust;

@@ -78,7 +78,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 impl Machine for HostMachine {
     fn now(&self) -> Instant {
-        Instant::BOOT + self.started.elapsed()
+        #[cfg(shuttle)]
+        return base::host::model_clock::now();
+        #[cfg(not(shuttle))]
+        return Instant::BOOT + self.started.elapsed();
     }
 
     fn wall_clock_at_boot(&self) -> Duration {

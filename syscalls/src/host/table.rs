@@ -1,13 +1,12 @@
 //! Page tables of the double: an ordered map.
 
-use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use base::Result;
 use base::frame::{Frame, PAGE_SIZE};
 use base::memory::BoxFuture;
 use base::sync::atomic::{AtomicU64, Ordering};
+use base::sync::{SpinGuard, SpinLock};
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 
 use crate::machine::{MappedPage, PageFlags, PageTable, Stale, USER_END};
 
@@ -23,8 +22,8 @@ struct Entry {
 
 /// Page tables in a map. There is no translation cache, so a flush only frees and counts.
 pub struct HostPageTable {
-    // No lock of the house's order: copies happen under the locks of files and futexes too.
-    entries: Mutex<BTreeMap<u64, Entry>>,
+    // Behind all others in the order: copies happen under the locks of files and futexes too.
+    entries: SpinLock<BTreeMap<u64, Entry>>,
     flushes: AtomicU64,
 }
 
@@ -32,7 +31,7 @@ impl HostPageTable {
     /// Nothing mapped.
     #[must_use]
     pub fn new() -> HostPageTable {
-        HostPageTable { entries: Mutex::new(BTreeMap::new()), flushes: AtomicU64::new(0) }
+        HostPageTable { entries: SpinLock::default(), flushes: AtomicU64::new(0) }
     }
 
     /// Batches that were flushed.
@@ -41,8 +40,8 @@ impl HostPageTable {
         self.flushes.load(Ordering::Relaxed)
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> SpinGuard<'_, BTreeMap<u64, Entry>> {
+        self.entries.lock()
     }
 
     /// Calls `piece(frame, offset in it, done before, length)` for each page's part of a range, until a page

@@ -25,6 +25,8 @@ pub mod deliver;
 pub mod frame;
 pub mod handler;
 pub mod info;
+#[cfg(all(test, shuttle))]
+mod models;
 pub mod pending;
 pub mod permission;
 pub mod record;

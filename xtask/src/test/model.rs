@@ -46,7 +46,7 @@ pub(super) fn loom(options: &TestOptions, tally: &mut Tally) -> Result<()> {
 }
 
 /// Crates with models of whole calls.
-const MODELLED: &[&str] = &["fs", "ipc"];
+const MODELLED: &[&str] = &["fs", "ipc", "syscalls"];
 
 /// Runs the models that the crates have under `cfg(shuttle)`: 500 schedules of each, times the scale.
 pub(super) fn shuttle(options: &TestOptions, tally: &mut Tally) -> Result<()> {
@@ -60,7 +60,8 @@ pub(super) fn shuttle(options: &TestOptions, tally: &mut Tally) -> Result<()> {
             Err(verdict) => tally.record_always("shuttle", name, verdict),
             Ok(programs) => {
                 for program in programs {
-                    // One at a time: a lock that is held by another thread of the host is none that the checker knows.
+                    // One at a time: the checker cannot run the holder of a lock who belongs to another model, and
+                    // counts the turns of whoever waits for it.
                     let variables =
                         [("KAIROS_SCALE", options.scale.to_string()), ("RUST_TEST_THREADS", "1".to_owned())];
                     let filter = options.inner_filter("shuttle").unwrap_or("models::");

@@ -1,0 +1,229 @@
+//! Models for the checker shuttle: whole futex calls on words in the memory of the host double.
+//!
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p syscalls --lib --target-dir target/shuttle models -- --test-threads 1`
+
+use alloc::sync::Arc;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use base::caller::Limits;
+use base::charge::Account;
+use base::memory::{Access, UserMemory};
+use base::time::Instant;
+use base::{Errno, Result, machine};
+use executor::modelled::{self, ModelTask};
+use shuttle::future::block_on;
+use shuttle::thread::{self, JoinHandle};
+
+use super::any::wait_any;
+use super::operations::{Exchange, MATCH_ANY, Word, requeue, wait, wake};
+use crate::host;
+use crate::machine::PageFlags;
+use crate::mm::futex_key::FutexSharing;
+use crate::mm::{AddressSpace, MapRequest, PAGE};
+
+/// Schedules of one model at scale 1.
+const SCHEDULES: usize = 500;
+
+const BASE: u64 = 0x20_0000_0000;
+
+/// Where words lie, each on its own cache line.
+const WORDS: [u64; 3] = [BASE, BASE + 64, BASE + 128];
+
+const TICK: Duration = Duration::from_micros(1);
+
+pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let scale = std::env::var("KAIROS_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1usize);
+    host::install();
+    modelled::prepare();
+    base::sync::explore(SCHEDULES * scale, model);
+}
+
+/// An address space with words that are zero.
+fn space() -> Arc<AddressSpace> {
+    let space = AddressSpace::new(Arc::new(Limits::initial(100)), Account::new()).unwrap();
+    let request = MapRequest::anonymous(PAGE, PageFlags::READ | PageFlags::WRITE).fixed(BASE);
+    block_on(space.map(request)).unwrap();
+    block_on(space.fault_in(BASE, 4, Access::Write)).unwrap();
+    space
+}
+
+fn word(space: &Arc<AddressSpace>, at: u64) -> Word<'_> {
+    Word::new(space, at, FutexSharing::Private).unwrap()
+}
+
+/// Adds to the word's value; false when it would fall below zero.
+fn add(word: &Word<'_>, change: i32) -> bool {
+    loop {
+        let seen = word.peek().unwrap();
+        let Some(new) = seen.checked_add_signed(change) else { return false };
+        if matches!(word.exchange(seen, new), Exchange::Done) {
+            return true;
+        }
+    }
+}
+
+/// A token more, and a wake for one who waits for it.
+fn give(space: &Arc<AddressSpace>, at: u64) {
+    let word = word(space, at);
+    add(&word, 1);
+    wake(&word, 1, MATCH_ANY).unwrap();
+}
+
+/// Takes a token, waiting until there is one.
+async fn take(space: &Arc<AddressSpace>, at: u64, deadline: Option<Instant>) -> Result<()> {
+    let word = word(space, at);
+    while !add(&word, -1) {
+        match wait(&word, 0, MATCH_ANY, deadline).await {
+            Ok(()) | Err(Errno::EAGAIN) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn taker(space: &Arc<AddressSpace>, at: u64) -> JoinHandle<()> {
+    let space = space.clone();
+    thread::spawn(move || assert_eq!(block_on(take(&space, at, None)), Ok(())))
+}
+
+/// Polls once and drops, as a thread does that is killed in the call; what came of it, if that was at once.
+fn begin_and_leave<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let polled = block_on(poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    }));
+    thread::yield_now();
+    polled
+}
+
+/// Two who give, two who take, one who begins to take and is killed.
+#[test]
+fn tokens_reach_those_who_stay() {
+    explore(|| {
+        let space = space();
+        let takers = [0, 1].map(|_| taker(&space, BASE));
+        let leaver = {
+            let space = space.clone();
+            thread::spawn(move || {
+                if begin_and_leave(take(&space, BASE, None)) == Some(Ok(())) {
+                    give(&space, BASE);
+                }
+            })
+        };
+        let giver = {
+            let space = space.clone();
+            thread::spawn(move || give(&space, BASE))
+        };
+        give(&space, BASE);
+        takers.into_iter().chain([leaver, giver]).for_each(|thread| thread.join().unwrap());
+        assert_eq!(word(&space, BASE).peek(), Some(0));
+    });
+}
+
+/// One token for two, of whom one gives up: because its time is over, or a signal came.
+fn one_gives_up(end: fn(&ModelTask), deadline: Option<Duration>, expected: Errno) {
+    let (space, task) = (space(), Arc::new(ModelTask::new(0)));
+    let impatient = {
+        let (space, task) = (space.clone(), task.clone());
+        thread::spawn(move || {
+            let deadline = deadline.map(|time| machine().now() + time);
+            block_on(task.run(take(&space, BASE, deadline)))
+        })
+    };
+    let patient = taker(&space, BASE);
+    let ending = thread::spawn(move || end(&task));
+    give(&space, BASE);
+    ending.join().unwrap();
+    match impatient.join().unwrap() {
+        Ok(()) => give(&space, BASE),
+        Err(error) => assert_eq!(error, expected),
+    }
+    patient.join().unwrap();
+    assert_eq!(word(&space, BASE).peek(), Some(0));
+}
+
+#[test]
+fn a_wake_meets_a_deadline() {
+    // The taker may look at the clock only after the first ticks: so there are more.
+    let pass = |_: &ModelTask| {
+        for _ in 0..3 {
+            modelled::pass(TICK);
+            thread::yield_now();
+        }
+    };
+    explore(move || one_gives_up(pass, Some(TICK), Errno::ETIMEDOUT));
+}
+
+#[test]
+fn a_wake_meets_a_signal() {
+    explore(|| one_gives_up(|task| task.task().interrupt(), None, Errno::EINTR));
+}
+
+/// Waiters of one word are moved to another while one of them leaves; whoever goes on wakes the next.
+#[test]
+fn those_who_are_moved_are_woken_in_turn() {
+    explore(|| {
+        let [condition, lock, _] = WORDS;
+        let space = space();
+        let waiter = |leaves: bool| {
+            let space = space.clone();
+            thread::spawn(move || {
+                let at = word(&space, condition);
+                let waiting = wait(&at, 0, MATCH_ANY, None);
+                let ended = if leaves { begin_and_leave(waiting) } else { Some(block_on(waiting)) };
+                assert!(matches!(ended, None | Some(Ok(()) | Err(Errno::EAGAIN))));
+                wake(&word(&space, lock), 1, MATCH_ANY).unwrap();
+            })
+        };
+        let waiters = [waiter(false), waiter(true), waiter(false)];
+        let (from, to) = (word(&space, condition), word(&space, lock));
+        add(&from, 1);
+        block_on(requeue(&from, 1, usize::MAX, &to, Some(1))).unwrap();
+        wake(&to, 1, MATCH_ANY).unwrap();
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    });
+}
+
+/// One waits for several words at once, others for one of them each. What the one takes it gives back, so that a wake
+/// which it got and did not use must reach them.
+#[test]
+fn a_wake_of_one_word_is_no_wake_of_another() {
+    explore(|| {
+        let space = space();
+        let greedy = {
+            let space = space.clone();
+            thread::spawn(move || {
+                let at = block_on(take_any(&space));
+                if at != WORDS[2] {
+                    give(&space, at);
+                }
+            })
+        };
+        let takers = [taker(&space, WORDS[0]), taker(&space, WORDS[1])];
+        let giver = {
+            let space = space.clone();
+            thread::spawn(move || give(&space, WORDS[1]))
+        };
+        give(&space, WORDS[0]);
+        takers.into_iter().chain([giver]).for_each(|thread| thread.join().unwrap());
+        give(&space, WORDS[2]);
+        greedy.join().unwrap();
+    });
+}
+
+/// Takes a token of any word; of which.
+async fn take_any(space: &Arc<AddressSpace>) -> u64 {
+    loop {
+        if let Some(at) = WORDS.into_iter().find(|at| add(&word(space, *at), -1)) {
+            return at;
+        }
+        match wait_any(&WORDS.map(|at| (word(space, at), 0)), None).await {
+            Ok(_) | Err(Errno::EAGAIN) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
