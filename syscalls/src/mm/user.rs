@@ -109,6 +109,8 @@ impl AddressSpace {
             return Ok(());
         }
         fault::check(Point::PageAlloc)?;
+        // Any further failure would have somebody killed for want of memory that there is.
+        let _spared = fault::spare();
         self.handle_fault(address, access).await.map_err(|signal| match signal.signo {
             super::fault::SIGKILL => Errno::ENOMEM,
             _ => Errno::EFAULT,

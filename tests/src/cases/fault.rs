@@ -9,6 +9,7 @@ use std::thread;
 pub(crate) const CASES: &[Case] = &[
     case!(kmalloc).kairos(),
     case!(page_alloc).kairos(),
+    case!(a_page_for_a_call_costs_no_life).kairos(),
     case!(copy_from_user).kairos(),
     case!(copy_to_user).kairos(),
     case!(copy_nofault).kairos(),
@@ -106,6 +107,18 @@ fn page_alloc() {
     let place = unsafe { std::slice::from_raw_parts_mut(untouched as *mut u8, 4096) };
     assert_eq!(under("page_alloc", 1, || pread(file, place, 0)), (Err(ENOMEM), 1));
     assert_eq!(pread(file, place, 0), Ok(4));
+}
+
+/// The page of a file that a call touches is brought in, or the call fails: nobody is killed for want of memory.
+fn a_page_for_a_call_costs_no_life() {
+    let file = create_open(c"file");
+    syscall!(SYS_ftruncate, file, PAGE).unwrap();
+    let word = map(0, PAGE, READ_WRITE, libc::MAP_SHARED, file, 0).unwrap();
+    let point = file_of("page_alloc");
+    write(point, format!("after=1,pid={}", getpid()).as_bytes()).unwrap();
+    let waited = syscall!(SYS_futex, word, libc::FUTEX_WAIT, 1, 0);
+    while write(point, b"off").is_err() {}
+    assert_eq!(waited, Err(EAGAIN), "the page is there, and holds 0");
 }
 
 /// What a call could not read it has not used.

@@ -5,7 +5,7 @@
 //! same is that the machine goes on, that nothing of the case stays behind, and that nobody is left asleep who could
 //! go on.
 
-use super::run::wait_with_deadline;
+use super::run::{process_table, wait_with_deadline};
 use crate::sys::{kill, sleep_a_tick};
 use std::collections::BTreeMap;
 
@@ -103,8 +103,20 @@ pub(super) fn goes_on_when_stirred(group: i32) -> bool {
     const SECONDS: u64 = 3;
     let _ = kill(-group, libc::SIGSTOP);
     sleep_a_tick();
+    // A call that starts again must not end with a fault now.
+    unmark(group);
     let _ = kill(-group, libc::SIGCONT);
     wait_with_deadline(group, SECONDS).is_some()
+}
+
+/// The processes of the group suffer no longer.
+fn unmark(group: i32) {
+    for (pid, ..) in process_table().into_iter().filter(|(.., its_group, _)| *its_group == group) {
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            // It may be gone.
+            let _ = std::fs::write(thread.path().join("make-it-fail"), "0");
+        }
+    }
 }
 
 fn write(name: &str, text: &str) -> Result<(), String> {

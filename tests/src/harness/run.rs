@@ -259,7 +259,7 @@ fn end_processes(group: i32) {
 }
 
 /// (pid, parent, group, the whole line) of every process.
-fn process_table() -> Vec<(i32, i32, i32, String)> {
+pub(super) fn process_table() -> Vec<(i32, i32, i32, String)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| {
