@@ -22,7 +22,7 @@ does, at the end, memory that grew all the time. A line tells how far it is.
   --seed N            the order of suites and cases, their random numbers, the faults (default 1)
   --faults SPEC       POINT or POINT:p=0.01,... (repeatable; default all:p=0.02; docs/faults.md)
   --suite NAME        of this suite only (repeatable)
-  --noise N           at most so many processes that disturb (default 3)
+  --noise N           at most so many processes that disturb (default 3, at most 16)
 
 and of the options of run: --smp, --mem, --append, --trace, --trace-buffer, --machine, --release, --no-build, --kernel.
 

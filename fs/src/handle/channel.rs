@@ -7,7 +7,7 @@ use base::memory::{BoxFuture, UserBuffer};
 use base::{Errno, Result};
 use executor::pollwait::{Events, WaitSource};
 use ipc::channel::{Endpoint, Incoming, MESSAGE_BYTES, Options, Outcome, Outgoing, Sizes};
-use ipc::{CapNode, Capability, Rights};
+use ipc::{Capability, Rights};
 
 use super::REVOKED;
 use super::held::Held;
@@ -89,8 +89,8 @@ impl FileOps for ChannelFile {
         let mark = buffer.mark();
         let sent = match buffer.take(payload) {
             Ok(taken) if taken == length => {
-                let by: Option<&CapNode> = Some(self.capability().node());
-                self.endpoint.try_send(io.caller, by, &mut Outgoing::bytes(payload), Options::NONBLOCK)
+                let (by, mut outgoing) = (self.capability().node(), Outgoing::bytes(payload));
+                self.endpoint.try_send(io.caller, Some(by), &mut outgoing, Options::NONBLOCK)
             }
             _ => Err(Errno::EFAULT),
         };

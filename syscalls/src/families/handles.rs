@@ -53,6 +53,7 @@ fn try_close(thread: &Thread, handle: i32, flags: u64) -> Option<Result<u64>> {
     }
 }
 
+/// Closes with a revocation: [`try_close`] has answered everything else.
 async fn handle_close(thread: &Thread, handle: i32, _flags: u64) -> Result<u64> {
     thread.handles().begin_revocation(handle, true)?.finish().await;
     Ok(0)

@@ -12,7 +12,7 @@ usage: guest-tests [options] [FILTER...]
   --short           the short form of each suite: two seconds of cases in the seed's order, with few rounds
   --soak SECONDS    short forms until the time is over, among processes that disturb; every fourth one under
                     --faults; the first failure ends it
-  --noise N         at most so many processes that disturb a soak (default 3)
+  --noise N         at most so many processes that disturb a soak (default 3, at most 16)
   --list            print the selected names and their marks
   --scale N         multiply the rounds of long cases (default 1)
   --rounds N        run the selection so many times (default 1)
