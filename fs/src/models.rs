@@ -31,14 +31,10 @@ use crate::unix::{self, Kind};
 
 mod timer;
 
-/// Schedules of one model at scale 1.
-const SCHEDULES: usize = 500;
-
 fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let scale = std::env::var("KAIROS_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1usize);
     testing::machine();
     first_uses();
-    base::sync::explore(SCHEDULES * scale, model);
+    base::sync::explore(model);
 }
 
 /// What is made at its first use is made here, where there is one thread: one that waits for another to make it would

@@ -21,11 +21,7 @@ use crate::port::{Port, Signals};
 use crate::selftest::support::{Letter, Postcard, Process, receive, send, send_with};
 use crate::{AccessOp, lineage};
 
-/// Schedules of one model at scale 1.
-const SCHEDULES: usize = 500;
-
 fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let scale = std::env::var("KAIROS_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1usize);
     // What is made at its first use is made here, where there is one thread: one that waits for another to make it would
     // wait for ever.
     let process = Process::new(1);
@@ -33,7 +29,7 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     process.send(to, b"first", &[]).unwrap();
     process.receive(from).unwrap();
     process.exit();
-    base::sync::explore(SCHEDULES * scale, model);
+    base::sync::explore(model);
 }
 
 /// Polls once and gives up, as a thread does that is killed in the call.

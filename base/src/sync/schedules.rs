@@ -16,19 +16,24 @@ std::thread_local!(static IN_MODEL: Cell<bool> = const { Cell::new(false) });
 /// Threads that may have to be preempted at the right place for a bug to show: the depth of the second kind of schedule.
 const PREEMPTIONS: usize = 3;
 
-/// Runs `model` under so many schedules: half of them choose at random at every point, half of them preempt only a few
+/// Schedules of one model, for each unit of the environment's `KAIROS_SCALE`.
+const SCHEDULES: usize = 500;
+
+/// Runs `model` under many schedules: half of them choose at random at every point, half of them preempt only a few
 /// times.
 ///
 /// # Panics
 ///
 /// When the model panics, or all its threads wait; the schedule is printed, to be run again.
-pub fn explore(schedules: usize, model: impl Fn() + Send + Sync + 'static) {
+pub fn explore(model: impl Fn() + Send + Sync + 'static) {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
             IN_MODEL.set(false);
         }
     }
+    let scale = std::env::var("KAIROS_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1usize);
+    let schedules = SCHEDULES * scale;
     let model = Arc::new(move || {
         IN_MODEL.set(true);
         let _leave = Leave;

@@ -23,9 +23,6 @@ use crate::machine::PageFlags;
 use crate::mm::futex_key::FutexSharing;
 use crate::mm::{AddressSpace, MapRequest, PAGE};
 
-/// Schedules of one model at scale 1.
-const SCHEDULES: usize = 500;
-
 const BASE: u64 = 0x20_0000_0000;
 
 /// Where words lie, each on its own cache line.
@@ -34,10 +31,9 @@ const WORDS: [u64; 2] = [BASE, BASE + 64];
 const TICK: Duration = Duration::from_micros(1);
 
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let scale = std::env::var("KAIROS_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1usize);
     host::install();
     modelled::prepare();
-    base::sync::explore(SCHEDULES * scale, model);
+    base::sync::explore(model);
 }
 
 /// An address space with words that are zero.
