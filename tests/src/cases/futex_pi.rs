@@ -199,10 +199,12 @@ fn unlock_hands_over_in_order() {
 fn waiter_that_gives_up_leaves_the_queue() {
     let [word, _] = words();
     lock(word).unwrap();
-    let (_, first) = contender(move || {
+    let first = thread::spawn(move || {
         let until = at(libc::CLOCK_REALTIME, 30_000_000);
         syscall!(SYS_futex, word, FUTEX_LOCK_PI, 0, &until, 0, 0)
     });
+    // The mark stays when he gives up, so he can't be too quick for us.
+    wait_until(|| word.load(SeqCst) & WAITERS != 0);
     let (second, waiter) = contender(move || (lock(word), unlock(word)));
     assert_eq!(first.join().unwrap(), Err(ETIMEDOUT));
     unlock(word).unwrap();
@@ -379,12 +381,11 @@ fn requeue_to_a_held_lock_queues() {
 fn requeued_waiter_gives_up() {
     let [condition, word] = words();
     lock(word).unwrap();
-    let (_, waiter) = contender(move || {
+    let waiter = thread::spawn(move || {
         let until = at(libc::CLOCK_MONOTONIC, 50_000_000);
         syscall!(SYS_futex, condition, FUTEX_WAIT_REQUEUE_PI, 0, &until, word, 0)
     });
-    let moved = requeue(condition, 1, 0, word, 0).unwrap();
-    assert!(moved <= 1);
+    wait_until(|| requeue(condition, 1, 0, word, 0).unwrap() == 1 || waiter.is_finished());
     assert_eq!(waiter.join().unwrap(), Err(ETIMEDOUT));
     let child = fork(|| {
         catch(libc::SIGUSR1, 0);

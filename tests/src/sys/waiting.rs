@@ -38,9 +38,20 @@ pub(crate) fn wait_until_blocked(pid: i32) {
     });
 }
 
-/// Waits until the thread of this process sleeps.
+/// Waits until the thread of this process sleeps and has left its CPU. The state alone is too early:
+/// Linux sets it before the thread enters the queues (one after the other in `futex_waitv`), and the
+/// thread may be preempted between two of them.
 pub(crate) fn wait_until_thread_blocked(tid: i32) {
-    wait_until(|| thread_state(tid).expect("stat of a thread that should block") == b'S');
+    wait_until(|| {
+        thread_state(tid).expect("stat of a thread that should block") == b'S' && has_left_its_cpu(tid)
+    });
+}
+
+/// `syscall` says "running" until the thread is off the run queue: proc_pid_syscall(5).
+fn has_left_its_cpu(tid: i32) -> bool {
+    let call =
+        text(&path(format!("/proc/self/task/{tid}/syscall"))).expect("the call of a thread of this process");
+    call.trim_end() != "running"
 }
 
 /// A thread that ran up to its first sleep, which is in `body`.
