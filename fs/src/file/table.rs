@@ -199,16 +199,19 @@ impl FdTable {
                 return;
             }
             for file in batch {
-                self.flush(&file);
+                self.part_with(file);
             }
             executor::yield_point().await;
         }
     }
 
-    /// What every close of a descriptor does before the file may go: the table's POSIX locks on it end.
-    fn flush(&self, file: &OpenFile) {
+    /// What every close of a descriptor does, without locks: the table's POSIX locks on the file end, and the file too
+    /// if nothing else holds it. What else does may be its own queue.
+    fn part_with(&self, file: Arc<OpenFile>) {
         file.inode().state().release_posix_locks(self.id);
         file.ops().flushed();
+        drop(file);
+        crate::unix::descriptor_closed();
     }
 
     /// The entry of `fd`, places opened with `O_PATH` included.
@@ -358,25 +361,25 @@ impl FdTable {
             inner.slots.fill(target, FdEntry { cloexec, ..entry })
         };
         if let Some(replaced) = replaced {
-            self.flush(&replaced.file);
+            self.part_with(replaced.file);
         }
         Ok(new)
     }
 
-    /// Frees `fd`. The file is returned so that its last use ends outside the lock, in the caller.
+    /// Frees `fd`, and ends the file if nothing else holds it.
     ///
     /// # Errors
     ///
     /// `EBADF` when it is not open.
-    pub fn close(&self, fd: i32) -> Result<Arc<OpenFile>> {
+    pub fn close(&self, fd: i32) -> Result<()> {
         let index = index(fd)?;
         let entry = {
             let mut inner = self.inner.lock();
             inner.slots.get(index).ok_or(Errno::EBADF)?;
             inner.slots.free(index).ok_or(Errno::EBADF)?
         };
-        self.flush(&entry.file);
-        Ok(entry.file)
+        self.part_with(entry.file);
+        Ok(())
     }
 
     /// `FD_CLOEXEC` of `fd`.
@@ -435,7 +438,7 @@ impl FdTable {
                 if wanted { inner.slots.free(at) } else { None }
             };
             if let Some(entry) = file {
-                self.flush(&entry.file);
+                self.part_with(entry.file);
                 closed += 1;
                 if closed % CLOSE_BATCH == 0 {
                     executor::yield_point().await;

@@ -22,7 +22,7 @@ use core::time::Duration;
 use executor::TaskOptions;
 
 use super::message::Message;
-use super::rights::{InFlight, in_flight};
+use super::rights::{InFlight, in_flight, no_socket_travels};
 use super::socket::Socket;
 use crate::file::OpenFile;
 
@@ -89,9 +89,9 @@ static DUE: AtomicBool = AtomicBool::new(false);
 /// Nanoseconds that the last pass took.
 static COST: AtomicU64 = AtomicU64::new(0);
 
-/// A socket has gone, so that others may be held by themselves alone: a task of its own looks.
-pub(super) fn request() {
-    if in_flight().sockets.is_empty() || DUE.swap(true, Ordering::AcqRel) {
+/// A descriptor or a socket has gone, so that sockets may be held by themselves alone: a task of its own looks.
+pub(crate) fn request() {
+    if no_socket_travels() || DUE.swap(true, Ordering::AcqRel) {
         return;
     }
     if executor::current().is_some() {

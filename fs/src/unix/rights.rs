@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use base::caller::{Caller, Capabilities, Resource};
 use base::charge::Charge;
+use base::sync::atomic::{AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinGuard, SpinLock};
 use base::{Errno, Result};
 
@@ -40,6 +41,15 @@ pub(super) struct Travelling {
 static IN_FLIGHT: SpinLock<InFlight> =
     SpinLock::new(LockClass::InFlight, InFlight { users: BTreeMap::new(), sockets: BTreeMap::new() });
 
+/// How many sockets are on their way, to be read without the lock.
+static TRAVELLING: AtomicUsize = AtomicUsize::new(0);
+
+/// True when no socket is on its way.
+#[inline]
+pub(super) fn no_socket_travels() -> bool {
+    TRAVELLING.load(Ordering::Acquire) == 0
+}
+
 /// Everything that is on its way. Nothing may be received and used while this is held.
 pub(super) fn in_flight() -> SpinGuard<'static, InFlight> {
     IN_FLIGHT.lock()
@@ -52,6 +62,7 @@ impl InFlight {
             let fresh = || Travelling { file: Arc::downgrade(file), count: 0 };
             self.sockets.entry(file.id()).or_insert_with(fresh).count += 1;
         }
+        TRAVELLING.store(self.sockets.len(), Ordering::Release);
     }
 
     fn remove(&mut self, user: u32, entries: &[FdEntry]) {
@@ -69,6 +80,7 @@ impl InFlight {
                 }
             }
         }
+        TRAVELLING.store(self.sockets.len(), Ordering::Release);
     }
 }
 

@@ -46,7 +46,7 @@ const CLOSE_RANGE_UNSHARE: u32 = 2;
 const CLOSE_RANGE_CLOEXEC: u32 = 4;
 
 async fn close(thread: &Thread, fd: Fd) -> Result<u64> {
-    drop(thread.files().close(fd.0)?);
+    thread.files().close(fd.0)?;
     Ok(0)
 }
 

@@ -28,6 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(a_listener_and_its_connection_can_be_sent),
     case!(sockets_that_hold_each_other_are_collected),
     case!(a_socket_sent_through_itself_is_collected),
+    case!(sockets_that_hold_each_other_go_with_the_last_descriptor),
     case!(a_connection_nobody_accepted_is_collected),
     case!(a_socket_in_a_live_queue_is_kept),
     case!(a_long_chain_closes),
@@ -329,6 +330,15 @@ fn a_socket_sent_through_itself_is_collected() {
     close(to).unwrap();
     wait_until_collected(from);
     assert_eq!(bind(socket(SOCK_DGRAM), &address), Ok(()));
+}
+
+/// No socket ends here that would have the others looked at. The census tells; nothing else may be asked, for that
+/// would be a reason to look.
+fn sockets_that_hold_each_other_go_with_the_last_descriptor() {
+    let (one, other) = socketpair(SOCK_DGRAM);
+    send_rights(one, b"x", &[one, other]).unwrap();
+    close(one).unwrap();
+    close(other).unwrap();
 }
 
 fn a_connection_nobody_accepted_is_collected() {
