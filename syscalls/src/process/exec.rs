@@ -176,10 +176,12 @@ impl Drop for Claim<'_> {
 ///
 /// # Errors
 ///
-/// `EAGAIN` when the process is ending, or another thread executes a program.
+/// `EAGAIN` when the process is ending, or another thread executes a program. Nobody sees it: the thread ends.
 async fn become_only_thread(thread: &Thread) -> Result<()> {
     let process = thread.process();
     if !process.ending().begin_exec() {
+        // Whoever was first says the same to every thread, but may not have come to this one yet.
+        thread.attention().raise(Reasons::DIE);
         return Err(Errno::EAGAIN);
     }
     let claim = Claim(process);

@@ -1,8 +1,10 @@
 //! Starting programs (execve(2)).
 
-use crate::harness::{Case, case, own_executable};
+use crate::harness::{Case, case, own_executable, rounds};
 use crate::sys::*;
 use std::ffi::CStr;
+use std::sync::Barrier;
+use std::thread;
 
 pub(crate) const CASES: &[Case] = &[
     case!(missing_file_is_enoent),
@@ -26,6 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(memory_is_new),
     case!(exec_ends_the_other_threads),
     case!(exec_from_a_second_thread_takes_the_leaders_id),
+    case!(exec_of_one_thread_ends_the_exec_of_another),
     case!(exec_unshares_the_descriptor_table),
     case!(comm_follows_the_file_name),
     case!(execveat_by_descriptor),
@@ -297,12 +300,31 @@ fn memory_is_new() {
     assert_eq!(output, "no\n");
 }
 
+/// One of them becomes another program, and no other sees its own call return.
+fn exec_of_one_thread_ends_the_exec_of_another() {
+    for _ in 0..rounds(100) {
+        let child = fork(|| {
+            let start = Barrier::new(3);
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        start.wait();
+                        exec_probe("exit", &["7"], &[]);
+                        exit_group(1);
+                    });
+                }
+            });
+        });
+        assert_eq!(child.wait(), Status::Exited(7));
+    }
+}
+
 fn exec_ends_the_other_threads() {
     let (output, status) = output_of(|| {
         for _ in 0..5 {
-            std::thread::spawn(|| wait_for_ever());
+            thread::spawn(|| wait_for_ever());
         }
-        std::thread::spawn(|| {
+        thread::spawn(|| {
             loop {
                 std::hint::spin_loop()
             }
@@ -315,7 +337,7 @@ fn exec_ends_the_other_threads() {
 fn exec_from_a_second_thread_takes_the_leaders_id() {
     let (output, status) = output_of(|| {
         write(1, format!("{}\n", getpid()).as_bytes()).unwrap();
-        std::thread::spawn(|| exec_probe("ids", &[], &[]));
+        thread::spawn(|| exec_probe("ids", &[], &[]));
         wait_for_ever();
     });
     let (before, after) = output.split_once('\n').unwrap();
