@@ -1,5 +1,7 @@
 //! Waiting for items. Source: `epoll_wait(2)`.
 
+use core::time::Duration;
+
 use base::memory::UserBuffer;
 use base::time::Instant;
 use base::trace::wait_core::{self, Counter};
@@ -37,7 +39,7 @@ impl Epoll {
     /// `EINTR`; `EFAULT`, with nothing lost.
     pub async fn wait(&self, out: &mut UserBuffer<'_>, deadline: Option<Instant>) -> Result<usize> {
         let most = (out.remaining() / RECORD_BYTES) as u64;
-        note_call(most, deadline);
+        note_call(most, || deadline.map(|deadline| deadline - machine().now()));
         let mut over = None;
         loop {
             let seen = self.ready.waiters.observe();
@@ -56,6 +58,28 @@ impl Epoll {
             // What came together with a signal or the deadline is reported all the same.
             over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
         }
+    }
+
+    /// Answers at once what [`wait`](Self::wait) would, if something is ready or the call does not wait anyhow (`at_once`).
+    /// `None` when nothing happened that shows.
+    pub fn try_wait(&self, out: &mut UserBuffer<'_>, at_once: bool) -> Option<usize> {
+        let most = (out.remaining() / RECORD_BYTES) as u64;
+        let mut budget = self.ready.list.lock().linked();
+        if budget > STEP {
+            return None;
+        }
+        let pass = self.pass(out, &mut budget);
+        let count = out.moved() / RECORD_BYTES;
+        if count == 0 && !(at_once && matches!(pass, Pass::Complete)) {
+            return None;
+        }
+        note_call(most, || at_once.then_some(Duration::ZERO));
+        // As after a report.
+        self.ready.pass_on();
+        if count > 0 {
+            note_ready(count as u64, most);
+        }
+        Some(count)
     }
 
     /// Reports what is ready now. An error only when nothing was reported.
@@ -126,13 +150,14 @@ impl Epoll {
     }
 }
 
-/// Counts and records a call for `most` events.
-fn note_call(most: u64, deadline: Option<Instant>) {
+/// Counts and records a call for `most` events; `left` says how long it may wait, nothing for ever.
+#[inline]
+fn note_call(most: u64, left: impl FnOnce() -> Option<Duration>) {
     wait_core::add(Counter::EpollWaitCalls, 1);
     trace::event(EventKind::WaitEpoll, || {
-        let left = |deadline: Instant| (deadline - machine().now()).as_nanos().div_ceil(1_000_000) as u64;
+        let milliseconds = |left: Duration| left.as_nanos().div_ceil(1_000_000) as u64;
         // A wait for ever has the timeout -1.
-        (0x1, [most, deadline.map_or(u64::MAX, left), 0])
+        (0x1, [most, left().map_or(u64::MAX, milliseconds), 0])
     });
 }
 

@@ -1,5 +1,6 @@
 //! epoll. Source: `epoll_create(2)`, `epoll_ctl(2)`, `epoll_wait(2)`.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use base::memory::{Access, UserBuffer};
@@ -7,11 +8,12 @@ use base::time::Instant;
 use base::{Errno, Result, machine};
 use fs::epoll::interest::{Interest, RECORD_BYTES};
 use fs::epoll::{Epoll, Operation};
-use fs::file::FdRights;
+use fs::file::{FdRights, OpenFile};
 
 use crate::declare;
 use crate::declare::{Fd, Pointer};
 use crate::machine::USER_END;
+use crate::mm::AddressSpace;
 use crate::signal::state::check_mask_size;
 use crate::signal::{SignalSet, borrow_mask, return_mask_unless_interrupted};
 use crate::thread::Thread;
@@ -20,9 +22,9 @@ use crate::user::{copy_in, read_words};
 
 declare! {
     sync 213 => epoll_create(size: i32);
-    async 232 => epoll_wait(epfd: Fd, events: Pointer, most: i32, timeout: i32);
+    async 232 => epoll_wait(epfd: Fd, events: Pointer, most: i32, timeout: i32) after try_epoll_wait;
     async 233 => epoll_ctl(epfd: Fd, operation: i32, fd: Fd, event: Pointer);
-    async 281 => epoll_pwait(epfd: Fd, events: Pointer, most: i32, timeout: i32, mask: Pointer, size: usize);
+    async 281 => epoll_pwait(epfd: Fd, events: Pointer, most: i32, timeout: i32, mask: Pointer, size: usize) after try_epoll_pwait;
     sync 291 => epoll_create1(flags: u32);
     async 441 => epoll_pwait2(epfd: Fd, events: Pointer, most: i32, timeout: Pointer, mask: Pointer, size: usize);
 }
@@ -61,6 +63,31 @@ async fn epoll_ctl(thread: &Thread, epfd: Fd, operation: i32, fd: Fd, event: Poi
 
 async fn epoll_wait(thread: &Thread, epfd: Fd, events: Pointer, most: i32, timeout: i32) -> Result<u64> {
     wait(thread, epfd, events, most, deadline_of(timeout)).await
+}
+
+fn try_epoll_wait(
+    thread: &Thread,
+    epfd: Fd,
+    events: Pointer,
+    most: i32,
+    timeout: i32,
+) -> Option<Result<u64>> {
+    let instance = Instance::new(thread, epfd, events, most).ok()?;
+    let count = instance.epoll().ok()?.try_wait(&mut instance.buffer(), timeout == 0)?;
+    Some(Ok(count as u64))
+}
+
+/// Without a mask it is `epoll_wait`, and what the C library may make of that.
+fn try_epoll_pwait(
+    thread: &Thread,
+    epfd: Fd,
+    events: Pointer,
+    most: i32,
+    timeout: i32,
+    mask: Pointer,
+    _size: usize,
+) -> Option<Result<u64>> {
+    if mask.is_null() { try_epoll_wait(thread, epfd, events, most, timeout) } else { None }
 }
 
 async fn epoll_pwait(
@@ -123,18 +150,38 @@ async fn wait(
     most: i32,
     deadline: Option<Instant>,
 ) -> Result<u64> {
-    let file = thread.files().get(epfd.0)?;
-    let most = usize::try_from(most).map_err(|_| Errno::EINVAL)?;
-    if most == 0 || most > i32::MAX as usize / RECORD_BYTES {
-        return Err(Errno::EINVAL);
-    }
-    let bytes = most * RECORD_BYTES;
-    if events.0.checked_add(bytes as u64).is_none_or(|end| end > USER_END) {
-        return Err(Errno::EFAULT);
-    }
-    let epoll = Epoll::of(&file)?;
-    let space = thread.space();
-    let mut buffer = UserBuffer::new(&*space, events.0, bytes, Access::Write);
-    let count = epoll.wait(&mut buffer, deadline).await?;
+    let instance = Instance::new(thread, epfd, events, most)?;
+    let count = instance.epoll()?.wait(&mut instance.buffer(), deadline).await?;
     Ok(count as u64)
+}
+
+/// An instance, and where its events go.
+struct Instance {
+    file: Arc<OpenFile>,
+    space: Arc<AddressSpace>,
+    events: Pointer,
+    bytes: usize,
+}
+
+impl Instance {
+    fn new(thread: &Thread, epfd: Fd, events: Pointer, most: i32) -> Result<Instance> {
+        let file = thread.files().get(epfd.0)?;
+        let most = usize::try_from(most).map_err(|_| Errno::EINVAL)?;
+        if most == 0 || most > i32::MAX as usize / RECORD_BYTES {
+            return Err(Errno::EINVAL);
+        }
+        let bytes = most * RECORD_BYTES;
+        if events.0.checked_add(bytes as u64).is_none_or(|end| end > USER_END) {
+            return Err(Errno::EFAULT);
+        }
+        Ok(Instance { file, space: thread.space(), events, bytes })
+    }
+
+    fn epoll(&self) -> Result<&Epoll> {
+        Epoll::of(&self.file)
+    }
+
+    fn buffer(&self) -> UserBuffer<'_> {
+        UserBuffer::new(&*self.space, self.events.0, self.bytes, Access::Write)
+    }
 }
