@@ -62,10 +62,10 @@ impl EventFd {
         OpenFile::anonymous(caller, Arc::new(ops), "anon_inode:[eventfd]", status)
     }
 
-    /// Gives what a reader or writer left to the next one of its kind.
-    fn pass_on(&self, events: Events) {
+    /// Gives what a reader left to the next one.
+    fn serve_next_reader(&self) {
         if self.changed.has_waiters() && self.changed.waiting() > 0 {
-            self.changed.wake_one(events, Reason::Data);
+            self.changed.wake_one(Events::IN, Reason::Data);
         }
     }
 }
@@ -90,9 +90,10 @@ impl FileOps for EventFd {
             *count -= value;
             *count
         };
-        self.changed.wake_one(Events::OUT, Reason::Data);
+        // Writers bring different values: the first may not fit where another one does.
+        self.changed.wake_all(Events::OUT, Reason::Data);
         if left > 0 {
-            self.pass_on(Events::IN);
+            self.serve_next_reader();
         }
         Ok(VALUE_BYTES)
     }
@@ -113,19 +114,15 @@ impl FileOps for EventFd {
             buffer.rewind(mark);
             return Err(Errno::EINVAL);
         }
-        let room = {
+        {
             let mut count = self.count.lock();
             if added > MOST - *count {
                 buffer.rewind(mark);
                 return Err(Errno::EAGAIN);
             }
             *count += added;
-            MOST - *count
-        };
-        self.changed.wake_one(Events::IN, Reason::Data);
-        if room > 0 {
-            self.pass_on(Events::OUT);
         }
+        self.changed.wake_one(Events::IN, Reason::Data);
         Ok(VALUE_BYTES)
     }
 

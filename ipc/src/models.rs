@@ -21,6 +21,8 @@ use crate::port::{Port, Signals};
 use crate::selftest::support::{Letter, Postcard, Process, receive, send, send_with};
 use crate::{AccessOp, lineage};
 
+mod killed;
+
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     // What is made at its first use is made here, where there is one thread: one that waits for another to make it would
     // wait for ever.

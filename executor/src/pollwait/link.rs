@@ -129,10 +129,11 @@ impl WaitSource {
     /// Passes a wake-one that `node` got and its owner did not consume (edge 6) on to the next
     /// waiter of the source it came from.
     pub(crate) fn pass_on_from(&self, node: &Node) {
+        let events = node.woken_with();
         if node.is_at(self) {
-            self.pass_on();
+            self.pass_on(events);
         } else if let Some(target) = node.moved_to() {
-            target.pass_on();
+            target.pass_on(events);
         }
     }
 }

@@ -13,10 +13,13 @@
 //! A waker changes the object first and wakes then. It fires wakers and watchers outside the
 //! source's lock, never polls anything and never takes an object's lock.
 //!
-//! A wake-one is consumed by the waiter whose wait it ends. A waiter that then finds that it cannot
-//! use what is there (a buffer that is too small) calls [`WaitSource::pass_on`]; a waiter that is
-//! dropped does so by itself.
+//! A wake for one waiter is consumed by the waiter whose wait it ends; one that is dropped before that
+//! passes it on to the next. A waiter that may find that it cannot use what is there (a buffer that is
+//! too small), or that awaits anything else before it has used it (a page of its buffer), waits with a
+//! [`Baton`], which passes the wake on unless it is told that it was used.
 
+#[cfg(not(loom))]
+mod baton;
 mod census;
 #[cfg(not(loom))]
 mod counters;
@@ -30,6 +33,8 @@ pub(crate) mod wait;
 mod wake;
 mod watch;
 
+#[cfg(not(loom))]
+pub use baton::{Baton, BatonWait};
 #[cfg(not(loom))]
 pub use census::linked_nodes;
 pub use events::{Events, Reason};

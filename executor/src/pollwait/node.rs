@@ -77,6 +77,8 @@ pub(crate) struct Node {
     home: AtomicPtr<WaitSource>,
     state: AtomicU32,
     interest: Events,
+    /// What it was woken with; written before the state says so.
+    woken_with: AtomicU32,
     moved_to: SpinLock<Option<Arc<WaitSource>>>,
 }
 
@@ -103,6 +105,7 @@ impl Node {
             home: AtomicPtr::new(ptr::null_mut()),
             state: AtomicU32::new(IDLE),
             interest,
+            woken_with: AtomicU32::new(0),
             moved_to: SpinLock::new(LockClass::WaitNode, None),
         }
     }
@@ -131,7 +134,20 @@ impl Node {
     /// The owner is through with the node (edges 1b and 5).
     #[inline]
     pub(crate) fn finish(&self) {
-        self.state.store(DONE, Ordering::Relaxed);
+        let one = self.state.load(Ordering::Relaxed) & ONE;
+        self.state.store(DONE | one, Ordering::Relaxed);
+    }
+
+    /// True when a wake that was meant for one waiter came to this one, who consumed it or has it before him.
+    #[inline]
+    pub(crate) fn was_the_one(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & ONE != 0
+    }
+
+    /// The events of the wake that came to it.
+    #[inline]
+    pub(crate) fn woken_with(&self) -> Events {
+        Events::from_bits_retain(self.woken_with.load(Ordering::Relaxed))
     }
 
     /// Edge 1, the node's half: `source` is locked and is about to take the node.
@@ -157,11 +173,18 @@ impl Node {
     /// The caller holds the lock of the node's source and has just taken the node off its list. It
     /// does not touch the node again (N3).
     #[inline]
-    pub(super) unsafe fn set_woken(node: NonNull<Node>, reason: Reason, one: bool) -> Option<Waker> {
+    pub(super) unsafe fn set_woken(
+        node: NonNull<Node>,
+        events: Events,
+        reason: Reason,
+        one: bool,
+    ) -> Option<Waker> {
         let node = node.as_ptr();
         // SAFETY: N1, N2: the node was linked, and the caller holds the lock of its source.
         let waker = unsafe { (*node).waker.with_mut(|place| (*place).take()) };
-        // `home` stays: the owner passes an unconsumed wake on to the source it came from.
+        // `home` stays: the owner passes an unconsumed wake on to the source it came from, with the events it had.
+        // SAFETY: N3, as below.
+        unsafe { (*node).woken_with.store(events.bits(), Ordering::Relaxed) };
         let one = if one { ONE } else { 0 };
         let state = WOKEN | ((reason as u32) << REASON_SHIFT) | one;
         // SAFETY: N3, until this store the owner cannot have seen the node woken.

@@ -79,6 +79,13 @@ pub(crate) struct Plain<'a> {
     seen: Seq,
 }
 
+impl<'a> Plain<'a> {
+    #[inline(always)]
+    pub(super) fn new(source: &'a WaitSource, seen: Seq) -> Plain<'a> {
+        Plain { source, seen }
+    }
+}
+
 impl Protocol for Plain<'_> {
     #[inline]
     fn source(&self) -> &WaitSource {
@@ -104,10 +111,11 @@ impl WaitSource {
     /// or a deadline wins.
     ///
     /// Dropped midway: the waiter leaves the source in O(1), and a wake-one that had already come to
-    /// it goes to the next waiter.
+    /// it goes to the next waiter. Once the wait is over the wake is the caller's: one that awaits anything
+    /// before it has used it waits with a [`Baton`](super::Baton).
     #[inline(always)]
     pub fn wait(&self, seen: Seq, wait: Wait) -> WaitFuture<'_> {
-        WaitFuture(Waiting::new(Plain { source: self, seen }, wait))
+        WaitFuture(Waiting::new(Plain::new(self, seen), wait))
     }
 }
 
@@ -204,6 +212,12 @@ impl<P: Protocol> Waiting<P> {
                 self.end(reason)
             }
         }
+    }
+
+    /// Of a wait that is over: the events of the wake that ended it, if that was meant for one waiter.
+    #[inline]
+    pub(super) fn wake_for_one(&self) -> Option<Events> {
+        self.node.was_the_one().then(|| self.node.woken_with())
     }
 
     /// Edge 5, or the end of a wait that did not begin.

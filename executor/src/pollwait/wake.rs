@@ -55,10 +55,16 @@ impl WaitSource {
         woken
     }
 
-    /// Gives a wake that the caller was given and did not use (its buffer was too small, it was
-    /// interrupted) to the next waiter.
-    pub fn pass_on(&self) {
-        self.wake_one(Events::empty(), Reason::Data);
+    /// Gives a wake with `events` that came to one waiter, who did not use it, to the next whom it concerns. Watchers
+    /// were told when it came.
+    #[cold]
+    pub(crate) fn pass_on(&self, events: Events) {
+        let before = self.word.fetch_add(STEP, Ordering::AcqRel);
+        if before & HAS_WAITERS != 0 {
+            let _woken = self.wake_first(events, Reason::Data);
+            #[cfg(not(loom))]
+            super::counters::wakes(self, 1, events, Reason::Data, _woken);
+        }
     }
 
     /// Ends the source: all waits, now and later, end with [`Reason::Close`].
@@ -92,7 +98,7 @@ impl WaitSource {
                 lists.waiting -= 1;
                 census::node_unlinked();
                 // SAFETY: N3, the lock is held and the node was just taken off.
-                batch[taken] = unsafe { Node::set_woken(front, Reason::Data, true) };
+                batch[taken] = unsafe { Node::set_woken(front, Events::empty(), Reason::Data, true) };
                 taken += 1;
             }
             handed += taken;
@@ -174,7 +180,7 @@ impl WaitSource {
             return 0;
         };
         // SAFETY: N3, the lock is held and the node was just taken off.
-        let waker = unsafe { Node::set_woken(waiter, reason, true) };
+        let waker = unsafe { Node::set_woken(waiter, events, reason, true) };
         drop(lists);
         if let Some(waker) = waker {
             waker.wake();
@@ -198,7 +204,7 @@ impl WaitSource {
             while taken < BATCH && woken + taken < limit {
                 let Some(waiter) = lists.take_concerned(events) else { break };
                 // SAFETY: N3, the lock is held and the node was just taken off.
-                batch[taken] = unsafe { Node::set_woken(waiter, reason, counted) };
+                batch[taken] = unsafe { Node::set_woken(waiter, events, reason, counted) };
                 taken += 1;
             }
             if lists.waiters.is_empty() && taken == 0 {

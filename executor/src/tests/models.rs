@@ -129,7 +129,6 @@ enum WaitStep {
     Drop(usize),
     Poll(usize),
     Wake(usize, u32),
-    PassOn,
     Requeue(usize, usize),
 }
 
@@ -139,7 +138,6 @@ fn wait_step() -> impl Strategy<Value = WaitStep> {
         2 => (0_usize..12).prop_map(WaitStep::Drop),
         2 => (0_usize..12).prop_map(WaitStep::Poll),
         3 => (0_usize..4, 1_u32..4).prop_map(|(count, events)| WaitStep::Wake(count, events)),
-        1 => Just(WaitStep::PassOn),
         1 => (0_usize..2, 0_usize..3).prop_map(|(wake, requeue)| WaitStep::Requeue(wake, requeue)),
     ]
 }
@@ -148,8 +146,8 @@ fn wait_step() -> impl Strategy<Value = WaitStep> {
 struct Modelled<'a> {
     future: Pin<Box<WaitFuture<'a>>>,
     interest: u32,
-    /// Woken, and whether the wake was meant for one.
-    woken: Option<bool>,
+    /// The events that it was woken with.
+    woken: Option<u32>,
 }
 
 fn poll(future: &mut Pin<Box<WaitFuture<'_>>>) -> Poll<Reason> {
@@ -170,7 +168,7 @@ fn model_wake(
         let index = queue[place];
         let waiter = waiters[index].as_mut().expect("it is queued");
         if events == 0 || waiter.interest & events != 0 {
-            waiter.woken = Some(true);
+            waiter.woken = Some(events);
             queue.remove(place);
             woken += 1;
         } else {
@@ -203,15 +201,14 @@ proptest! {
                     let moved = at_away.contains(&index);
                     at_home.retain(|&queued| queued != index);
                     at_away.retain(|&queued| queued != index);
-                    let passes_on = waiter.woken == Some(true);
                     // Which source it was woken from decides who is next; the model asks the queues.
                     let before = (home.waiting(), away.waiting());
                     drop(waiter.future);
-                    if passes_on {
+                    if let Some(events) = waiter.woken {
                         let (home_lost, away_lost) = (before.0 - home.waiting(), before.1 - away.waiting());
                         prop_assert!(home_lost + away_lost <= 1);
-                        model_wake(&mut waiters, &mut at_home, home_lost, 0);
-                        model_wake(&mut waiters, &mut at_away, away_lost, 0);
+                        model_wake(&mut waiters, &mut at_home, home_lost, events);
+                        model_wake(&mut waiters, &mut at_away, away_lost, events);
                     } else {
                         prop_assert!(!moved || away.waiting() + 1 == before.1);
                     }
@@ -226,10 +223,6 @@ proptest! {
                 WaitStep::Wake(count, events) => {
                     let woken = home.wake_n(count, Events::from_bits_retain(events), Reason::Data);
                     prop_assert_eq!(woken, model_wake(&mut waiters, &mut at_home, count, events));
-                }
-                WaitStep::PassOn => {
-                    home.pass_on();
-                    model_wake(&mut waiters, &mut at_home, 1, 0);
                 }
                 WaitStep::Requeue(wake, requeue) => {
                     let done = home.requeue(wake, requeue, &away);

@@ -13,7 +13,7 @@ use base::machine;
 use base::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::task::noop_waker;
 
-use crate::pollwait::{Events, Reason, Wait, WaitKind, WaitSource, Watch, Watcher, suspend};
+use crate::pollwait::{Baton, Events, Reason, Wait, WaitKind, WaitSource, Watch, Watcher, suspend};
 use crate::{Config, TaskOptions, current, host, spawn, yield_now};
 
 fn source() -> Arc<WaitSource> {
@@ -75,6 +75,82 @@ fn a_wake_one_that_nobody_consumed_goes_to_the_next() {
     assert!(poll_once(third.as_mut()).is_pending());
     drop(first);
     assert!(poll_once(third.as_mut()).is_pending());
+}
+
+#[test]
+fn a_wake_that_is_passed_on_goes_to_one_whom_it_concerns() {
+    base::host::install();
+    let source = source();
+    let wait =
+        |events| alloc::boxed::Box::pin(source.wait(source.observe(), Wait::interruptible().events(events)));
+    let (mut reader, mut writer, mut other) = (wait(Events::IN), wait(Events::OUT), wait(Events::IN));
+    for waiting in [&mut reader, &mut writer, &mut other] {
+        assert!(poll_once(waiting.as_mut()).is_pending());
+    }
+    assert_eq!(source.wake_one(Events::IN, Reason::Data), 1);
+    drop(reader);
+    assert!(poll_once(writer.as_mut()).is_pending());
+    assert!(poll_once(other.as_mut()).is_ready());
+}
+
+/// A wait that ends with a wake for one, with nobody before it.
+fn get_baton<'a>(baton: &mut Baton<'a>, source: &'a WaitSource) {
+    let mut waiting = pin!(baton.wait(source, source.observe(), Wait::interruptible()));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    assert_eq!(source.wake_one(Events::IN, Reason::Data), 1);
+    assert_eq!(poll_once(waiting), Poll::Ready(Reason::Data));
+}
+
+#[test]
+fn a_baton_is_passed_on_unless_it_was_used() {
+    base::host::install();
+    let source = source();
+    let next = || alloc::boxed::Box::pin(source.wait(source.observe(), Wait::interruptible()));
+    for is_used in [true, false] {
+        let mut baton = Baton::new();
+        get_baton(&mut baton, &source);
+        let (mut second, mut third) = (next(), next());
+        assert!(poll_once(second.as_mut()).is_pending() && poll_once(third.as_mut()).is_pending());
+        if is_used {
+            baton.used();
+        }
+        drop(baton);
+        assert_eq!(poll_once(second.as_mut()).is_ready(), !is_used);
+        assert!(poll_once(third.as_mut()).is_pending(), "one wake, one waiter");
+    }
+}
+
+#[test]
+fn a_baton_is_void_when_its_owner_waits_again() {
+    base::host::install();
+    let source = source();
+    let mut baton = Baton::new();
+    get_baton(&mut baton, &source);
+    let mut other = pin!(source.wait(source.observe(), Wait::interruptible()));
+    assert!(poll_once(other.as_mut()).is_pending());
+    {
+        let mut again = pin!(baton.wait(&source, source.observe(), Wait::interruptible()));
+        assert!(poll_once(again.as_mut()).is_pending());
+    }
+    drop(baton);
+    assert!(poll_once(other).is_pending());
+}
+
+#[test]
+fn a_wake_for_all_is_no_baton() {
+    base::host::install();
+    let source = source();
+    let mut baton = Baton::new();
+    {
+        let mut waiting = pin!(baton.wait(&source, source.observe(), Wait::interruptible()));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        assert_eq!(source.wake_all(Events::IN, Reason::Data), 1);
+        assert!(poll_once(waiting).is_ready());
+    }
+    let mut other = pin!(source.wait(source.observe(), Wait::interruptible()));
+    assert!(poll_once(other.as_mut()).is_pending());
+    drop(baton);
+    assert!(poll_once(other).is_pending());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use base::time::Instant;
 use base::trace::wait_core::{self, Counter};
 use base::trace::{self, EventKind};
 use base::{Errno, Result, machine};
-use executor::pollwait::{Reason, Wait};
+use executor::pollwait::{Baton, Reason, Wait};
 
 use super::instance::Epoll;
 use super::interest::{Interest, RECORD_BYTES, record};
@@ -41,9 +41,11 @@ impl Epoll {
         let most = (out.remaining() / RECORD_BYTES) as u64;
         note_call(most, || deadline.map(|deadline| deadline - machine().now()));
         let mut over = None;
+        let mut baton = Baton::new();
         loop {
             let seen = self.ready.waiters.observe();
             let count = self.report(out).await?;
+            baton.used();
             match over {
                 _ if count > 0 => {
                     note_ready(count as u64, most);
@@ -54,7 +56,7 @@ impl Epoll {
                 None if deadline.is_some_and(|deadline| deadline <= machine().now()) => return Ok(0),
                 None => {}
             }
-            let reason = self.ready.waiters.wait(seen, Wait::interruptible().until(deadline)).await;
+            let reason = baton.wait(&self.ready.waiters, seen, Wait::interruptible().until(deadline)).await;
             // What came together with a signal or the deadline is reported all the same.
             over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
         }
@@ -82,7 +84,8 @@ impl Epoll {
         Some(count)
     }
 
-    /// Reports what is ready now. An error only when nothing was reported.
+    /// Reports what is ready now, and wakes the next waiter for what is left of it. An error, with nobody woken, only
+    /// when nothing was reported.
     async fn report(&self, out: &mut UserBuffer<'_>) -> Result<usize> {
         let mut budget = self.ready.list.lock().linked();
         let count = |out: &UserBuffer<'_>| out.moved() / RECORD_BYTES;
@@ -96,12 +99,7 @@ impl Epoll {
                     budget = self.ready.list.lock().linked();
                 }
                 Pass::Fault if count(out) > 0 => break,
-                Pass::Fault => {
-                    if let Err(error) = out.fault_in().await {
-                        self.ready.pass_on();
-                        return Err(error);
-                    }
-                }
+                Pass::Fault => out.fault_in().await?,
             }
         }
         // What stays on the list is for the next waiter; so is what is ready as long as it lasts.

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What was moved before an error is the answer, as on Linux; the error shows at the next call.
-//! A drop midway leaves what was moved in place, and a wake that was not used goes to the next waiter.
+//! A drop midway leaves what was moved in place, and a wake that was not used goes to the next waiter: the wait's
+//! [`Baton`] is in hand until an attempt has succeeded.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,7 +22,7 @@ use base::frame::PAGE_SIZE;
 use base::memory::{Access, KernelBytes, UserBuffer};
 use base::time::Instant;
 use base::{Errno, Result, machine};
-use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
+use executor::pollwait::{Baton, Events, Reason, Seq, Wait, WaitSource};
 
 use super::flags::{AccessMode, IoFlags, OpenFlags};
 use super::open_file::OpenFile;
@@ -79,7 +80,7 @@ pub enum Place {
 }
 
 /// How one operation has gone so far.
-struct Progress {
+struct Progress<'a> {
     way: Way,
     /// Bytes of the buffer that were moved before it began.
     start: usize,
@@ -87,6 +88,8 @@ struct Progress {
     deadline: Option<Instant>,
     /// What ended the last wait besides a wake: one more attempt, then it is over.
     over: Option<Reason>,
+    /// The wake that ended it.
+    baton: Baton<'a>,
 }
 
 impl OpenFile {
@@ -255,7 +258,8 @@ impl OpenFile {
         buffer: &mut UserBuffer<'_>,
     ) -> Result<usize> {
         let ops = self.ops();
-        let mut progress = Progress { way, start: buffer.moved(), deadline: None, over: None };
+        let mut progress =
+            Progress { way, start: buffer.moved(), deadline: None, over: None, baton: Baton::new() };
         loop {
             let sources = ops.sources(self);
             let (source, before) = match way {
@@ -271,6 +275,10 @@ impl OpenFile {
             if buffer.moved() > before {
                 io.position = io.position.saturating_add((buffer.moved() - before) as u64);
                 progress.deadline = None;
+            }
+            if outcome.is_ok() {
+                // Of what it left the operation has told whoever comes next.
+                progress.baton.used();
             }
             let error = match outcome {
                 Ok(step) if step > 0 && !buffer.is_empty() && self.goes_on(way, moved) => {
@@ -310,20 +318,18 @@ impl OpenFile {
 
     /// What comes after an attempt that ended with `error`: another one, or the end with an error that counts
     /// unless something was moved.
-    async fn after(
-        &self,
+    async fn after<'a>(
+        &'a self,
         io: &Io<'_>,
         buffer: &mut UserBuffer<'_>,
         error: Errno,
-        awaited: Option<(&Arc<WaitSource>, Seq)>,
-        progress: &mut Progress,
+        awaited: Option<(&'a Arc<WaitSource>, Seq)>,
+        progress: &mut Progress<'a>,
     ) -> Result<()> {
         let moved = buffer.moved() - progress.start;
         match (error, awaited) {
             (Errno::EFAULT, _) => {
-                // A wake that led to a bad buffer was meant for somebody who takes the data.
-                let pass_on = |_: &Errno| awaited.iter().for_each(|(source, _)| source.pass_on());
-                buffer.fault_in().await.inspect_err(pass_on)?;
+                buffer.fault_in().await?;
                 // A page may be taken away again and again: a kill gets in here.
                 executor::yield_point().await;
                 Ok(())
@@ -346,7 +352,7 @@ impl OpenFile {
                 let deadline = progress.deadline.or_else(|| Some(machine().now() + patience.limit?));
                 progress.deadline = deadline;
                 let wait = Wait::interruptible().events(progress.way.events()).until(deadline);
-                let reason = source.wait(seen, wait).await;
+                let reason = progress.baton.wait(source, seen, wait).await;
                 // What came together with a signal is delivered all the same: one more attempt.
                 progress.over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
                 Ok(())

@@ -395,7 +395,7 @@ impl FileOps for TtyFile {
         drop(state);
         self.tty.driver.input_taken();
         if more {
-            self.tty.input.pass_on();
+            self.tty.input.wake_one(Events::IN | Events::RDNORM, Reason::Data);
         }
         moved
     }

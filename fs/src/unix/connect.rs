@@ -8,7 +8,7 @@ use executor::pollwait::Reason;
 use super::address::{self, AF_UNSPEC};
 use super::budget::OUT;
 use super::credentials::PeerCredentials;
-use super::options::Endurance;
+use super::options::{Endurance, Waits};
 use super::socket::{IN, Kind, Phase, ShutDown, Socket, feed};
 use crate::vfs::Subject;
 
@@ -29,11 +29,11 @@ impl Socket {
         if self.tells_credentials() {
             self.bind_any()?;
         }
-        let mut last = None;
+        let mut waiting = Waits::new(endurance);
         loop {
             let seen = self.output.observe();
             match self.try_connect(subject, raw) {
-                Err(Errno::EAGAIN) => last = Some(endurance.wait(&self.output, seen, OUT, last).await?),
+                Err(Errno::EAGAIN) => waiting.wait(&self.output, seen, OUT).await?,
                 result => return result,
             }
         }

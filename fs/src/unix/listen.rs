@@ -7,7 +7,7 @@ use base::{Errno, Result};
 use executor::pollwait::Reason;
 
 use super::credentials::PeerCredentials;
-use super::options::Endurance;
+use super::options::{Endurance, Waits};
 use super::socket::{IN, Phase, ShutDown, Socket};
 use crate::file::{OpenFile, OpenFlags};
 use crate::vfs::{Attributes, Inode};
@@ -52,14 +52,15 @@ impl Socket {
             return Err(Errno::EOPNOTSUPP);
         }
         let endurance = Endurance::new(waits, self.options().receive_timeout());
-        let mut last = None;
+        let mut waiting = Waits::new(endurance);
         let connection = loop {
             let seen = self.input.observe();
             if let Some(connection) = self.take_pending()? {
                 break connection;
             }
-            last = Some(endurance.wait(&self.input, seen, IN, last).await?);
+            waiting.wait(&self.input, seen, IN).await?;
         };
+        waiting.succeeded();
         let owner = &caller.credentials;
         let attributes =
             Attributes { uid: Some(owner.fsuid), gid: Some(owner.fsgid), ..Attributes::default() };

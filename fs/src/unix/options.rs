@@ -5,7 +5,7 @@ use core::time::Duration;
 use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use base::time::Instant;
 use base::{Errno, Result, machine};
-use executor::pollwait::{Events, Reason, Seq, Wait, WaitSource};
+use executor::pollwait::{Baton, Events, Reason, Seq, Wait, WaitSource};
 
 /// `SO_SNDBUF` and `SO_RCVBUF` of a new socket: `net.core.wmem_default`.
 pub const BUFFER_DEFAULT: usize = 212_992;
@@ -207,26 +207,6 @@ impl Endurance {
         }
     }
 
-    /// Waits for `events` since `source` was `seen`, because a try found nothing: how the wait ended, for the `last` of the
-    /// next one.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` when there is no waiting, or the last wait took all the time; `EINTR` when it ended with a signal.
-    pub(super) async fn wait(
-        self,
-        source: &WaitSource,
-        seen: Seq,
-        events: Events,
-        last: Option<Reason>,
-    ) -> Result<Reason> {
-        match last {
-            Some(Reason::Signal) => Err(self.interrupted()),
-            Some(Reason::Timeout) => Err(Errno::EAGAIN),
-            _ => Ok(source.wait(seen, Wait::interruptible().until(self.deadline()?).events(events)).await),
-        }
-    }
-
     fn deadline(self) -> Result<Option<Instant>> {
         match self {
             Endurance::None => Err(Errno::EAGAIN),
@@ -238,5 +218,42 @@ impl Endurance {
     /// What a signal makes of the call.
     fn interrupted(self) -> Errno {
         if matches!(self, Endurance::Until(_)) { Errno::EINTR_NO_RESTART } else { Errno::EINTR }
+    }
+}
+
+/// The waits of one call.
+pub(super) struct Waits<'a> {
+    endurance: Endurance,
+    /// How the last one ended.
+    last: Option<Reason>,
+    baton: Baton<'a>,
+}
+
+impl<'a> Waits<'a> {
+    /// None yet, of a call that may wait for so long.
+    pub(super) fn new(endurance: Endurance) -> Waits<'a> {
+        Waits { endurance, last: None, baton: Baton::new() }
+    }
+
+    /// Waits for `events` since `source` was `seen`, because a try found nothing; another try follows, whatever ended the
+    /// wait.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when there is no waiting, or the last wait took all the time; `EINTR` when it ended with a signal.
+    pub(super) async fn wait(&mut self, source: &'a WaitSource, seen: Seq, events: Events) -> Result<()> {
+        match self.last {
+            Some(Reason::Signal) => return Err(self.endurance.interrupted()),
+            Some(Reason::Timeout) => return Err(Errno::EAGAIN),
+            _ => {}
+        }
+        let wait = Wait::interruptible().until(self.endurance.deadline()?).events(events);
+        self.last = Some(self.baton.wait(source, seen, wait).await);
+        Ok(())
+    }
+
+    /// What the last wait was for has been taken. Without that, the wake that ended it is the next waiter's.
+    pub(super) fn succeeded(&mut self) {
+        self.baton.used();
     }
 }

@@ -10,7 +10,7 @@ use executor::pollwait::Reason;
 use super::address::Address;
 use super::credentials::{Sender, Ucred};
 use super::message::Message;
-use super::options::Endurance;
+use super::options::{Endurance, Waits};
 use super::rights::{self, Rights};
 use super::socket::{IN, Kind, Socket};
 use super::stream::Taken;
@@ -142,21 +142,21 @@ impl Socket {
         let low_water = self.options().low_water() as usize;
         let target = if all { buffer.remaining() } else { low_water.min(buffer.remaining()) }.max(1);
         let mut reception = Reception::default();
-        let mut last = None;
         let waits = !matches!(endurance, Endurance::None);
+        let mut waiting = Waits::new(endurance);
         loop {
             let seen = self.input.observe();
             let error = match self.receive_once(buffer, flags, &mut reception, target, waits) {
-                Ok(length) => return Ok((length, reception)),
+                Ok(length) => {
+                    waiting.succeeded();
+                    return Ok((length, reception));
+                }
                 Err(error) => error,
             };
             let enough = buffer.moved() >= target;
             let error = match error {
-                Errno::EAGAIN if !enough => match endurance.wait(&self.input, seen, IN, last).await {
-                    Ok(reason) => {
-                        last = Some(reason);
-                        continue;
-                    }
+                Errno::EAGAIN if !enough => match waiting.wait(&self.input, seen, IN).await {
+                    Ok(()) => continue,
                     Err(error) => error,
                 },
                 Errno::EFAULT => match buffer.fault_in().await {
@@ -164,11 +164,7 @@ impl Socket {
                         executor::yield_point().await;
                         continue;
                     }
-                    Err(error) => {
-                        // A wake that led here was meant for somebody who takes the data.
-                        self.input.pass_on();
-                        error
-                    }
+                    Err(error) => error,
                 },
                 error => error,
             };

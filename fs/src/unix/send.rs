@@ -9,7 +9,7 @@ use base::{Errno, Result};
 use super::budget::OUT;
 use super::credentials::{Sender, Ucred};
 use super::message::Message;
-use super::options::{Endurance, Switches};
+use super::options::{Endurance, Switches, Waits};
 use super::rights::Rights;
 use super::socket::{Kind, Socket, State};
 use crate::signal::{SIGPIPE, signal_caller};
@@ -132,7 +132,7 @@ impl Socket {
         outgoing: &mut Outgoing,
         endurance: Endurance,
     ) -> Result<usize> {
-        let mut last = None;
+        let mut waiting = Waits::new(endurance);
         loop {
             let seen = self.output.observe();
             match self.send_once(caller, buffer, outgoing) {
@@ -141,7 +141,7 @@ impl Socket {
                     // A page may be taken away again and again: a kill gets in here.
                     executor::yield_point().await;
                 }
-                Err(Errno::EAGAIN) => last = Some(endurance.wait(&self.output, seen, OUT, last).await?),
+                Err(Errno::EAGAIN) => waiting.wait(&self.output, seen, OUT).await?,
                 result => return result,
             }
         }

@@ -8,7 +8,7 @@ use base::fault::{self, Point};
 use base::memory::BoxFuture;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
-use executor::pollwait::{Events, Reason, Seq, Wait};
+use executor::pollwait::{Baton, Events, Reason, Seq, Wait};
 
 use super::direct::Want;
 use super::message::{HANDLES_PER_MESSAGE, Message};
@@ -374,41 +374,37 @@ impl Endpoint {
     ) -> Result<Outcome> {
         let options = receiver.options;
         let mut interrupted = false;
-        let mut woken = false;
-        let result = loop {
+        // A wake that brought nothing is for the next who waits.
+        let mut baton = Baton::new();
+        loop {
             let seen = match tried.take() {
                 Some(seen) => seen,
                 None => {
                     let seen = self.readers().observe();
                     match self.try_receive_by(next, receiver, incoming) {
                         Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => {
-                            break Err(Errno::EAGAIN);
+                            return Err(Errno::EAGAIN);
                         }
-                        Err(Errno::EAGAIN) if interrupted => break Err(Errno::EINTR),
+                        Err(Errno::EAGAIN) if interrupted => return Err(Errno::EINTR),
                         Err(Errno::EAGAIN) => seen,
-                        Err(Errno::EFAULT) => match incoming.fault_in().await {
-                            Ok(()) => {
-                                executor::yield_point().await;
-                                continue;
+                        Err(Errno::EFAULT) => {
+                            incoming.fault_in().await?;
+                            executor::yield_point().await;
+                            continue;
+                        }
+                        result => {
+                            if matches!(result, Ok(Outcome::Message(_))) {
+                                baton.used();
                             }
-                            Err(error) => break Err(error),
-                        },
-                        result => break result,
+                            return result;
+                        }
                     }
                 }
             };
-            let reason = self.readers().wait(seen, Wait::interruptible().events(Events::IN)).await;
-            interrupted = reason == Reason::Signal;
-            woken = !interrupted;
-            if let Err(error) = receiver.access.check() {
-                break Err(error);
-            }
-        };
-        // A wake that brought nothing is for the next who waits.
-        if woken && !matches!(result, Ok(Outcome::Message(_))) {
-            self.readers().pass_on();
+            let wait = Wait::interruptible().events(Events::IN);
+            interrupted = baton.wait(self.readers(), seen, wait).await == Reason::Signal;
+            receiver.access.check()?;
         }
-        result
     }
 }
 

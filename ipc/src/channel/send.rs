@@ -8,7 +8,7 @@ use base::fault::{self, Point};
 use base::time::Instant;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
-use executor::pollwait::{Events, Reason, Wait};
+use executor::pollwait::{Baton, Events, Reason, Wait};
 
 use super::message::{Large, Message, Payload};
 use super::pair::Spent;
@@ -177,30 +177,27 @@ impl Endpoint {
         deadline: Option<Instant>,
     ) -> Result<()> {
         let mut over = None;
+        // The room that it was woken for, if it does not take it, is for the next who waits.
+        let mut baton = Baton::new();
         loop {
             let seen = self.writers().observe();
             match (self.try_send(caller, Some(access.node()), outgoing, options), over) {
+                (Ok(()), _) => {
+                    baton.used();
+                    return Ok(());
+                }
                 (Err(Errno::EAGAIN), _) if options.contains(Options::NONBLOCK) => return Err(Errno::EAGAIN),
                 (Err(Errno::EAGAIN), Some(Reason::Signal)) => return Err(Errno::EINTR),
                 (Err(Errno::EAGAIN), Some(_)) => return Err(Errno::ETIMEDOUT),
                 (Err(Errno::EAGAIN), None) => {}
-                (Err(Errno::EBADF), _) => {
-                    // As below.
-                    self.writers().pass_on();
-                    return Err(Errno::EBADF);
-                }
-                (result, _) => return result,
+                (Err(error), _) => return Err(error),
             }
             let renew_at = outgoing.handles.as_ref().and_then(Reserved::renew_at);
             let until = [deadline, renew_at].into_iter().flatten().min();
             let wait = Wait::interruptible().events(Events::OUT).until(until);
-            let reason = self.writers().wait(seen, wait).await;
-            let handles = outgoing.handles.as_mut();
-            if let Err(error) = access.check().and_then(|()| handles.map_or(Ok(()), Reserved::renew)) {
-                // The room that it was woken for is for the next who waits.
-                self.writers().pass_on();
-                return Err(error);
-            }
+            let reason = baton.wait(self.writers(), seen, wait).await;
+            access.check()?;
+            outgoing.handles.as_mut().map_or(Ok(()), Reserved::renew)?;
             over = match reason {
                 Reason::Signal => Some(reason),
                 Reason::Timeout if until == deadline => Some(reason),

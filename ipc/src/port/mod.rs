@@ -17,7 +17,7 @@ use base::sync::atomic::{AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
 use base::{Errno, Result};
-use executor::pollwait::{Events, Reason, Wait, WaitKind, WaitSource};
+use executor::pollwait::{Baton, Events, Reason, Wait, WaitKind, WaitSource};
 
 use crate::capability::{Capability, OwnerClass};
 use crate::channel::Endpoint;
@@ -280,37 +280,32 @@ impl Port {
         nonblock: bool,
     ) -> Result<()> {
         let mut over = None;
-        let mut woken = false;
-        let result = loop {
+        let mut baton = Baton::new();
+        loop {
             let seen = self.waiters.observe();
             match self.try_take(sink) {
-                Err(Errno::EAGAIN) if nonblock => break Err(Errno::EAGAIN),
+                Ok(()) => {
+                    baton.used();
+                    return Ok(());
+                }
+                Err(Errno::EAGAIN) if nonblock => return Err(Errno::EAGAIN),
                 Err(Errno::EAGAIN) => {}
-                Err(Errno::EFAULT) => match sink.fault_in().await {
-                    Ok(()) => {
-                        executor::yield_point().await;
-                        continue;
-                    }
-                    Err(error) => break Err(error),
-                },
-                result => break result,
+                Err(Errno::EFAULT) => {
+                    sink.fault_in().await?;
+                    executor::yield_point().await;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             match over {
-                Some(Reason::Signal) => break Err(Errno::EINTR),
-                Some(_) => break Err(Errno::ETIMEDOUT),
+                Some(Reason::Signal) => return Err(Errno::EINTR),
+                Some(_) => return Err(Errno::ETIMEDOUT),
                 None => {}
             }
-            let reason = self.waiters.wait(seen, Wait::interruptible().until(deadline)).await;
+            let reason = baton.wait(&self.waiters, seen, Wait::interruptible().until(deadline)).await;
             over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
-            woken = over.is_none();
-            if let Err(error) = access.check() {
-                break Err(error);
-            }
-        };
-        if woken && result.is_err() {
-            self.waiters.pass_on();
+            access.check()?;
         }
-        result
     }
 
     /// One more owner.

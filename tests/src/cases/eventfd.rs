@@ -10,6 +10,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(limits),
     case!(wakes_a_reader),
     case!(semaphore_serves_one_reader_each),
+    case!(room_goes_to_the_writer_that_it_is_enough_for),
     case!(poll_follows_the_count),
     case!(flags_and_description),
     case!(bad_buffers),
@@ -55,6 +56,20 @@ fn wakes_a_reader() {
     wait_until_blocked(writer.pid);
     assert_eq!(event_take(event), Ok(u64::MAX - 1));
     writer.succeeds();
+}
+
+/// The first that waits needs more than there is.
+fn room_goes_to_the_writer_that_it_is_enough_for() {
+    let event = eventfd(0, libc::EFD_SEMAPHORE);
+    event_add(event, u64::MAX - 1).unwrap();
+    let large = fork(|| assert_eq!(event_add(event, 2), Ok(8)));
+    wait_until_blocked(large.pid);
+    let small = fork(|| assert_eq!(event_add(event, 1), Ok(8)));
+    wait_until_blocked(small.pid);
+    assert_eq!(event_take(event), Ok(1));
+    small.succeeds();
+    assert_eq!((event_take(event), event_take(event)), (Ok(1), Ok(1)));
+    large.succeeds();
 }
 
 fn semaphore_serves_one_reader_each() {
