@@ -9,6 +9,7 @@
 //! | [`table`] | a process's handles: reserve, commit, abort, duplicate, fork, sweep |
 //! | [`channel`] | pairs of endpoints with message queues |
 //! | [`port`] | queues of packets that tell which channels have news |
+//! | [`wait`] | waiting for objects by their readiness |
 //! | [`file`] | open files as objects; `fs` implements the trait |
 //! | [`collector`] | endpoints that only lie in each other's queues |
 //! | [`teardown`] | what is dropped from queues, without recursion |
@@ -43,6 +44,7 @@ pub mod stats;
 pub mod table;
 pub mod teardown;
 mod trace;
+pub mod wait;
 
 pub use capability::{Capability, InFlight};
 pub use lineage::{CapId, CapNode};

@@ -22,6 +22,7 @@ use crate::selftest::support::{Letter, Postcard, Process, receive, send, send_wi
 use crate::{AccessOp, lineage};
 
 mod killed;
+mod revoked;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     // What is made at its first use is made here, where there is one thread: one that waits for another to make it would

@@ -61,7 +61,7 @@ impl FileOps for PortFile {
         if buffer.remaining() < Packet::BYTES {
             return Err(Errno::EINVAL);
         }
-        self.port.try_take(&mut Slip(buffer))?;
+        self.port.try_take(Some(self.capability().node()), &mut Slip(buffer))?;
         Ok(Packet::BYTES)
     }
 

@@ -91,7 +91,7 @@ impl ObjectRef {
         let port = self.port().ok_or(Errno::ENOTSUP)?;
         let place = into.get_mut(..Packet::BYTES).ok_or(Errno::EINVAL)?;
         let mut sink = KernelPacket(place);
-        port.try_take(&mut sink)?;
+        port.try_take(None, &mut sink)?;
         Ok(Packet::BYTES)
     }
 

@@ -22,6 +22,7 @@ use executor::pollwait::{Baton, Events, Reason, Wait, WaitKind, WaitSource};
 use crate::capability::{Capability, OwnerClass};
 use crate::channel::Endpoint;
 use crate::channel::owners::Owners;
+use crate::lineage::CapNode;
 use crate::object::history::Histories;
 use crate::object::registry::{self, ENTRY_BYTES};
 use crate::object::{ObjectBase, ObjectKind, ObjectRef};
@@ -247,10 +248,15 @@ impl Port {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when there is none; `EBADF` when the last owner is gone; `EFAULT` as the sink says.
-    pub fn try_take(&self, sink: &mut dyn PacketSink) -> Result<()> {
+    /// `EAGAIN` when there is none; `EBADF` when the last owner is gone, or the capability `by`, in whose name it is
+    /// taken, was revoked; `EFAULT` as the sink says.
+    pub fn try_take(&self, by: Option<&CapNode>, sink: &mut dyn PacketSink) -> Result<()> {
         let (taken, remains) = {
             let mut state = self.state.lock();
+            // Under the lock: what comes after a revocation is not for one who looked his handle up before.
+            if by.is_some_and(CapNode::is_revoked) {
+                return Err(Errno::EBADF);
+            }
             let Some(binding) = state.pending.front() else {
                 return Err(if state.closed { Errno::EBADF } else { Errno::EAGAIN });
             };
@@ -283,7 +289,7 @@ impl Port {
         let mut baton = Baton::new();
         loop {
             let seen = self.waiters.observe();
-            match self.try_take(sink) {
+            match self.try_take(Some(access.node()), sink) {
                 Ok(()) => {
                     baton.used();
                     return Ok(());
@@ -304,7 +310,6 @@ impl Port {
             }
             let reason = baton.wait(&self.waiters, seen, Wait::interruptible().until(deadline)).await;
             over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
-            access.check()?;
         }
     }
 

@@ -20,7 +20,7 @@ fn port(process: &Process) -> (i32, Arc<Port>) {
 
 fn take(port: &Port) -> Result<(u64, u32), Errno> {
     let mut card = Postcard::default();
-    port.try_take(&mut card)?;
+    port.try_take(None, &mut card)?;
     let packet = card.packet.unwrap();
     Ok((packet.key, packet.observed))
 }
@@ -108,7 +108,7 @@ fn a_packet_that_cannot_be_written_stays() {
     port.bind(&process.caller, &process.end(from), 9, Signals::all()).unwrap();
     process.send(to, b"", &[]).unwrap();
     let mut bad = Postcard { bad: true, ..Postcard::default() };
-    assert_eq!(port.try_take(&mut bad), Err(Errno::EFAULT));
+    assert_eq!(port.try_take(None, &mut bad), Err(Errno::EFAULT));
     assert_eq!(take(&port), Ok((9, 1)));
 }
 

@@ -97,7 +97,8 @@ fn try_wait(
     let at = required(packet).ok()?;
     let access = thread.handles().get(port, AccessOp::Wait).ok()?;
     let caller = thread.caller();
-    let taken = port_of(&access).ok()?.try_take(&mut Slot { memory: &*caller.memory, at });
+    let mut slot = Slot { memory: &*caller.memory, at };
+    let taken = port_of(&access).ok()?.try_take(Some(access.node()), &mut slot);
     taken.is_ok().then_some(Ok(0))
 }
 
