@@ -126,6 +126,10 @@ impl FileOps for EventFd {
         Ok(VALUE_BYTES)
     }
 
+    fn writes_whole(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &OpenFile) -> Events {
         let count = *self.count.lock();
         let mut events = Events::empty();

@@ -70,6 +70,10 @@ impl FileOps for MemoryFile {
         }
     }
 
+    fn writes_whole(&self) -> bool {
+        true
+    }
+
     fn positioned(&self) -> bool {
         true
     }
