@@ -20,25 +20,32 @@ const BATCH: usize = 8;
 impl WaitSource {
     /// Wakes the first waiter that `events` concern, and every such watcher. Returns how many
     /// waiters were woken.
-    #[inline]
+    #[inline(always)]
     pub fn wake_one(&self, events: Events, reason: Reason) -> usize {
         self.wake_n(1, events, reason)
     }
 
     /// Wakes every waiter and watcher that `events` concern. Returns how many waiters were woken.
-    #[inline]
+    #[inline(always)]
     pub fn wake_all(&self, events: Events, reason: Reason) -> usize {
         self.wake_n(usize::MAX, events, reason)
     }
 
     /// Wakes up to `count` waiters that `events` concern, first come first served, and every such
     /// watcher. Returns how many waiters were woken.
-    #[inline]
+    ///
+    /// While nobody is there it is one atomic addition, in place.
+    #[inline(always)]
     pub fn wake_n(&self, count: usize, events: Events, reason: Reason) -> usize {
         let before = self.word.fetch_add(STEP, Ordering::AcqRel);
         if before & (HAS_WAITERS | HAS_WATCHERS) == 0 {
             return 0;
         }
+        self.wake_found(before, count, events, reason)
+    }
+
+    /// The rest of [`wake_n`](Self::wake_n) when the word, `before`, told that somebody is there.
+    fn wake_found(&self, before: u64, count: usize, events: Events, reason: Reason) -> usize {
         let woken = match count {
             _ if before & HAS_WAITERS == 0 => 0,
             0 => 0,
