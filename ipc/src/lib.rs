@@ -58,6 +58,13 @@ pub fn start() {
     teardown::start();
 }
 
+/// Gives back what is kept because it may be needed again: free message blocks, room for capabilities. Called without
+/// locks.
+pub fn shrink() {
+    channel::drain_pool();
+    lineage::shrink();
+}
+
 #[cfg(all(test, shuttle))]
 mod models;
 #[cfg(any(test, feature = "selftest"))]

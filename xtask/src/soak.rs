@@ -15,8 +15,8 @@ const HELP: &str = "\
 usage: cargo xtask soak [options]
 
 Runs the suites of the guest suite in Kairos again and again: in a new order each time, with few rounds of each case,
-among processes that take CPUs and give them back, and every fourth time under faults. The first failure ends it; so
-does, at the end, memory that grew all the time. A line tells how far it is.
+among processes that take CPUs and give them back, and every fourth time under faults. No case begins when the time is
+over. The first failure ends it; memory that grew until the end fails it. A line tells how far it is.
 
   --minutes M         how long (default 10)
   --seed N            the order of suites and cases, their random numbers, the faults (default 1)
@@ -43,7 +43,7 @@ const HANDED_ON: &[&str] = &[
 
 /// What strikes when nothing else is asked for.
 const FAULTS: &str = "all:p=0.02";
-/// Beyond its minutes, for what was begun before they were over.
+/// Beyond its minutes, for the boot, and for the case that was begun before they were over.
 const SLACK: Duration = Duration::from_secs(300);
 /// A guest that says nothing for so long hangs.
 const STALL: Duration = Duration::from_secs(240);

@@ -7,6 +7,7 @@ use crate::tmpfs::TmpFs;
 use crate::vfs::{
     DirSink, FileType, FsContext, Mount, MountFlags, OpenHow, Start, Subject, WalkFlags, mkdir, open,
 };
+use ::ipc::object::registry;
 use ::ipc::port::Port;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -138,6 +139,11 @@ fn files_and_names_are_listed_while_they_are_cached() {
     let vnode = row("vnodes", " a\\040b ").unwrap();
     assert!(vnode.contains(" dir 040750 "), "{vnode}");
     assert_eq!(row("dentries", "/sys/ipc"), None, "its own names are not tracked");
+    let id = vnode.split(' ').next().unwrap().parse().unwrap();
+    assert!(registry::is_known(id));
+    drop(place);
+    vfs::cache::shrink_all();
+    assert!(!registry::is_known(id), "the file is there, and nobody has its name at hand");
 }
 
 #[test]

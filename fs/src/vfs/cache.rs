@@ -115,7 +115,7 @@ pub(super) fn for_each(mut visit: impl FnMut(Arc<Dentry>)) {
     }
 }
 
-/// Drops everything that nobody uses: for `drop_caches` and the census's settling. Returns how many went.
+/// Drops everything that nobody uses, and the ring's room for it: for the census's settling. Returns how many went.
 pub fn shrink_all() -> usize {
     let mut gone = 0;
     loop {
@@ -132,6 +132,7 @@ pub fn shrink_all() -> usize {
             }
         }
         if round == 0 {
+            RING.lock().shrink_to_fit();
             return gone;
         }
         gone += round;

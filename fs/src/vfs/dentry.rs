@@ -13,7 +13,7 @@ use base::sync::{LockClass, Once, SpinGuard, SpinLock};
 
 use super::events;
 use super::inode::Inode;
-use super::tracked::Track;
+use super::tracked::Tracks;
 
 /// A name.
 pub type Name = Arc<[u8]>;
@@ -43,8 +43,8 @@ pub struct Dentry {
     pub(super) referenced: AtomicBool,
     /// The cache's ring knows it.
     pub(super) in_ring: AtomicBool,
-    /// Its object, once it is listed.
-    track: Once<Arc<Track>>,
+    /// Its object and its inode's, once they are listed.
+    tracks: Once<Tracks>,
 }
 
 struct Place {
@@ -74,7 +74,7 @@ impl Dentry {
             mounts: AtomicU32::new(0),
             referenced: AtomicBool::new(true),
             in_ring: AtomicBool::new(false),
-            track: Once::new(),
+            tracks: Once::new(),
         })
     }
 
@@ -159,17 +159,17 @@ impl Dentry {
     }
 
     /// Has it tracked, by what `make` gives unless it is already.
-    pub(super) fn track(&self, make: impl FnOnce() -> Option<Arc<Track>>) {
-        if !self.track.is_completed()
-            && let Some(track) = make()
+    pub(super) fn track(&self, make: impl FnOnce() -> Option<Tracks>) {
+        if !self.tracks.is_completed()
+            && let Some(tracks) = make()
         {
-            self.track.call_once(|| track);
+            self.tracks.call_once(|| tracks);
         }
     }
 
     /// True when it has an object.
     pub(super) fn is_tracked(&self) -> bool {
-        self.track.is_completed()
+        self.tracks.is_completed()
     }
 
     /// True when `ancestor` is this entry or above it within the file system.

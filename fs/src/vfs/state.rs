@@ -23,8 +23,8 @@ pub struct InodeState {
     marks: Once<Box<Marks>>,
     /// The pipe of a FIFO while somebody has it open.
     fifo: SpinLock<Weak<Pipe>>,
-    /// Its object, once it is listed.
-    track: Once<Arc<Track>>,
+    /// Its object while it is listed: the name by which it was found owns that.
+    track: SpinLock<Weak<Track>>,
 }
 
 impl InodeState {
@@ -37,7 +37,7 @@ impl InodeState {
             locks: Once::new(),
             marks: Once::new(),
             fifo: SpinLock::new(LockClass::Inode, Weak::new()),
-            track: Once::new(),
+            track: SpinLock::new(LockClass::Inode, Weak::new()),
         }
     }
 
@@ -117,12 +117,28 @@ impl InodeState {
         self.marks.get().map(|marks| &**marks)
     }
 
-    /// Has it tracked, by what `make` gives unless it is already.
-    pub(super) fn track(&self, make: impl FnOnce() -> Option<Arc<Track>>) {
-        if !self.track.is_completed()
-            && let Some(track) = make()
-        {
-            self.track.call_once(|| track);
+    /// What tracks it: what does already, else what `make` gives.
+    pub(super) fn tracked(&self, make: impl FnOnce() -> Option<Arc<Track>>) -> Option<Arc<Track>> {
+        let current = || self.track.lock().upgrade();
+        if let Some(track) = current() {
+            return Some(track);
+        }
+        let fresh = make()?;
+        let mut place = self.track.lock();
+        let winner = place.upgrade();
+        if winner.is_none() {
+            *place = Arc::downgrade(&fresh);
+        }
+        drop(place);
+        // One that came too late goes after the lock.
+        Some(winner.unwrap_or(fresh))
+    }
+
+    /// `track` ends: the inode keeps nothing of it.
+    pub(super) fn forget(&self, track: &Track) {
+        let mut place = self.track.lock();
+        if core::ptr::eq(place.as_ptr(), track) {
+            *place = Weak::new();
         }
     }
 

@@ -1,7 +1,8 @@
 //! Vnodes and dentries as objects of `ipc`, so that `/sys/ipc` can list them.
 //!
-//! The object of a vnode or dentry is made when somebody lists them, or makes a handle of a file that has them, and
-//! goes with the inode or dentry that owns it. Opening a file knows nothing of it.
+//! The objects of a name and of its file are made when somebody lists them, or makes a handle of the file. Both go with
+//! the cached name, so that what is listed is what is cached: a file system keeps its inodes as long as there are files,
+//! and they would keep their objects. Opening a file knows nothing of it.
 
 use alloc::format;
 use alloc::string::String;
@@ -33,7 +34,14 @@ const DELETED: u32 = 2;
 
 static NAMESPACE: Once<Weak<Namespace>> = Once::new();
 
-/// What an inode or a dentry owns once it is tracked.
+/// What a dentry owns once it is tracked.
+pub(super) struct Tracks {
+    _own: Arc<Track>,
+    /// Shared with the other names of the file.
+    _vnode: Arc<Track>,
+}
+
+/// A vnode or dentry that is tracked.
 pub(super) struct Track {
     inode: Weak<dyn Inode>,
     /// The name by which it was found.
@@ -72,8 +80,10 @@ pub(crate) fn track(place: &Path) {
         track.object.call_once(|| object);
         Some(track)
     };
-    inode.state().track(|| make(ObjectKind::Vnode));
-    place.dentry.track(|| make(ObjectKind::Dentry));
+    place.dentry.track(|| {
+        let vnode = inode.state().tracked(|| make(ObjectKind::Vnode))?;
+        Some(Tracks { _own: make(ObjectKind::Dentry)?, _vnode: vnode })
+    });
 }
 
 /// Has an object for every file and name that is cached, as many as one listing may make.
@@ -151,6 +161,14 @@ impl Track {
         }
         fields.field("mnt_present", &present)?;
         Ok(Described::Whole)
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        if let Some(inode) = self.inode.upgrade() {
+            inode.state().forget(self);
+        }
     }
 }
 

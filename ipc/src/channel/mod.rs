@@ -49,6 +49,7 @@ use pair::{Pair, PairState};
 pub use call::CALL_PREFIX_BYTES;
 pub use direct::Place;
 pub use message::{HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES, Payload};
+pub(crate) use pool::drain as drain_pool;
 pub use receive::{Incoming, Outcome, Receiver, Sizes};
 pub use send::Outgoing;
 

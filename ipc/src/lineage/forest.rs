@@ -141,6 +141,12 @@ pub(crate) fn uproot(node: &CapNode) {
     drop(gone);
 }
 
+/// Gives the room for entries back when there are none.
+pub(crate) fn shrink() {
+    let unused = FOREST.lock().take_unused();
+    drop(unused);
+}
+
 /// A walk over everything below a capability, which marks what it meets.
 pub(super) struct Walk {
     /// Where it began; nothing once it is over.
@@ -251,6 +257,15 @@ impl Forest {
         });
         self.entries.0.push(chunk.collect());
         self.free = index(0);
+    }
+
+    /// Takes out all entries, if none is in use.
+    fn take_unused(&mut self) -> Arena {
+        if self.live > 0 {
+            return Arena(Vec::new());
+        }
+        self.free = NONE;
+        core::mem::replace(&mut self.entries, Arena(Vec::new()))
     }
 
     fn fill(&mut self, at: u32, node: &Arc<CapNode>) {
@@ -369,5 +384,22 @@ impl Forest {
             at = entry.parent;
         }
         NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_goes_with_the_last_entry() {
+        let mut forest =
+            Forest { entries: Arena(Vec::new()), free: NONE, live: 0, by_id: Chains::new(Depths::new()) };
+        for _ in 0..2 {
+            let taken: Vec<u32> = (0..=CHUNK).map(|_| forest.take()).collect();
+            assert!(forest.take_unused().0.is_empty(), "all are in use");
+            taken.iter().for_each(|at| forest.release(*at));
+            assert_eq!(forest.take_unused().0.len(), 2);
+        }
     }
 }

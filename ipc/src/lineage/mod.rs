@@ -14,6 +14,7 @@ mod forest;
 pub mod node;
 pub mod revoke;
 
+pub(crate) use forest::shrink;
 pub(crate) use forest::uproot;
 pub use forest::{find, live_nodes, statistics};
 pub use node::{CapId, CapNode, Holder};

@@ -72,6 +72,11 @@ pub fn find(key: &FutexKey) -> Option<Arc<WaitSource>> {
     bucket.iter().find(|entry| entry.key == *key).map(|entry| entry.queue.clone())
 }
 
+/// Gives back the room of buckets in which nobody waits any more.
+pub fn shrink() {
+    TABLE.iter().for_each(|bucket| forget_unused(&mut bucket.lock()));
+}
+
 /// Queues in the table: for the census.
 #[must_use]
 pub fn queues() -> usize {

@@ -85,11 +85,13 @@ fn queued() -> (u64, u64) {
     (messages, handles)
 }
 
-/// Waits until the tasks of threads that have exited are gone and the kernel's own are at rest, and empties the
-/// caches. A drop stops it anywhere.
+/// Waits until the tasks of threads that have exited are gone and the kernel's own are at rest, and gives back what is
+/// kept for speed: cached names, free blocks, room in tables. A drop stops it anywhere.
 fn settle() -> BoxFuture<'static, Result<()>> {
     Box::pin(async {
         fs::vfs::cache::shrink_all();
+        ipc::shrink();
+        crate::futex::table::shrink();
         user_machine().settle().await;
         if let Some(executor) = EXECUTOR.get() {
             for _ in 0..PATIENCE {
@@ -99,6 +101,7 @@ fn settle() -> BoxFuture<'static, Result<()>> {
                 executor::yield_now().await;
             }
         }
+        machine().frames().settle();
         Ok(())
     })
 }

@@ -3,6 +3,7 @@
 mod case;
 mod census;
 mod faults;
+mod memory;
 mod noise;
 mod options;
 mod platform;
@@ -17,6 +18,7 @@ pub(crate) use platform::own_executable;
 pub(crate) use run::{note, or_skip, our_children, rounds, seed, skip};
 pub(crate) use suite::{Suite, suite};
 
+use crate::sys::monotonic;
 use faults::Faults;
 use options::{Command, Options};
 use platform::Platform;
@@ -24,6 +26,7 @@ use run::Outcome;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
+use suite::SHORT_NS;
 
 /// Runs the suites; returns the exit status.
 pub(crate) fn main(arguments: &[OsString], suites: &'static [Suite]) -> i32 {
@@ -93,7 +96,8 @@ impl Runner {
                 if self.faults.are_on() && !suite.runs_under_faults() {
                     continue;
                 }
-                suite::run_short(cases, options.seed, |case| self.run(suite.name, case, options));
+                let end = monotonic() + SHORT_NS;
+                suite::run_short(cases, options.seed, end, |case| self.run(suite.name, case, options));
             }
         }
         self.faults.end();
