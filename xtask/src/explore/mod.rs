@@ -4,11 +4,12 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`attempt`] | one run, and what is wrong with it |
-//! | [`shrink`] | delta debugging |
+//! | [`shrink`], [`renumber`] | delta debugging |
 //! | [`report`] | what was found, for people and programs |
 
 mod attempt;
 mod options;
+mod renumber;
 mod report;
 mod shrink;
 
@@ -176,12 +177,21 @@ fn smallest(
         return Ok(());
     }
     let mut broken = None;
-    let shrunk = shrink(decisions, SHRINK_TRIES, |lists| {
+    let mut fail = |lists: &[Vec<String>]| {
         first_that_holds(lists, options.jobs, |name, list| fails(name, list)).unwrap_or_else(|error| {
             broken = Some(error);
             vec![false; lists.len()]
         })
-    });
+    };
+    let mut shrunk = shrink(decisions, SHRINK_TRIES, &mut fail);
+    let mut tries = shrunk.tries;
+    while shrunk.is_minimal && tries < SHRINK_TRIES {
+        let mut candidates = renumber::candidates(&shrunk.list);
+        tries += candidates.len();
+        let Some(place) = fail(&candidates).into_iter().position(|fails| fails) else { break };
+        shrunk = shrink(candidates.swap_remove(place), SHRINK_TRIES - tries.min(SHRINK_TRIES), &mut fail);
+        tries += shrunk.tries;
+    }
     if let Some(error) = broken {
         return Err(error);
     }
