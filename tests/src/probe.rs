@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<i32> {
         "uids" => uids(),
         "death-signal" => death_signal(),
         "folder" => folder(),
+        "pause" => wait_for_ever(),
         "outlive" => outlive(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
         "limit" => limit(rest.first().and_then(|text| text.parse().ok()).unwrap_or(0)),
         "stack-address" => stack_address(),

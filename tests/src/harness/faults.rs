@@ -21,14 +21,25 @@ pub(super) struct Faults {
 impl Faults {
     /// Fails with what is wrong about `specs`.
     pub(super) fn new(specs: &[String], seed: u64) -> Result<Faults, String> {
+        let mut faults = Faults { wanted: Vec::new(), fired: BTreeMap::new() };
+        faults.change(specs);
+        faults.begin(seed)?;
+        faults.end();
+        Ok(faults)
+    }
+
+    /// Asks for others from now on; what is counted stays.
+    pub(super) fn change(&mut self, specs: &[String]) {
         let split = |spec: &String| {
             let (point, setting) = spec.split_once(':').unwrap_or((spec, "p=1"));
             (point.to_owned(), format!("{setting},marked"))
         };
-        let faults = Faults { wanted: specs.iter().map(split).collect(), fired: BTreeMap::new() };
-        faults.begin(seed)?;
-        faults.end();
-        Ok(faults)
+        self.wanted = specs.iter().map(split).collect();
+    }
+
+    /// The names of the points that there are.
+    pub(super) fn points() -> Vec<String> {
+        counts().into_keys().collect()
     }
 
     /// True when something is asked for.

@@ -3,6 +3,7 @@
 mod case;
 mod census;
 mod faults;
+mod lottery;
 mod memory;
 mod noise;
 mod options;
@@ -41,9 +42,10 @@ pub(crate) fn main(arguments: &[OsString], suites: &'static [Suite]) -> i32 {
             faults: Faults::new(&options.faults, options.seed)?,
             totals: Totals::default(),
         };
-        Ok(match options.soak {
-            Some(_) => soak::soak(&selected, &options, &mut runner),
-            None => runner.run_all(&selected, &options),
+        Ok(match (options.soak, options.runs.clone()) {
+            (Some(_), _) => soak::soak(&selected, &options, &mut runner),
+            (None, Some(seeds)) => lottery::play(&selected, seeds, &options, &mut runner)?,
+            (None, None) => runner.run_all(&selected, &options),
         })
     };
     let status = match options::parse(arguments) {

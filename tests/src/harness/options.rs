@@ -2,6 +2,7 @@
 
 use super::Suite;
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 
 pub(super) const HELP: &str = "\
 usage: guest-tests [options] [FILTER...]
@@ -12,6 +13,7 @@ usage: guest-tests [options] [FILTER...]
   --short           the short form of each suite: two seconds of cases in the seed's order, with few rounds
   --soak SECONDS    short forms until the time is over, among processes that disturb; every fourth one under
                     --faults; the first failure ends it
+  --runs A..B       for each seed from A to B a short run of one suite under random points, which follow from it
   --noise N         at most so many processes that disturb a soak (default 3, at most 16)
   --list            print the selected names and their marks
   --scale N         multiply the rounds of long cases (default 1)
@@ -39,6 +41,8 @@ pub(super) struct Options {
     short: bool,
     /// How long a soak lasts, in seconds.
     pub(super) soak: Option<u64>,
+    /// Seeds of short runs under random faults.
+    pub(super) runs: Option<RangeInclusive<u64>>,
     pub(super) noise: u64,
     pub(super) list: bool,
     pub(super) scale: u64,
@@ -69,7 +73,7 @@ impl Options {
 
     /// Whether cases have few rounds.
     pub(super) fn is_short(&self) -> bool {
-        self.short || self.soak.is_some()
+        self.short || self.soak.is_some() || self.runs.is_some()
     }
 }
 
@@ -81,6 +85,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
         suites: Vec::new(),
         short: false,
         soak: None,
+        runs: None,
         noise: 3,
         list: false,
         scale: 1,
@@ -99,6 +104,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
             "--suite" => options.suites.push(value()?),
             "--short" => options.short = true,
             "--soak" => options.soak = Some(number(&value()?)?),
+            "--runs" => options.runs = Some(range(&value()?)?),
             "--noise" => options.noise = number(&value()?)?,
             "--skip" => options.skips.push(value()?),
             "--scale" => options.scale = number(&value()?)?.max(1),
@@ -115,6 +121,12 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Command, String> {
         }
     }
     Ok(Command::Run(options))
+}
+
+/// `A..B`, both included.
+fn range(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (first, last) = text.split_once("..").ok_or(format!("{text} is not A..B"))?;
+    Ok(number(first)?..=number(last)?)
 }
 
 fn number(text: &str) -> Result<u64, String> {

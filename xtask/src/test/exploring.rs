@@ -1,5 +1,4 @@
-//! Seeds: the same run twice is the same run, and `explore` finds every planted bug, replays it, makes it small, and
-//! finds nothing in the program without the bug.
+//! `explore` finds every planted bug, replays it, makes it small, and finds nothing in the program without the bug.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,10 +15,6 @@ use super::tally::{Tally, Verdict};
 use crate::{build, paths};
 
 const STEP: &str = "explore";
-/// Cases of the guest suite that are run twice with each seed.
-const STRESS: &[&str] = &["guest-tests", "--deadline", "60", "pipe::", "futex::", "epoll::", "signal::"];
-/// Seeds under which they are run, at scale 1.
-const TWICE: u64 = 2;
 /// Seeds among which a planted bug has to be found.
 const SEEDS: &str = "1..200";
 /// Most decisions that it may take.
@@ -28,15 +23,12 @@ const ENOUGH: u64 = 5;
 const FIXED: (u32, u32) = (5, 200);
 /// Replays of a failure, at scale 1 and at most.
 const REPLAYS: (u32, u32) = (2, 10);
-/// A run of the suite's cases; and of an exploration.
+/// One run; and an exploration.
 const LIMITS: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
 const PROGRAM: &str = "planted";
 
 /// Everything, as far as the filter says.
 pub(super) fn all(options: &TestOptions, tally: &mut Tally) -> Result<()> {
-    for seed in 1..=TWICE * u64::from(options.scale) {
-        record(tally, &format!("twice-{seed}"), || twice(options, seed));
-    }
     record(tally, "another-root-is-refused", || another_root(options));
     for name in planted()? {
         record(tally, &format!("{name}-broken"), || broken(options, &name));
@@ -58,25 +50,6 @@ fn planted() -> Result<Vec<String>> {
     let output = Command::new(build::guest_program(PROGRAM)).arg("--list").output()?;
     ensure!(output.status.success(), "{PROGRAM} --list: {}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
-}
-
-/// Two runs with one seed say the same, byte for byte, and decide the same.
-fn twice(options: &TestOptions, seed: u64) -> Result<()> {
-    let run = || -> Result<(Vec<u8>, Vec<u8>)> {
-        let mut command = kairos_run(options)?;
-        command
-            .args(["--icount", "--smp", "1", "--seed", &seed.to_string(), "--overlay"])
-            .arg(build::suite_overlay()?);
-        let captured = process::capture(command.arg("--").args(STRESS), b"", LIMITS.0)?;
-        let decisions = fs::read(paths::runs().join("latest/decisions"))?;
-        ensure!(captured.finished.succeeded(), "{}", process::tail(&captured.finished.stderr, 20));
-        Ok((captured.stdout, decisions))
-    };
-    let (first, second) = (run()?, run()?);
-    ensure!(!first.1.is_empty(), "nothing was decided");
-    ensure!(first.0 == second.0, "the consoles differ");
-    ensure!(first.1 == second.1, "the decisions differ");
-    Ok(())
 }
 
 /// A replay does not run on another root by accident.

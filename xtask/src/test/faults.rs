@@ -1,5 +1,5 @@
-//! Every suite's short form under faults: calls may fail as their contracts allow, but nothing leaks and nobody sleeps
-//! who could go on. See docs/faults.md.
+//! Suites' short forms under faults: calls may fail as their contracts allow, but nothing leaks and nobody sleeps who
+//! could go on. See docs/faults.md.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +20,11 @@ const PROBABILITY: &str = "p=0.02";
 const SEEDS_OF_ALL: (u32, u32) = (2, 20);
 /// Seeds under which each point strikes alone.
 const SEEDS_OF_ONE: u32 = 3;
+/// Runs under random faults, at scale 1 and at most, and in one guest.
+const RUNS: (u32, u32) = (50, 2000);
+const RUNS_IN_A_GUEST: u32 = 50;
+/// Suites of which those are short runs.
+const SUITES: [&str; 5] = ["process", "signal", "vfs", "epoll", "ipc"];
 /// A guest that runs every short form.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Before the rows of the suite's table.
@@ -53,6 +58,22 @@ pub(super) fn alone(options: &TestOptions, tally: &mut Tally) -> Result<()> {
     coverage.save("fault-points.txt")
 }
 
+/// Short runs of some suites under points that follow from the seed of each.
+pub(super) fn at_random(options: &TestOptions, tally: &mut Tally) -> Result<()> {
+    const STEP: &str = "fault-runs";
+    let mut coverage = Coverage::default();
+    let last = (RUNS.0 * options.scale).min(RUNS.1);
+    for first in (1..=last).step_by(RUNS_IN_A_GUEST as usize) {
+        let seeds = format!("{first}..{}", last.min(first + RUNS_IN_A_GUEST - 1));
+        if tally.wants(STEP, &seeds) {
+            let mut arguments = vec!["--runs", &seeds];
+            SUITES.iter().for_each(|suite| arguments.extend(["--suite", suite]));
+            tally.record(STEP, &seeds, in_guest(options, &arguments, &mut coverage)?);
+        }
+    }
+    coverage.save("fault-runs.txt")
+}
+
 /// The names of the points, as the kernel has them.
 fn points(options: &TestOptions) -> Result<Vec<String>> {
     let mut command = kairos_run(options)?;
@@ -65,10 +86,15 @@ fn points(options: &TestOptions) -> Result<Vec<String>> {
 
 /// The short forms of all suites while `point` strikes.
 fn under(options: &TestOptions, point: &str, seed: u32, coverage: &mut Coverage) -> Result<Verdict> {
+    let (faults, seed) = (format!("{point}:{PROBABILITY}"), seed.to_string());
+    in_guest(options, &["--short", "--faults", &faults, "--seed", &seed], coverage)
+}
+
+/// The suite with these arguments, in a guest of its own.
+fn in_guest(options: &TestOptions, arguments: &[&str], coverage: &mut Coverage) -> Result<Verdict> {
     let mut command = kairos_run(options)?;
     command.args(["--smp", "2", "--timeout", &LIMIT.as_secs().to_string(), "--overlay"]);
-    command.arg(build::suite_overlay()?).args(["--", SUITE, "--short", "--deadline", "10"]);
-    command.args(["--faults", &format!("{point}:{PROBABILITY}"), "--seed", &seed.to_string()]);
+    command.arg(build::suite_overlay()?).args(["--", SUITE, "--deadline", "10"]).args(arguments);
     let mut output = String::new();
     let finished = process::stream(&mut command, LIMIT * 2, |line| {
         output.push_str(line);
@@ -84,12 +110,17 @@ fn verdict(finished: &Finished, output: &str) -> Verdict {
     }
     let mut details = format!("{}\n", finished.describe());
     let mut in_details = false;
+    let mut run = None;
     for line in output.lines() {
+        run = if line.starts_with("run ") { Some(line) } else { run };
         in_details = line.contains(" ... FAILED") || in_details && line.starts_with("    ");
         if in_details || line.starts_with("no fault was injected") {
+            run.take().into_iter().for_each(|run| details.extend([run, "\n"]));
             let _ = writeln!(details, "{line}");
         }
     }
+    // The run in which the machine went down.
+    run.into_iter().for_each(|run| details.extend([run, "\n"]));
     details.push_str(&process::tail(&finished.stderr, 30));
     Verdict::Failed(details)
 }

@@ -17,6 +17,7 @@ mod steps;
 #[cfg(test)]
 mod table;
 mod tally;
+mod twice;
 
 use std::time::Duration;
 

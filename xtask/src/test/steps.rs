@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::tally::Tally;
 use super::{
     TestOptions, clients, exploring, faults, guest_suite, host, model, programs, recording, runs, session,
+    twice,
 };
 use crate::cli::usage;
 
@@ -87,15 +88,12 @@ pub(super) const STEPS: &[Step] = &[
     }),
     step(Floor::Guest, "faults", "short forms with every fault point at work", faults::together),
     on_request(step(Floor::Guest, "fault-points", "short forms with one fault point at work", faults::alone)),
+    on_request(step(Floor::Guest, "fault-runs", "short runs under random faults", faults::at_random)),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "recording", "what --trace leaves behind, however a run ended", recording::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
     step(Floor::Guest, "program", "unmodified Linux programs", programs::all),
     on_request(step(Floor::Guest, "clients", "the tests of crates that wait", clients::all)),
-    on_request(step(
-        Floor::Guest,
-        "explore",
-        "seeds repeat runs, and find and shrink planted bugs",
-        exploring::all,
-    )),
+    on_request(step(Floor::Guest, "twice", "one seed is one run: console, decisions, trace", twice::all)),
+    on_request(step(Floor::Guest, "explore", "planted bugs are found, replayed and shrunk", exploring::all)),
 ];
