@@ -88,7 +88,7 @@ pub(super) const STEPS: &[Step] = &[
     }),
     step(Floor::Guest, "faults", "short forms with every fault point at work", faults::together),
     on_request(step(Floor::Guest, "fault-points", "short forms with one fault point at work", faults::alone)),
-    on_request(step(Floor::Guest, "fault-runs", "short runs under random faults", faults::at_random)),
+    step(Floor::Guest, "fault-runs", "short runs under random faults", faults::at_random),
     step(Floor::Guest, "run", "what a run prints and how it ends", runs::all),
     step(Floor::Guest, "recording", "what --trace leaves behind, however a run ended", recording::all),
     step(Floor::Guest, "session", "a person at the shell", session::all),
