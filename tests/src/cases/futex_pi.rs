@@ -12,6 +12,8 @@ use std::thread::{self, JoinHandle};
 pub(crate) const CASES: &[Case] = &[
     case!(lock_and_unlock_write_the_owner),
     case!(owner_cannot_lock_again_nor_others_unlock),
+    case!(circle_of_locks_is_edeadlk),
+    case!(requeue_that_would_close_a_circle_is_edeadlk),
     case!(word_that_names_nobody_is_esrch),
     case!(word_of_a_dead_owner_keeps_the_mark),
     case!(address_errors_come_in_order),
@@ -98,6 +100,58 @@ fn owner_cannot_lock_again_nor_others_unlock() {
     assert_eq!(unlock(word), Ok(0));
     assert_eq!(word.load(SeqCst), 0);
     assert_eq!(unlock(word), Err(EPERM), "nobody has it");
+}
+
+fn circle_of_locks_is_edeadlk() {
+    let page = map_shared(PAGE);
+    let [first, second, ours] = [0, 1, 2].map(|index| word_at(page + 64 * index));
+    lock(ours).unwrap();
+    // Each has one and waits for the next.
+    let hold = |has: &'static AtomicU32, wants: &'static AtomicU32| {
+        contender(move || {
+            lock(has).unwrap();
+            (lock(wants), unlock(wants), unlock(has))
+        })
+    };
+    let (middle, waits_for_us) = hold(second, ours);
+    let (end, waits_for_middle) = hold(first, second);
+    assert_eq!(try_lock(first), Err(EAGAIN), "it does not wait");
+    let until = at(libc::CLOCK_REALTIME, 10 * NANOS_PER_SECOND);
+    for word in [first, second] {
+        assert_eq!(lock(word), Err(EDEADLK));
+        assert_eq!(syscall!(SYS_futex, word, FUTEX_LOCK_PI, 0, &until, 0, 0), Err(EDEADLK));
+    }
+    let found = [first, second, ours].map(|word| word.load(SeqCst));
+    assert_eq!(found, [end | WAITERS, middle | WAITERS, own() | WAITERS]);
+    unlock(ours).unwrap();
+    for waiter in [waits_for_us, waits_for_middle] {
+        assert_eq!(waiter.join().unwrap(), (Ok(0), Ok(0), Ok(0)));
+    }
+    assert_eq!((lock(first), unlock(first)), (Ok(0), Ok(0)), "nothing is left of it");
+}
+
+/// A waiter that has the lock which the owner of the other lock waits for.
+fn requeue_that_would_close_a_circle_is_edeadlk() {
+    let [condition, word] = words();
+    let held = word_at(word.as_ptr() as usize + 64);
+    let waiter = fork(|| {
+        lock(held).unwrap();
+        let _ = wait_requeue(condition, word);
+    });
+    wait_until_blocked(waiter.pid);
+    let (owner, owning) = contender(move || {
+        lock(word).unwrap();
+        (lock(held), held.load(SeqCst) & OWNER_DIED, unlock(held), unlock(word))
+    });
+    for _ in 0..2 {
+        assert_eq!(requeue(condition, 1, 1, word, 0), Err(EDEADLK), "it stays where it is");
+    }
+    assert_eq!(futex(condition, FUTEX_WAKE), Err(EINVAL));
+    assert_eq!(word.load(SeqCst), owner | WAITERS);
+    waiter.kill(libc::SIGKILL);
+    assert_eq!(owning.join().unwrap(), (Ok(0), OWNER_DIED, Ok(0), Ok(0)));
+    discard(waiter.wait());
+    assert_eq!(requeue(condition, 1, 1, word, 0), Ok(0), "nobody is left");
 }
 
 fn word_that_names_nobody_is_esrch() {

@@ -411,15 +411,22 @@ fn locks_that_name_their_owners_make_a_cycle() {
     let page = map_shared(PAGE);
     let words = [word_at(page), word_at(page + 64)];
     let gates = [Gate::new(), Gate::new()];
-    let lock = |word: usize| syscall!(SYS_futex, words[word], libc::FUTEX_LOCK_PI, 0, 0, 0, 0);
-    let children = [0, 1].map(|own| {
-        fork(|| {
-            lock(own).unwrap();
-            gates[own].open();
-            gates[1 - own].pass();
-            let _ = lock(1 - own);
-        })
+    let lock = || syscall!(SYS_futex, words[0], libc::FUTEX_LOCK_PI, 0, 0, 0, 0);
+    // With two of them the second would be told; the other one is a robust lock.
+    let waits_for_robust = fork(|| {
+        lock().unwrap();
+        gates[0].open();
+        gates[1].pass();
+        let seen = words[1].load(SeqCst);
+        let _ = syscall!(SYS_futex, words[1], libc::FUTEX_WAIT, seen, 0, 0, 0);
     });
+    let waits_for_lock = fork(|| {
+        words[1].store(getpid() as u32 | 0x8000_0000, SeqCst);
+        gates[1].open();
+        gates[0].pass();
+        let _ = lock();
+    });
+    let children = [waits_for_lock, waits_for_robust];
     let tids = children.each_ref().map(|child| child.pid);
     wait_until(|| tids.iter().all(|tid| WaitGraph::read().on(*tid).starts_with("futex:")));
     let graph = WaitGraph::read();

@@ -6,6 +6,7 @@
 //! - **P1** A lock is in the table exactly while somebody waits for it or inherits it.
 //! - **P2** Its owner is a thread that has not let go of its memory; that step passes all its locks on.
 //! - **P3** Unless somebody inherits it, the word names the owner, or the program has spoilt it.
+//! - **P4** From a thread to the lock that it waits for, to that lock's owner, and so on, no way leads back.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -28,6 +29,10 @@ pub static LOCKS: SpinLock<Locks> = SpinLock::new(LockClass::FutexOwner, Locks::
 
 /// Entries in the table: plain wakes ask it only when there are any.
 static ENTRIES: AtomicUsize = AtomicUsize::new(0);
+
+/// Owners that are asked what they wait for, before it is taken for a circle: `kernel.max_lock_depth` of Linux, which gives
+/// the same answer there.
+const LONGEST_CHAIN: usize = 1024;
 
 /// A lock that somebody waits for.
 struct Lock {
@@ -72,6 +77,8 @@ pub struct Locks {
     wanted: BTreeMap<FutexKey, Lock>,
     /// The locks of `wanted` by their owners' identities.
     owned: BTreeMap<usize, BTreeSet<FutexKey>>,
+    /// The lock in whose queue each thread stands, by the thread's identity.
+    blocked: BTreeMap<usize, FutexKey>,
     conditions: BTreeMap<FutexKey, VecDeque<Arc<Waiter>>>,
 }
 
@@ -115,7 +122,12 @@ impl Lock {
 
 impl Locks {
     const fn new() -> Locks {
-        Locks { wanted: BTreeMap::new(), owned: BTreeMap::new(), conditions: BTreeMap::new() }
+        Locks {
+            wanted: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+        }
     }
 
     fn count(&self) {
@@ -177,6 +189,7 @@ impl Locks {
     ) -> Result<Claim<Arc<Waiter>>> {
         Ok(match self.claim(own, word, named, false)? {
             Claim::Waits(()) => {
+                self.check_chain(own, word.key(), named)?;
                 let waiter = Waiter::new(own, *word.key(), None);
                 self.enqueue(&waiter, named.thread.as_ref());
                 Claim::Waits(waiter)
@@ -185,6 +198,26 @@ impl Locks {
             Claim::Missing => Claim::Missing,
             Claim::Changed => Claim::Changed,
         })
+    }
+
+    /// P4: checks that the owner of the lock, who is `named` if it is not in the table, does not wait for `own`, be it
+    /// through others.
+    ///
+    /// # Errors
+    ///
+    /// `EDEADLK` when it does.
+    pub(super) fn check_chain(&self, own: &Thread, lock: &FutexKey, named: &Named) -> Result<()> {
+        let known = self.wanted.get(lock).map(|lock| &lock.owner);
+        let mut next = known.or(named.thread.as_ref());
+        for _ in 0..LONGEST_CHAIN {
+            let Some(owner) = next else { return Ok(()) };
+            if core::ptr::eq(own, &raw const **owner) {
+                return Err(Errno::EDEADLK);
+            }
+            let awaited = self.blocked.get(&identity(owner)).and_then(|lock| self.wanted.get(lock));
+            next = awaited.map(|lock| &lock.owner);
+        }
+        Err(Errno::EDEADLK)
     }
 
     /// Puts a waiter into the queue of its lock, which `owner` has if it is not in the table.
@@ -198,6 +231,7 @@ impl Locks {
         if let Some(lock) = self.wanted.get_mut(&waiter.lock) {
             waiter.set_place(Place::Queued);
             lock.waiters.push_back(waiter.clone());
+            self.blocked.insert(identity(&waiter.thread), waiter.lock);
         }
     }
 
@@ -228,6 +262,7 @@ impl Locks {
         lock.heirs += usize::from(place == Place::Heir);
         let old = core::mem::replace(&mut lock.owner, heir.thread.clone());
         heir.set_place(place);
+        self.blocked.remove(&identity(&heir.thread));
         self.disown(&old, &heir.lock);
         self.owned.entry(identity(&heir.thread)).or_default().insert(heir.lock);
         self.forget_if_unwanted(&heir.lock);
@@ -266,6 +301,7 @@ impl Locks {
                 if let Some(lock) = self.wanted.get_mut(&waiter.lock) {
                     lock.waiters.retain(|other| !Arc::ptr_eq(other, waiter));
                 }
+                self.blocked.remove(&identity(&waiter.thread));
                 self.forget_if_unwanted(&waiter.lock);
             }
             _ => {}

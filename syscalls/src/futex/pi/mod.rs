@@ -10,8 +10,10 @@
 //!
 //! The first two need no call. The kernel knows a lock only while somebody waits for it; who unlocks it then writes
 //! the next owner into the word, and nobody else can take it meanwhile. Of those who wait, the one with the highest
-//! priority comes first. The executor has no priorities, so none is inherited: what programs get is the hand-over,
-//! and that no lock outlives its owner unnoticed.
+//! static priority comes first, and of equals whoever came first, whatever their nice values. Nothing is lent to the
+//! owner: the executor runs threads in turn whatever their priorities, so no thread of a lower one than the waiter's
+//! keeps an owner from running longer than others do. Whoever would wait for himself, be it through the owners of any
+//! number of locks, is told so.
 //!
 //! | module | subject |
 //! |---|---|
@@ -42,7 +44,7 @@ use waiter::Waiting;
 ///
 /// # Errors
 ///
-/// `EDEADLK` when the thread has it; `ESRCH` when its owner is no thread; `EINVAL` when the word and the kernel do
+/// `EDEADLK` when the thread has it, or its owner waits for the thread, be it through others; `ESRCH` when its owner is no thread; `EINVAL` when the word and the kernel do
 /// not agree, or somebody waits for the word otherwise; `ETIMEDOUT`; `EFAULT`. Interrupted, the call starts again.
 pub async fn lock(thread: &Thread, word: &Word<'_>, deadline: Option<Instant>) -> Result<()> {
     let own = itself(thread)?;

@@ -58,7 +58,7 @@ enum Moved {
 /// # Errors
 ///
 /// `EAGAIN` when the condition holds something else; `EINVAL` when both words are one, or a waiter is none for
-/// this lock; as [`super::lock`].
+/// this lock; `EDEADLK` when the lock's owner waits for the waiter, who stays on the condition; as [`super::lock`].
 pub async fn requeue(condition: &Word<'_>, expected: u32, count: usize, lock: &Word<'_>) -> Result<usize> {
     if condition.key() == lock.key() {
         return Err(Errno::EINVAL);
@@ -101,7 +101,10 @@ fn move_waiters(
     }
     let place = match locks.claim(&first.thread, lock, named, count > 0)? {
         Claim::Taken => Place::Owner,
-        Claim::Waits(()) => Place::Queued,
+        Claim::Waits(()) => {
+            locks.check_chain(&first.thread, lock.key(), named)?;
+            Place::Queued
+        }
         Claim::Missing => return Ok(Moved::Missing),
         Claim::Changed => return Ok(Moved::Changed),
     };
@@ -113,6 +116,9 @@ fn move_waiters(
         let Some(next) = locks.first_at(condition.key())? else { break };
         if next.lock != *lock.key() {
             return Ok(Moved::Waiters(moved, owner, Err(Errno::EINVAL)));
+        }
+        if let Err(error) = locks.check_chain(&next.thread, lock.key(), named) {
+            return Ok(Moved::Waiters(moved, owner, Err(error)));
         }
         locks.move_first(condition.key(), Place::Queued, lock_owner);
         moved += 1;
