@@ -123,6 +123,14 @@ impl WaitSource {
 #[must_use = "nothing is waited for unless it is awaited"]
 pub struct WaitFuture<'a>(Waiting<Plain<'a>>);
 
+impl WaitFuture<'_> {
+    /// Ends the wait now: the reason of a wake that came first, which is consumed with this. Nothing when none came, or
+    /// the wait was over already.
+    pub fn give_up(self: Pin<&mut Self>) -> Option<Reason> {
+        self.into_ref().get_ref().0.give_up()
+    }
+}
+
 impl Future for WaitFuture<'_> {
     type Output = Reason;
 
@@ -218,6 +226,26 @@ impl<P: Protocol> Waiting<P> {
     #[inline]
     pub(super) fn wake_for_one(&self) -> Option<Events> {
         self.node.was_the_one().then(|| self.node.woken_with())
+    }
+
+    /// Edge 4 because the owner has lost interest, or edge 5 if a wake came first.
+    fn give_up(&self) -> Option<Reason> {
+        let phase = match self.node.phase() {
+            // SAFETY: this future owns the node and linked it to this source.
+            Phase::Linked => unsafe { self.protocol.source().detach(&self.node) },
+            phase => phase,
+        };
+        let reason = match phase {
+            Phase::Woken { reason, .. } => Some(reason),
+            Phase::Linked => {
+                self.protocol.left();
+                None
+            }
+            Phase::Idle | Phase::Done => None,
+        };
+        self.node.finish();
+        self.timer.cancel();
+        reason
     }
 
     /// Edge 5, or the end of a wait that did not begin.

@@ -1,4 +1,14 @@
 //! Waiting for any of several words: `futex_waitv(2)`.
+//!
+//! What a program may rely on, here as on Linux (`sys_futex_waitv`, `futex_unqueue_multiple`):
+//!
+//! - The answer is the index of a word that was woken during the call. Of several it may be any (here, as there, the
+//!   last); the others are not told of, so a program looks at all its words.
+//! - A wake that counted this waiter among those it woke is consumed by this call, which gives an index then and neither
+//!   `ETIMEDOUT` nor `EINTR`. Wakes of several words count it once each, and end one wait.
+//! - A wake that did not count it may end the wait all the same.
+//!
+//! Beyond Linux, where such a wake is lost: that of a waiter that is killed goes to the next of its word.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -36,7 +46,8 @@ pub async fn wait_any(words: &[(Word<'_>, u32)], deadline: Option<Instant>) -> R
         let wait = Wait::interruptible().until(until).events(Events::all());
         waits.push(Box::pin(membership.queue().wait(seen, wait)));
     }
-    let (index, reason) = poll_fn(|context| poll_all(&mut waits, context)).await;
+    let ended = poll_fn(|context| poll_all(&mut waits, context)).await;
+    let (index, reason) = leave_all(&mut waits, ended);
     match reason {
         Reason::Data | Reason::Hup | Reason::Close => Ok(index),
         Reason::Timeout => Err(Errno::ETIMEDOUT),
@@ -44,16 +55,31 @@ pub async fn wait_any(words: &[(Word<'_>, u32)], deadline: Option<Instant>) -> R
     }
 }
 
+fn is_wake(reason: Reason) -> bool {
+    !matches!(reason, Reason::Signal | Reason::Timeout)
+}
+
 /// Polls all; the last that was woken counts, and time or a signal only if none was.
 fn poll_all(waits: &mut [Pin<Box<WaitFuture<'_>>>], context: &mut Context<'_>) -> Poll<(usize, Reason)> {
     let mut ended = None;
     for (index, wait) in waits.iter_mut().enumerate() {
-        if let Poll::Ready(reason) = wait.as_mut().poll(context) {
-            let is_wake = !matches!(reason, Reason::Signal | Reason::Timeout);
-            if is_wake || ended.is_none() {
-                ended = Some((index, reason));
-            }
+        if let Poll::Ready(reason) = wait.as_mut().poll(context)
+            && (is_wake(reason) || ended.is_none())
+        {
+            ended = Some((index, reason));
         }
     }
     ended.map_or(Poll::Pending, Poll::Ready)
+}
+
+/// Leaves all queues. A wake that came meanwhile has counted this waiter, so it counts as well.
+fn leave_all(waits: &mut [Pin<Box<WaitFuture<'_>>>], mut ended: (usize, Reason)) -> (usize, Reason) {
+    for (index, wait) in waits.iter_mut().enumerate() {
+        if let Some(reason) = wait.as_mut().give_up()
+            && (index > ended.0 || !is_wake(ended.1))
+        {
+            ended = (index, reason);
+        }
+    }
+    ended
 }

@@ -17,6 +17,7 @@ use executor::modelled::{self, ModelTask};
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
+use super::any::wait_any;
 use super::operations::{Exchange, MATCH_ANY, Word, requeue, wait, wake};
 use crate::host;
 use crate::machine::PageFlags;
@@ -141,16 +142,17 @@ fn one_gives_up(end: fn(&ModelTask), deadline: Option<Duration>, expected: Errno
     assert_eq!(word(&space, BASE).peek(), Some(0));
 }
 
+/// Ends a wait with a deadline. The task may look at the clock only after the first ticks: so there are more.
+fn time_passes(_: &ModelTask) {
+    for _ in 0..3 {
+        modelled::pass(TICK);
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn a_wake_meets_a_deadline() {
-    // The taker may look at the clock only after the first ticks: so there are more.
-    let pass = |_: &ModelTask| {
-        for _ in 0..3 {
-            modelled::pass(TICK);
-            thread::yield_now();
-        }
-    };
-    explore(move || one_gives_up(pass, Some(TICK), Errno::ETIMEDOUT));
+    explore(|| one_gives_up(time_passes, Some(TICK), Errno::ETIMEDOUT));
 }
 
 #[test]
@@ -181,4 +183,38 @@ fn those_who_are_moved_are_woken_in_turn() {
         wake(&to, 1, MATCH_ANY).unwrap();
         waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
     });
+}
+
+/// One waits for either word while its wait is ended otherwise, and each word is woken once. A wake that has counted the
+/// waiter is what it answers.
+fn either_is_woken(end: fn(&ModelTask), deadline: Option<Duration>, otherwise: Errno) {
+    let (space, task) = (space(), Arc::new(ModelTask::new(0)));
+    let waiter = {
+        let (space, task) = (space.clone(), task.clone());
+        thread::spawn(move || {
+            let words = WORDS.map(|at| (word(&space, at), 0));
+            let deadline = deadline.map(|time| machine().now() + time);
+            block_on(task.run(wait_any(&words, deadline)))
+        })
+    };
+    let wakers = WORDS.map(|at| {
+        let space = space.clone();
+        thread::spawn(move || wake(&word(&space, at), 1, MATCH_ANY).unwrap())
+    });
+    end(&task);
+    let woken = wakers.map(|waker| waker.join().unwrap());
+    let answer = waiter.join().unwrap();
+    if let Err(error) = answer {
+        assert_eq!((error, woken), (otherwise, [0, 0]));
+    }
+}
+
+#[test]
+fn a_wake_of_either_word_meets_a_deadline() {
+    explore(|| either_is_woken(time_passes, Some(TICK), Errno::ETIMEDOUT));
+}
+
+#[test]
+fn a_wake_of_either_word_meets_a_signal() {
+    explore(|| either_is_woken(|task| task.task().interrupt(), None, Errno::EINTR));
 }
