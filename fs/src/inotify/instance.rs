@@ -15,7 +15,7 @@ use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
-use super::marks::{Mark, tell};
+use super::marks::{Mark, any_watches, tell};
 use super::queue::{IGNORED, Queue, Read};
 use crate::file::{FileOps, Io, OpenFile, OpenFlags, Sources, Whence, put_user};
 use crate::vfs::events::{Event, EventMask};
@@ -204,11 +204,15 @@ impl Inotify {
     }
 }
 
-/// The file system on `device` has been unmounted: its watches end.
+/// The file system on `device` has been unmounted, and nobody uses it any more: its watches end.
 pub(crate) fn filesystem_gone(device: DeviceNumber) {
+    if !any_watches() {
+        return;
+    }
     let instances: Vec<Arc<Inotify>> = INSTANCES.lock().values().filter_map(Weak::upgrade).collect();
     for inode in instances.iter().flat_map(|instance| instance.watched_on(device)) {
-        let mask = EventMask::UNMOUNT;
+        let kind = if inode.metadata().is_directory() { EventMask::ISDIR } else { EventMask::empty() };
+        let mask = EventMask::UNMOUNT | kind;
         tell(&Event { mask, inode: &inode, name: None, cookie: 0, unlinked: false });
     }
 }

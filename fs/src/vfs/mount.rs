@@ -4,13 +4,14 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use base::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
 use super::dentry::Dentry;
 use super::inode::FileSystem;
 use super::path::Path;
+use crate::inotify;
 
 /// Mounts that one namespace may have: `fs.mount-max` of Linux.
 pub const MOUNTS_MAX: usize = 100_000;
@@ -43,6 +44,8 @@ bitflags::bitflags! {
 pub struct SuperBlock {
     file_system: Arc<dyn FileSystem>,
     root: Arc<Dentry>,
+    /// Mounts of it, those that were taken out of the tree and are still used among them.
+    mounts: AtomicUsize,
 }
 
 impl SuperBlock {
@@ -50,7 +53,7 @@ impl SuperBlock {
     #[must_use]
     pub fn new(file_system: Arc<dyn FileSystem>) -> Arc<SuperBlock> {
         let root = Dentry::new_root(file_system.root(), b"/");
-        Arc::new(SuperBlock { file_system, root })
+        Arc::new(SuperBlock { file_system, root, mounts: AtomicUsize::new(0) })
     }
 
     /// The file system.
@@ -113,6 +116,7 @@ impl Mount {
         flags: MountFlags,
         anonymous: bool,
     ) -> Arc<Mount> {
+        super_block.mounts.fetch_add(1, Ordering::Relaxed);
         Arc::new(Mount {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             super_block: super_block.clone(),
@@ -190,6 +194,15 @@ impl Mount {
     #[must_use]
     pub fn root_path(self: &Arc<Mount>) -> Path {
         Path { mount: self.clone(), dentry: self.root.clone() }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // The last one, and everybody who used it, has gone.
+        if self.super_block.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            inotify::filesystem_gone(self.file_system().device());
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use super::path::Path;
 use super::permission::{Permission, permission};
 use super::registry::file_system_type;
 use super::walk::{Start, Subject, WalkFlags, resolve};
-use crate::inotify;
 
 /// Flags of `mount(2)` beside those that stay with the mount.
 pub mod ms {
@@ -182,17 +181,8 @@ pub fn unmount(subject: Subject<'_>, target: &[u8], flags: UnmountFlags) -> Resu
     if !Arc::ptr_eq(&dentry, mount.root()) {
         return Err(Errno::EINVAL);
     }
-    let device = dentry.inode().metadata().device;
     drop(dentry);
-    let namespace = subject.fs.namespace();
-    namespace.detach(&mount, flags.contains(UnmountFlags::DETACH), 1)?;
-    // A lazy unmount leaves the file system to those who use it.
-    let is_used = Arc::strong_count(&mount) > 1
-        || namespace.list().iter().any(|other| other.root().inode().metadata().device == device);
-    if !is_used {
-        inotify::filesystem_gone(device);
-    }
-    Ok(())
+    subject.fs.namespace().detach(&mount, flags.contains(UnmountFlags::DETACH), 1)
 }
 
 /// Checks that `place` is a directory that the caller may search, as `chdir(2)` asks.

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::{FileOps, OpenFile, OpenFlags};
+use crate::inotify::{Inotify, WatchFlags};
 use crate::testing;
 use crate::tmpfs::TmpFs;
 
@@ -98,6 +99,10 @@ impl World {
 
     fn unmount(&self, path: &str) -> Result<()> {
         unmount(self.subject(), path.as_bytes(), UnmountFlags::empty())
+    }
+
+    fn detach(&self, path: &str) -> Result<()> {
+        unmount(self.subject(), path.as_bytes(), UnmountFlags::DETACH)
     }
 
     /// The names below a directory, each with a slash behind if it is one itself.
@@ -492,6 +497,40 @@ fn unnamed_files_get_a_name_when_they_may() {
     let start = Start::At(file.path());
     assert_eq!(link(world.subject(), start, b"", flags, Start::Cwd, b"/x"), Err(Errno::ENOENT));
     assert_eq!(world.open("/", OpenFlags::TMPFILE | OpenFlags::DIRECTORY).err(), Some(Errno::EINVAL));
+}
+
+#[test]
+fn watches_end_with_the_last_who_uses_their_file_system() {
+    let world = World::new();
+    let watching = Inotify::open(&world.caller, true).unwrap();
+    let told = || {
+        let (read, bytes) =
+            testing::into_bytes(100, |buffer| testing::now(watching.read(&world.caller, buffer)));
+        let masks = bytes.chunks_exact(16).map(|event| u32::from_ne_bytes(event[4..8].try_into().unwrap()));
+        read.map(|_| masks.collect::<Vec<_>>())
+    };
+    let over = Ok(alloc::vec![0x4000_2000, 0x8000]);
+    for path in ["/m", "/n"] {
+        world.mkdir(path).unwrap();
+    }
+    world.mount("/m", "tmpfs", 0).unwrap();
+    mount(world.subject(), b"/m", b"/n", None, ms::BIND, b"").unwrap();
+    let watch = |path| {
+        let inode = world.find(path).unwrap().inode().clone();
+        Inotify::of(&watching).unwrap().watch(&world.caller, &inode, WatchFlags::empty())
+    };
+    watch("/n").unwrap();
+    assert_eq!(world.unmount("/m"), Ok(()));
+    assert_eq!(told(), Err(Errno::EAGAIN), "it is mounted elsewhere");
+    assert_eq!(world.unmount("/n"), Ok(()));
+    assert_eq!(told(), over);
+    world.mount("/m", "tmpfs", 0).unwrap();
+    watch("/m").unwrap();
+    let used = world.open("/m", OpenFlags::DIRECTORY).unwrap();
+    assert_eq!(world.detach("/m"), Ok(()));
+    assert_eq!(told(), Err(Errno::EAGAIN), "somebody has a file of it open");
+    drop(used);
+    assert_eq!(told(), over);
 }
 
 #[test]

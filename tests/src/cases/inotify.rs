@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(two_instances_hear_the_same),
     case!(instance_as_a_descriptor),
     case!(file_system_is_unmounted).vm(),
+    case!(detached_file_system_ends_with_its_last_user).vm(),
 ];
 
 /// (watch, mask, cookie, name)
@@ -450,4 +451,30 @@ fn file_system_is_unmounted() {
     for place in [c"place", c"again"] {
         syscall!(SYS_rmdir, place).unwrap();
     }
+}
+
+/// Taken out of the tree while it is in use, it goes on until that is over.
+fn detached_file_system_ends_with_its_last_user() {
+    let fd = instance();
+    syscall!(SYS_mkdir, c"place", 0o755).unwrap();
+    syscall!(SYS_mount, c"none", c"place", c"tmpfs", 0, 0).unwrap();
+    syscall!(SYS_mkdir, c"place/inner", 0o755).unwrap();
+    create(c"place/file", b"");
+    let used = open(c"place/file", libc::O_WRONLY).unwrap();
+    let file = watch(fd, c"place/file", IN_MODIFY).unwrap();
+    let directories = [c"place", c"place/inner"].map(|path| watch(fd, path, IN_CREATE).unwrap());
+    assert_eq!(syscall!(SYS_umount2, c"place", 0), Err(EBUSY));
+    syscall!(SYS_umount2, c"place", libc::MNT_DETACH).unwrap();
+    expect(fd, &[]);
+    assert_eq!(write(used, b"x"), Ok(1));
+    expect(fd, &[(file, IN_MODIFY, "")]);
+    close(used).unwrap();
+    let told = events(fd);
+    let of = |wd: i32| told.iter().filter(|event| event.0 == wd).map(|event| event.1).collect::<Vec<_>>();
+    assert_eq!(of(file), [libc::IN_UNMOUNT, IN_IGNORED]);
+    for wd in directories {
+        assert_eq!(of(wd), [libc::IN_UNMOUNT | libc::IN_ISDIR, IN_IGNORED]);
+    }
+    assert_eq!(told.len(), 6);
+    syscall!(SYS_rmdir, c"place").unwrap();
 }
