@@ -209,7 +209,7 @@ async fn wait(epoll: &OpenFile) -> u64 {
 fn control(epoll: &OpenFile, operation: Operation, file: &Arc<OpenFile>, interest: u32, data: u64) {
     let interest = Interest::from_program(interest);
     let entry = FdEntry::new(file.clone(), false);
-    Epoll::control(&testing::root(), epoll, Some(operation), &entry, 3, interest, data).unwrap();
+    block_on(Epoll::control(&testing::root(), epoll, Some(operation), &entry, 3, interest, data)).unwrap();
 }
 
 /// Waits until the file is readable, as poll(2) does.

@@ -31,7 +31,6 @@ pub enum LockClass {
     FileLockGraph,
     FileLock,
     File,
-    EpollGraph,
     Epoll,
     Followers,
     Tty,

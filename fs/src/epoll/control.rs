@@ -13,7 +13,7 @@ use super::instance::{Epoll, Key, Registration, Table};
 use super::interest::Interest;
 use super::limit::Counted;
 use super::list::Handle;
-use super::nesting::{self, Examined};
+use super::nesting;
 use super::ready::Item;
 use super::target::Target;
 use crate::file::{FdEntry, Follower, OpenFile};
@@ -54,9 +54,36 @@ struct NewItem<'a> {
     charge: Charge,
 }
 
+/// An item that is in place, and whose paths have not been counted yet. Dropped, it goes again, if nobody else has
+/// removed it.
+struct Unchecked<'a> {
+    epoll: &'a Epoll,
+    key: Key,
+    handle: Handle,
+    stays: bool,
+}
+
+impl Unchecked<'_> {
+    /// It has been checked.
+    fn keep(mut self) -> Handle {
+        self.stays = true;
+        self.handle
+    }
+}
+
+impl Drop for Unchecked<'_> {
+    fn drop(&mut self) {
+        if !self.stays {
+            let _ = self.epoll.take_out(self.key, Some(self.handle));
+        }
+    }
+}
+
 impl Epoll {
     /// `epoll_ctl(2)` on the instance behind `instance`, about the file of `entry` under the number `fd`.
     /// `operation` is `None` for a number that Linux does not know, which it notices last.
+    ///
+    /// It waits only where instances are nested. Dropped there, it leaves things as they were.
     ///
     /// # Errors
     ///
@@ -64,7 +91,7 @@ impl Epoll {
     /// itself, a file that is no instance, exclusive where that is not allowed; `ELOOP`; then `EEXIST`,
     /// `ENOENT`, `ENOSPC` when the user has too many items, `ENOMEM`; `EINVAL` when a file would have too many paths
     /// through instances in instances.
-    pub fn control(
+    pub async fn control(
         caller: &Caller,
         instance: &OpenFile,
         operation: Option<Operation>,
@@ -91,61 +118,48 @@ impl Epoll {
         match operation {
             Some(Operation::Add) => {
                 let charge = Charge::new(&caller.account, ITEM_BYTES)?;
-                epoll.add(NewItem { entry, key, interest: interest.with_always(), data, charge })
+                epoll.add(NewItem { entry, key, interest: interest.with_always(), data, charge }).await
             }
-            Some(Operation::Delete) => epoll.remove(file, key),
+            Some(Operation::Delete) => epoll.remove(file, key).await,
             Some(Operation::Modify) => epoll.modify(file, key, interest.with_always(), data),
             None => Err(Errno::EINVAL),
         }
     }
 
-    fn add(&self, new: NewItem<'_>) -> Result<()> {
+    async fn add(&self, new: NewItem<'_>) -> Result<()> {
         let (file, interest) = (&new.entry.file, new.interest);
         let handle = match Epoll::of(file) {
-            Err(_) => self.add_file(new)?,
-            Ok(inner) => self.add_instance(inner, new)?,
+            Err(_) => self.add_file(new).await?,
+            Ok(inner) => self.add_instance(inner, new).await?,
         };
         self.look_now(file, handle, interest);
         Ok(())
     }
 
-    fn add_file(&self, new: NewItem<'_>) -> Result<Handle> {
+    async fn add_file(&self, new: NewItem<'_>) -> Result<Handle> {
         let (file, key) = (&new.entry.file, new.key);
         let handle = self.insert(new)?;
         if self.table.lock().outer.is_empty() {
             return Ok(handle);
         }
-        let mut examined = Examined::default();
-        let checked = {
-            let _frozen = nesting::freeze();
-            nesting::check_paths(file, &mut examined)
-        };
-        self.keep_if(checked, file, key).map(|()| handle)
+        let item = Unchecked { epoll: self, key, handle, stays: false };
+        let _frozen = nesting::freeze().await;
+        nesting::check_paths(file).await?;
+        Ok(item.keep())
     }
 
-    fn add_instance(&self, inner: &Epoll, new: NewItem<'_>) -> Result<Handle> {
-        let (file, key) = (&new.entry.file, new.key);
-        let mut examined = Examined::default();
-        let (handle, checked) = {
-            let _frozen = nesting::freeze();
-            nesting::check(self, inner)?;
-            let handle = self.insert(new)?;
-            inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
-            let checked = inner
-                .this
-                .upgrade()
-                .map_or(Ok(()), |inner| nesting::check_paths_below(&inner, &mut examined));
-            (handle, checked)
-        };
-        self.keep_if(checked, file, key).map(|()| handle)
-    }
-
-    /// Removes an item again whose check has failed.
-    fn keep_if(&self, checked: Result<()>, file: &OpenFile, key: Key) -> Result<()> {
-        checked.inspect_err(|_| {
-            // Somebody else may have removed it meanwhile.
-            let _ = self.remove(file, key);
-        })
+    async fn add_instance(&self, inner: &Epoll, new: NewItem<'_>) -> Result<Handle> {
+        // Until the item has been checked, or is gone again.
+        let _frozen = nesting::freeze().await;
+        nesting::check(self, inner).await?;
+        let key = new.key;
+        let handle = self.insert(new)?;
+        inner.table.lock().outer.insert((self.id, key.1), self.this.clone());
+        let item = Unchecked { epoll: self, key, handle, stays: false };
+        if let Some(inner) = inner.this.upgrade() {
+            nesting::check_paths_below(&inner).await?;
+        }
+        Ok(item.keep())
     }
 
     fn insert(&self, new: NewItem<'_>) -> Result<Handle> {
@@ -200,11 +214,20 @@ impl Epoll {
         Ok(())
     }
 
-    fn remove(&self, file: &OpenFile, key: Key) -> Result<()> {
-        let _frozen = Epoll::of(file).is_ok().then(nesting::freeze);
+    async fn remove(&self, file: &OpenFile, key: Key) -> Result<()> {
+        let _frozen = if Epoll::of(file).is_ok() { Some(nesting::freeze().await) } else { None };
+        self.take_out(key, None)
+    }
+
+    /// Removes an item; with `only`, unless it is another one by now. The nests are frozen if it is an instance.
+    fn take_out(&self, key: Key, only: Option<Handle>) -> Result<()> {
         let (gone, _target) = {
             let mut table = self.table.lock();
-            let gone = table.items.remove_entry(&key).ok_or(Errno::ENOENT)?;
+            let Entry::Occupied(item) = table.items.entry(key) else { return Err(Errno::ENOENT) };
+            if only.is_some_and(|only| only != item.get().handle) {
+                return Err(Errno::ENOENT);
+            }
+            let gone = item.remove_entry();
             // At once, so that no wait finds it beside the item that takes its place.
             let target = self.ready.list.lock().remove(gone.1.handle);
             (gone, target)

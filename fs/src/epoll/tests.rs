@@ -10,7 +10,7 @@ use base::{Errno, Result};
 use executor::pollwait::Events;
 
 use super::interest::{Interest, RECORD_BYTES};
-use super::{Epoll, Operation};
+use super::{Epoll, Operation, nesting};
 use crate::eventfd::{EventFd, EventFdFlags};
 use crate::file::{FdEntry, OpenFile, OpenFlags};
 use crate::pipe::pipe;
@@ -37,6 +37,17 @@ fn drain(file: &OpenFile) {
     testing::into_bytes(8, |buffer| testing::now(file.read(&caller, buffer))).0.unwrap();
 }
 
+/// Polls a change of an instance until it is done: the nests of all tests have one lock.
+fn finish<T>(change: impl Future<Output = T>) -> T {
+    let mut change = pin!(change);
+    loop {
+        if let Poll::Ready(result) = change.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
+        std::thread::yield_now();
+    }
+}
+
 fn control(
     epoll: &OpenFile,
     operation: Operation,
@@ -46,7 +57,7 @@ fn control(
 ) -> Result<()> {
     let interest = Interest::from_program(interest);
     let entry = FdEntry::new(file.clone(), false);
-    Epoll::control(&testing::root(), epoll, Some(operation), &entry, 3, interest, data)
+    finish(Epoll::control(&testing::root(), epoll, Some(operation), &entry, 3, interest, data))
 }
 
 fn add(epoll: &OpenFile, file: &Arc<OpenFile>, interest: u32, data: u64) {
@@ -138,6 +149,63 @@ fn nests_stay_shallow_and_without_cycles_whatever_is_taken_apart() {
     assert_eq!(nest(1, 2), Err(Errno::ELOOP));
 }
 
+/// While another walk keeps the nests as they are, who wants to change one waits; given up, he has changed nothing.
+#[test]
+fn changes_of_nests_wait_for_each_other() {
+    let (outer, inner, file) = (epoll(), epoll(), event());
+    add(&inner, &file, IN, 1);
+    let items = |epoll: &OpenFile| Epoll::of(epoll).unwrap().table.lock().items.len();
+    let change = |operation| {
+        let (epoll, entry) = (outer.clone(), FdEntry::new(inner.clone(), false));
+        async move {
+            let interest = Interest::from_program(IN);
+            Epoll::control(&testing::root(), &epoll, Some(operation), &entry, 3, interest, 0).await
+        }
+    };
+    let frozen = finish(nesting::freeze());
+    assert_eq!((testing::try_now(change(Operation::Add)), items(&outer)), (None, 0));
+    drop(frozen);
+    assert_eq!(finish(change(Operation::Add)), Ok(()));
+    let frozen = finish(nesting::freeze());
+    assert_eq!((testing::try_now(change(Operation::Delete)), items(&outer)), (None, 1));
+    // A file in a nest is in place before it is checked, and goes again with who gives up.
+    let adding = {
+        let (epoll, entry) = (inner.clone(), FdEntry::new(event(), false));
+        async move {
+            let interest = Interest::from_program(IN);
+            Epoll::control(&testing::root(), &epoll, Some(Operation::Add), &entry, 4, interest, 0).await
+        }
+    };
+    assert_eq!((testing::try_now(adding), items(&inner)), (None, 1));
+    drop(frozen);
+    assert_eq!((finish(change(Operation::Delete)), items(&outer)), (Ok(()), 0));
+}
+
+/// More on each side than are looked at at once.
+#[test]
+fn wide_nests_are_seen_as_a_whole() {
+    let (file, inner) = (event(), epoll());
+    let add_as = |fd: i32, outer: &OpenFile, file: &Arc<OpenFile>| {
+        let (entry, interest) = (FdEntry::new(file.clone(), false), Interest::from_program(IN));
+        let operation = Some(Operation::Add);
+        finish(Epoll::control(&testing::root(), outer, operation, &entry, fd, interest, 0))
+    };
+    let others: Vec<Arc<OpenFile>> = (0..200).map(|_| event()).collect();
+    for (fd, other) in (0..).zip(&others) {
+        assert_eq!(add_as(fd, &inner, other), Ok(()));
+    }
+    assert_eq!(add_as(1000, &inner, &file), Ok(()));
+    // There may be 500 chains of two; an instance may have the other under many numbers.
+    let outer: Vec<Arc<OpenFile>> = (0..5).map(|_| epoll()).collect();
+    for (fd, outer) in (0..500).zip(outer.iter().cycle()) {
+        assert_eq!(add_as(fd, outer, &inner), Ok(()));
+    }
+    assert_eq!(add_as(500, &outer[0], &inner), Err(Errno::EINVAL));
+    assert_eq!(Epoll::of(&outer[0]).unwrap().table.lock().items.len(), 100, "it is gone again");
+    assert_eq!(add_as(1001, &inner, &file), Err(Errno::EINVAL), "twice as many ways to the file");
+    assert_eq!(Epoll::of(&inner).unwrap().table.lock().items.len(), 201);
+}
+
 #[test]
 fn a_wake_goes_up_through_every_level() {
     let chain: Vec<Arc<OpenFile>> = (0..5).map(|_| epoll()).collect();
@@ -195,7 +263,8 @@ fn an_instance_costs_nothing_when_it_is_gone() {
         for fd in 0..100 {
             let interest = Interest::from_program(IN);
             let entry = FdEntry::new(file.clone(), false);
-            Epoll::control(&caller, &epoll, Some(Operation::Add), &entry, fd, interest, 0).unwrap();
+            let adding = Epoll::control(&caller, &epoll, Some(Operation::Add), &entry, fd, interest, 0);
+            finish(adding).unwrap();
         }
         assert!(caller.account.charged() > 100 * RECORD_BYTES);
     }

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ops::Bound;
 
 use base::sync::{LockClass, SpinLock};
 
@@ -45,10 +46,18 @@ impl Followers {
         table.entries.insert(id, follower.clone());
     }
 
-    /// The followers that are there.
-    pub(super) fn live(&self) -> Vec<Arc<dyn Follower>> {
+    /// Up to `most` of the followers, those that are there of them, behind the one with the id `after`; and the id of the
+    /// last. No id when there are no more.
+    pub(super) fn live(&self, after: Option<u64>, most: usize) -> (Vec<Arc<dyn Follower>>, Option<u64>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut found, mut last) = (Vec::with_capacity(most), None);
         let table = self.0.lock();
-        table.iter().flat_map(|table| table.entries.values()).filter_map(Weak::upgrade).collect()
+        let entries = table.iter().flat_map(|table| table.entries.range((from, Bound::Unbounded)));
+        for (id, follower) in entries.take(most) {
+            found.extend(follower.upgrade());
+            last = Some(*id);
+        }
+        (found, last)
     }
 
     /// Tells every follower that the file with this id is gone.

@@ -282,10 +282,11 @@ impl OpenFile {
         self.followers.add(id, follower);
     }
 
-    /// Those who are told when the file goes. They are to be let go of where no lock is held: it may be their end.
+    /// Of those who are told when the file goes, up to `most` behind the one with the id `after`, and the id of the last; no
+    /// id when there are no more. They are to be let go of where no lock is held: it may be their end.
     #[must_use]
-    pub fn followers(&self) -> Vec<Arc<dyn Follower>> {
-        self.followers.live()
+    pub fn followers(&self, after: Option<u64>, most: usize) -> (Vec<Arc<dyn Follower>>, Option<u64>) {
+        self.followers.live(after, most)
     }
 
     /// Moves the position: `lseek(2)`. A drop leaves it where it was.

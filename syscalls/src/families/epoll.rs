@@ -57,7 +57,7 @@ async fn epoll_ctl(thread: &Thread, epfd: Fd, operation: i32, fd: Fd, event: Poi
     let instance = files.get(epfd.0)?;
     let entry = files.entry_required(fd.0, FdRights::empty())?;
     let data = u64::from_ne_bytes(data);
-    Epoll::control(&thread.caller(), &instance, operation, &entry, fd.0, interest, data)?;
+    Epoll::control(&thread.caller(), &instance, operation, &entry, fd.0, interest, data).await?;
     Ok(0)
 }
 
