@@ -13,7 +13,7 @@ use base::memory::UserMemory;
 use base::time::Instant;
 use base::{Errno, Result, machine};
 use ipc::channel::{
-    CALL_PREFIX_BYTES, Endpoint, HANDLES_PER_MESSAGE, MESSAGE_BYTES, Options, Outcome, Outgoing,
+    CALL_PREFIX_BYTES, Endpoint, HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES, Options, Outcome, Outgoing,
 };
 use ipc::table::reserve::Reserved;
 use ipc::{Access, AccessOp};
@@ -90,10 +90,7 @@ fn try_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
         header.check_message()?;
         let access = resources.handles.get(handle, AccessOp::Write)?;
         let mut outgoing = Outgoing::new(header.payload(memory));
-        if header.sizes.handles > 0 {
-            let reserved = Reserved::none(&resources.handles, &resources.caller);
-            reserve_now(memory, &header, outgoing.handles.insert(reserved))?;
-        }
+        prepare_now(&resources, &header, &mut outgoing)?;
         endpoint(&access)?.try_send(&resources.caller, Some(access.node()), &mut outgoing, options)
     };
     match send() {
@@ -103,14 +100,24 @@ fn try_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
     }
 }
 
-/// Takes the handles of a message out of the table; `EFAULT` when a page of the message is missing.
-fn reserve_now(memory: &dyn UserMemory, header: &Header, reserved: &mut Reserved) -> Result<()> {
+/// Takes the handles of a message out of the table; `EFAULT` when a page of the message is missing. Nothing is taken, and
+/// nothing allocated later, for a payload that would have to be faulted in first.
+#[inline]
+fn prepare_now(resources: &Resources, header: &Header, outgoing: &mut Outgoing<'_>) -> Result<()> {
+    let sizes = header.sizes;
+    if sizes.handles == 0 && sizes.bytes <= INLINE_BYTES {
+        return Ok(());
+    }
+    let memory = &*resources.caller.memory;
     let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
-    let raw = raw.get_mut(..4 * header.sizes.handles).ok_or(Errno::EMSGSIZE)?;
-    // Nothing is taken out of the table for a payload that would have to be faulted in first.
+    let raw = raw.get_mut(..4 * sizes.handles).ok_or(Errno::EMSGSIZE)?;
     if memory.copy_in_nofault(header.handles, raw) < raw.len() || !header.payload_is_resident(memory) {
         return Err(Errno::EFAULT);
     }
+    if sizes.handles == 0 {
+        return Ok(());
+    }
+    let reserved = outgoing.handles.insert(Reserved::none(&resources.handles, &resources.caller));
     reserved.take(decode_handles(raw, &mut [0; HANDLES_PER_MESSAGE]))
 }
 
@@ -257,10 +264,7 @@ fn try_call(
         check_call(&question, &header)?;
         let access = access_for_call(&resources, handle)?;
         let mut outgoing = Outgoing::new(question.payload(memory));
-        if question.sizes.handles > 0 {
-            let reserved = Reserved::none(&resources.handles, &resources.caller);
-            reserve_now(memory, &question, outgoing.handles.insert(reserved))?;
-        }
+        prepare_now(&resources, &question, &mut outgoing)?;
         let endpoint = endpoint(&access)?;
         let seen = endpoint.calls().observe();
         let place = endpoint.begin_call(&mut outgoing)?;

@@ -61,10 +61,12 @@ fn file_of(point: &str) -> Fd {
 fn under<R>(point: &str, times: u64, body: impl FnOnce() -> R) -> (R, u64) {
     let file = file_of(point);
     let before = fails(&file);
+    // Resident, as a constant need not be: a page that is missing would be another reason to fail.
+    let off = b"off".to_vec();
     write(file, format!("times={times},pid={}", getpid()).as_bytes()).expect("a setting");
     let result = body();
     // The budget may not be used up yet, and then this call fails too.
-    while write(file, b"off").is_err() {}
+    while write(file, &off).is_err() {}
     let fired = fails(&file) - before;
     close(file).expect("the point's file");
     (result, fired)
