@@ -206,12 +206,11 @@ impl FdTable {
     }
 
     /// What every close of a descriptor does, without locks: the table's POSIX locks on the file end, and the file too
-    /// if nothing else holds it. What else does may be its own queue.
+    /// if nothing else holds it.
     fn part_with(&self, file: Arc<OpenFile>) {
         file.inode().state().release_posix_locks(self.id);
         file.ops().flushed();
-        drop(file);
-        crate::unix::descriptor_closed();
+        crate::unix::let_go(file);
     }
 
     /// The entry of `fd`, places opened with `O_PATH` included.

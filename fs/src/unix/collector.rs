@@ -22,7 +22,7 @@ use core::time::Duration;
 use executor::TaskOptions;
 
 use super::message::Message;
-use super::rights::{InFlight, in_flight, no_socket_travels};
+use super::rights::{InFlight, in_flight, is_socket, no_socket_travels};
 use super::socket::Socket;
 use crate::file::OpenFile;
 
@@ -89,8 +89,17 @@ static DUE: AtomicBool = AtomicBool::new(false);
 /// Nanoseconds that the last pass took.
 static COST: AtomicU64 = AtomicU64::new(0);
 
+/// Lets go of the file of a descriptor that was closed. Of a socket, what still holds it may be its own queue.
+pub(crate) fn let_go(file: Arc<OpenFile>) {
+    let is_socket = is_socket(&file);
+    drop(file);
+    if is_socket {
+        request();
+    }
+}
+
 /// A descriptor or a socket has gone, so that sockets may be held by themselves alone: a task of its own looks.
-pub(crate) fn request() {
+pub(super) fn request() {
     if no_socket_travels() || DUE.swap(true, Ordering::AcqRel) {
         return;
     }

@@ -42,7 +42,7 @@ mod stream;
 mod table;
 
 pub use address::{AF_UNIX, AF_UNSPEC, Address, Wanted, encode, family};
-pub(crate) use collector::request as descriptor_closed;
+pub(crate) use collector::let_go;
 pub use credentials::{PeerCredentials, Sender, Ucred};
 pub use listen::BACKLOG_MAX;
 pub use options::Options;

@@ -84,7 +84,7 @@ impl InFlight {
     }
 }
 
-fn is_socket(file: &OpenFile) -> bool {
+pub(super) fn is_socket(file: &OpenFile) -> bool {
     file.ops_as::<Socket>().is_some()
 }
 

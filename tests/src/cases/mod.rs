@@ -56,6 +56,7 @@ mod signal;
 mod signal_frame;
 mod signalfd;
 mod socket_control;
+mod socket_garbage;
 mod socket_message;
 mod socket_name;
 mod socket_option;
@@ -121,6 +122,7 @@ pub(crate) const SUITES: &[Suite] = &[
             socket_message::CASES,
             socket_name::CASES,
             socket_control::CASES,
+            socket_garbage::CASES,
             socket_option::CASES,
             socket_race::CASES,
             socket_rights::CASES,

@@ -44,8 +44,9 @@ use waiter::Waiting;
 ///
 /// # Errors
 ///
-/// `EDEADLK` when the thread has it, or its owner waits for the thread, be it through others; `ESRCH` when its owner is no thread; `EINVAL` when the word and the kernel do
-/// not agree, or somebody waits for the word otherwise; `ETIMEDOUT`; `EFAULT`. Interrupted, the call starts again.
+/// `EDEADLK` when the thread has it, or its owner waits for the thread, be it through others; `ESRCH` when its owner
+/// is no thread; `EINVAL` when the word and the kernel do not agree, or somebody waits for the word otherwise;
+/// `ETIMEDOUT`; `EFAULT`. Interrupted, the call starts again.
 pub async fn lock(thread: &Thread, word: &Word<'_>, deadline: Option<Instant>) -> Result<()> {
     let own = itself(thread)?;
     let waiting = loop {
