@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::sync::OnceLock;
 
 use base::host::model_clock;
+use base::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
 use crate::cpu::{self, Cpu};
@@ -40,6 +41,7 @@ pub fn pass(time: Duration) {
 pub struct ModelTask {
     task: TaskRef,
     cpu: &'static Cpu,
+    is_over: AtomicBool,
 }
 
 impl ModelTask {
@@ -56,6 +58,7 @@ impl ModelTask {
         ModelTask {
             task: TaskRef(task.into()),
             cpu: executor.cpu(cpu).expect("a CPU of the models' executor"),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -63,6 +66,12 @@ impl ModelTask {
     #[must_use]
     pub fn task(&self) -> &TaskRef {
         &self.task
+    }
+
+    /// True once a future has been [run](Self::run) to its end.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// `future`, polled as the task's.
@@ -75,6 +84,7 @@ impl ModelTask {
             let polled = future.as_mut().poll(context);
             self.cpu.clear_current();
             drop(entered);
+            self.is_over.fetch_or(polled.is_ready(), Ordering::AcqRel);
             polled
         })
         .await

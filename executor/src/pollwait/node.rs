@@ -144,6 +144,12 @@ impl Node {
         self.state.load(Ordering::Relaxed) & ONE != 0
     }
 
+    /// True once it has been on a source; false of one that was found not to need it (edge 1b).
+    #[inline]
+    pub(crate) fn was_linked(&self) -> bool {
+        !self.home.load(Ordering::Relaxed).is_null()
+    }
+
     /// The events of the wake that came to it.
     #[inline]
     pub(crate) fn woken_with(&self) -> Events {

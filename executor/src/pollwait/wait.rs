@@ -124,6 +124,13 @@ impl WaitSource {
 pub struct WaitFuture<'a>(Waiting<Plain<'a>>);
 
 impl WaitFuture<'_> {
+    /// False of a wait that was over before it began, because the sequence had moved: no waker has counted it. Callers
+    /// whose wakers are told whom they woke look again then, and wait again.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.node.was_linked()
+    }
+
     /// Ends the wait now: the reason of a wake that came first, which is consumed with this. Nothing when none came, or
     /// the wait was over already.
     pub fn give_up(self: Pin<&mut Self>) -> Option<Reason> {

@@ -5,8 +5,8 @@
 //! - The answer is the index of a word that was woken during the call. Of several it may be any (here, as there, the
 //!   last); the others are not told of, so a program looks at all its words.
 //! - A wake that counted this waiter among those it woke is consumed by this call, which gives an index then and neither
-//!   `ETIMEDOUT` nor `EINTR`. Wakes of several words count it once each, and end one wait.
-//! - A wake that did not count it may end the wait all the same.
+//!   `ETIMEDOUT` nor `EINTR`. Wakes of several words count it once each, and end one wait. One that did not count it does
+//!   not end the wait.
 //!
 //! Beyond Linux, where such a wake is lost: that of a waiter that is killed goes to the next of its word.
 
@@ -32,54 +32,78 @@ use super::table::join;
 /// `EAGAIN` when a word holds something else, `ETIMEDOUT`, `EINTR`, `EFAULT`.
 pub async fn wait_any(words: &[(Word<'_>, u32)], deadline: Option<Instant>) -> Result<usize> {
     let memberships: Vec<_> = words.iter().map(|(word, _)| join(*word.key())).collect();
-    // All are observed before the first is read, as for one word.
-    let seen: Vec<_> = memberships.iter().map(|membership| membership.queue().observe()).collect();
-    for (word, expected) in words {
-        if word.load().await? != *expected {
-            return Err(Errno::EAGAIN);
+    loop {
+        // All are observed before the first is read, as for one word.
+        let seen: Vec<_> = memberships.iter().map(|membership| membership.queue().observe()).collect();
+        for (word, expected) in words {
+            if word.load().await? != *expected {
+                return Err(Errno::EAGAIN);
+            }
+        }
+        let mut waits = Vec::with_capacity(words.len());
+        for (membership, seen) in memberships.iter().zip(seen) {
+            // One of them watches the clock for all.
+            let until = deadline.filter(|_| waits.is_empty());
+            let wait = Wait::interruptible().until(until).events(Events::all());
+            waits.push(Box::pin(membership.queue().wait(seen, wait)));
+        }
+        let ended = poll_fn(|context| poll_all(&mut waits, context)).await;
+        match leave_all(&mut waits, ended) {
+            End { reason: Reason::Timeout, .. } => return Err(Errno::ETIMEDOUT),
+            End { reason: Reason::Signal, .. } => return Err(Errno::EINTR),
+            End { weight: COUNTED, index, .. } => return Ok(index),
+            // Others were woken or moved meanwhile, and nobody has counted this one.
+            _ => {}
         }
     }
-    let mut waits = Vec::with_capacity(words.len());
-    for (membership, seen) in memberships.iter().zip(seen) {
-        // One of them watches the clock for all.
-        let until = deadline.filter(|_| waits.is_empty());
-        let wait = Wait::interruptible().until(until).events(Events::all());
-        waits.push(Box::pin(membership.queue().wait(seen, wait)));
+}
+
+/// The weight of a wake that counted this waiter.
+const COUNTED: u8 = 2;
+
+/// What ends the call: a wait that is over, and why.
+#[derive(Clone, Copy)]
+struct End {
+    weight: u8,
+    index: usize,
+    reason: Reason,
+}
+
+impl End {
+    /// A wake that counted this waiter weighs most, one that did not least: it only says to look again.
+    fn of(index: usize, wait: &WaitFuture<'_>, reason: Reason) -> End {
+        let weight = match reason {
+            Reason::Data | Reason::Hup | Reason::Close if wait.has_begun() => COUNTED,
+            Reason::Signal | Reason::Timeout => 1,
+            Reason::Data | Reason::Hup | Reason::Close => 0,
+        };
+        End { weight, index, reason }
     }
-    let ended = poll_fn(|context| poll_all(&mut waits, context)).await;
-    let (index, reason) = leave_all(&mut waits, ended);
-    match reason {
-        Reason::Data | Reason::Hup | Reason::Close => Ok(index),
-        Reason::Timeout => Err(Errno::ETIMEDOUT),
-        Reason::Signal => Err(Errno::EINTR),
+
+    /// The weightier of two, the last of equals.
+    fn or(self, other: End) -> End {
+        core::cmp::max_by_key(self, other, |end| (end.weight, end.index))
     }
 }
 
-fn is_wake(reason: Reason) -> bool {
-    !matches!(reason, Reason::Signal | Reason::Timeout)
-}
+type Waits<'a> = [Pin<Box<WaitFuture<'a>>>];
 
-/// Polls all; the last that was woken counts, and time or a signal only if none was.
-fn poll_all(waits: &mut [Pin<Box<WaitFuture<'_>>>], context: &mut Context<'_>) -> Poll<(usize, Reason)> {
-    let mut ended = None;
+/// Polls all.
+fn poll_all(waits: &mut Waits<'_>, context: &mut Context<'_>) -> Poll<End> {
+    let mut ended: Option<End> = None;
     for (index, wait) in waits.iter_mut().enumerate() {
-        if let Poll::Ready(reason) = wait.as_mut().poll(context)
-            && (is_wake(reason) || ended.is_none())
-        {
-            ended = Some((index, reason));
+        if let Poll::Ready(reason) = wait.as_mut().poll(context) {
+            let end = End::of(index, wait, reason);
+            ended = Some(ended.map_or(end, |ended| ended.or(end)));
         }
     }
     ended.map_or(Poll::Pending, Poll::Ready)
 }
 
 /// Leaves all queues. A wake that came meanwhile has counted this waiter, so it counts as well.
-fn leave_all(waits: &mut [Pin<Box<WaitFuture<'_>>>], mut ended: (usize, Reason)) -> (usize, Reason) {
-    for (index, wait) in waits.iter_mut().enumerate() {
-        if let Some(reason) = wait.as_mut().give_up()
-            && (index > ended.0 || !is_wake(ended.1))
-        {
-            ended = (index, reason);
-        }
-    }
-    ended
+fn leave_all(waits: &mut Waits<'_>, ended: End) -> End {
+    waits.iter_mut().enumerate().fold(ended, |ended, (index, wait)| match wait.as_mut().give_up() {
+        Some(reason) => ended.or(End::of(index, wait, reason)),
+        None => ended,
+    })
 }

@@ -123,12 +123,10 @@ fn tokens_reach_those_who_stay() {
 /// One token for two, of whom one gives up: because its time is over, or a signal came.
 fn one_gives_up(end: fn(&ModelTask), deadline: Option<Duration>, expected: Errno) {
     let (space, task) = (space(), Arc::new(ModelTask::new(0)));
+    let deadline = deadline.map(|time| machine().now() + time);
     let impatient = {
         let (space, task) = (space.clone(), task.clone());
-        thread::spawn(move || {
-            let deadline = deadline.map(|time| machine().now() + time);
-            block_on(task.run(take(&space, BASE, deadline)))
-        })
+        thread::spawn(move || block_on(task.run(take(&space, BASE, deadline))))
     };
     let patient = taker(&space, BASE);
     let ending = thread::spawn(move || end(&task));
@@ -142,9 +140,10 @@ fn one_gives_up(end: fn(&ModelTask), deadline: Option<Duration>, expected: Errno
     assert_eq!(word(&space, BASE).peek(), Some(0));
 }
 
-/// Ends a wait with a deadline. The task may look at the clock only after the first ticks: so there are more.
-fn time_passes(_: &ModelTask) {
-    for _ in 0..3 {
+/// Ends a wait with a deadline. One that has just read the clock arms its timer for a time that is over, which the next
+/// tick finds: so there are as many as it takes.
+fn time_passes(task: &ModelTask) {
+    while !task.is_over() {
         modelled::pass(TICK);
         thread::yield_now();
     }
@@ -189,11 +188,11 @@ fn those_who_are_moved_are_woken_in_turn() {
 /// waiter is what it answers.
 fn either_is_woken(end: fn(&ModelTask), deadline: Option<Duration>, otherwise: Errno) {
     let (space, task) = (space(), Arc::new(ModelTask::new(0)));
+    let deadline = deadline.map(|time| machine().now() + time);
     let waiter = {
         let (space, task) = (space.clone(), task.clone());
         thread::spawn(move || {
             let words = WORDS.map(|at| (word(&space, at), 0));
-            let deadline = deadline.map(|time| machine().now() + time);
             block_on(task.run(wait_any(&words, deadline)))
         })
     };
@@ -217,4 +216,42 @@ fn a_wake_of_either_word_meets_a_deadline() {
 #[test]
 fn a_wake_of_either_word_meets_a_signal() {
     explore(|| either_is_woken(|task| task.task().interrupt(), None, Errno::EINTR));
+}
+
+/// A waiter whose words never change is woken and moved from two sides while its time passes. Success is a wake that
+/// has counted it, and nothing else is.
+fn only_a_wake_that_counts(of_several: bool) {
+    let [one, target] = WORDS;
+    let (space, task) = (space(), Arc::new(ModelTask::new(0)));
+    let deadline = Some(machine().now() + TICK);
+    let waiter = {
+        let (space, task) = (space.clone(), task.clone());
+        thread::spawn(move || {
+            let words = [(word(&space, one), 0), (word(&space, BASE + 128), 0)];
+            block_on(task.run(async {
+                match of_several {
+                    true => wait_any(&words, deadline).await.map(|index| assert_eq!(index, 0)),
+                    false => wait(&words[0].0, 0, MATCH_ANY, deadline).await,
+                }
+            }))
+        })
+    };
+    let waker = {
+        let space = space.clone();
+        thread::spawn(move || wake(&word(&space, one), 1, MATCH_ANY).unwrap())
+    };
+    block_on(requeue(&word(&space, one), 0, 1, &word(&space, target), None)).unwrap();
+    time_passes(&task);
+    let woken = waker.join().unwrap();
+    assert_eq!(waiter.join().unwrap(), if woken == 1 { Ok(()) } else { Err(Errno::ETIMEDOUT) });
+}
+
+#[test]
+fn who_is_not_counted_waits_on() {
+    explore(|| only_a_wake_that_counts(false));
+}
+
+#[test]
+fn who_is_not_counted_at_any_word_waits_on() {
+    explore(|| only_a_wake_that_counts(true));
 }

@@ -1,6 +1,7 @@
 //! Wait, wake, requeue and wake-op. Source: `futex(2)`.
 
 use alloc::sync::Arc;
+use core::pin::pin;
 
 use base::memory::{Access, UserMemory};
 use base::time::Instant;
@@ -100,7 +101,7 @@ pub(super) enum Exchange {
     Changed,
 }
 
-/// Waits until somebody wakes the word, if it still holds `expected`.
+/// Waits until somebody wakes the word, if it still holds `expected`. Success means that a wake has counted this waiter.
 ///
 /// A drop leaves the queue; a wake that had been given to this waiter goes to the next.
 ///
@@ -113,20 +114,25 @@ pub async fn wait(word: &Word<'_>, expected: u32, bits: u32, deadline: Option<In
         return Err(Errno::EINVAL);
     }
     let membership = join(word.key);
-    // Observed before the word is read: a waker changes the word first and wakes then.
-    let seen = membership.queue().observe();
-    if word.load().await? != expected {
-        return Err(Errno::EAGAIN);
-    }
     let wait = Wait::interruptible().until(deadline).events(Events::from_bits_retain(bits));
     let deadline = deadline.map_or(0, Instant::as_nanos);
-    trace::event(EventKind::WaitFutex, || (TRACE_WAIT, [word.address, deadline, 0]));
-    let reason = membership.queue().wait(seen, wait).await;
-    trace::event(EventKind::WaitFutex, || (TRACE_WAIT | TRACE_END, [word.address, u64::MAX, 0]));
-    match reason {
-        Reason::Data | Reason::Hup | Reason::Close => Ok(()),
-        Reason::Timeout => Err(Errno::ETIMEDOUT),
-        Reason::Signal => Err(Errno::EINTR),
+    loop {
+        // Observed before the word is read: a waker changes the word first and wakes then.
+        let seen = membership.queue().observe();
+        if word.load().await? != expected {
+            return Err(Errno::EAGAIN);
+        }
+        trace::event(EventKind::WaitFutex, || (TRACE_WAIT, [word.address, deadline, 0]));
+        let mut waiting = pin!(membership.queue().wait(seen, wait));
+        let reason = waiting.as_mut().await;
+        trace::event(EventKind::WaitFutex, || (TRACE_WAIT | TRACE_END, [word.address, u64::MAX, 0]));
+        match reason {
+            Reason::Timeout => return Err(Errno::ETIMEDOUT),
+            Reason::Signal => return Err(Errno::EINTR),
+            Reason::Data | Reason::Hup | Reason::Close if waiting.has_begun() => return Ok(()),
+            // Others were woken or moved meanwhile, and nobody has counted this one.
+            Reason::Data | Reason::Hup | Reason::Close => {}
+        }
     }
 }
 
