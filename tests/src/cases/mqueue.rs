@@ -168,9 +168,9 @@ fn deadlines() {
     assert_eq!(mq_receive_until(queue.fd, 8, Some(&past)), Err(ETIMEDOUT));
     mq_send_until(queue.fd, b"x", 0, Some(&past)).expect("it need not wait");
     assert_eq!(mq_send_until(queue.fd, b"y", 0, Some(&past)), Err(ETIMEDOUT));
+    let before = monotonic();
     let soon = clock_now(libc::CLOCK_REALTIME).unwrap() + 20_000_000;
     let soon = libc::timespec { tv_sec: soon / NANOS_PER_SECOND, tv_nsec: soon % NANOS_PER_SECOND };
-    let before = monotonic();
     assert_eq!(mq_send_until(queue.fd, b"y", 0, Some(&soon)), Err(ETIMEDOUT));
     assert!(monotonic() - before >= 15_000_000);
 }
