@@ -17,6 +17,7 @@
 //! | [`fault`] | fault injection |
 //! | [`hash`] | hash tables that grow by a few buckets at a time |
 //! | [`lifecycle`] | the states of what others may still hold; rare events told rarely |
+//! | [`points`] | whether fault points and trace points look at anything |
 //! | [`schedule`] | when a timer expires next |
 //! | [`sync`] | spin locks with classes, atomics, once cells |
 //! | [`trace`] | trace points and the rings of their events |
@@ -54,6 +55,8 @@ pub mod lifecycle;
 pub mod machine;
 #[cfg(not(loom))]
 pub mod memory;
+#[cfg(not(loom))]
+pub mod points;
 #[cfg(not(loom))]
 pub mod schedule;
 #[cfg(not(loom))]

@@ -7,6 +7,7 @@
 use core::time::Duration;
 
 use crate::frame::Frames;
+use crate::points::Key;
 use crate::sync::Once;
 use crate::time::Instant;
 
@@ -38,6 +39,9 @@ pub trait Machine: Sync {
 
     /// Arms this CPU's one-shot timer for `deadline`, or disarms it.
     fn arm_timer(&self, deadline: Option<Instant>);
+
+    /// Patches the points of `key`, so that they look from now on. Nothing where code is not patched.
+    fn arm_points(&self, _key: Key) {}
 
     /// 64 unpredictable bits, or the next ones of the boot seed when the run is seeded.
     fn entropy(&self) -> u64;

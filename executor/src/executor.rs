@@ -12,7 +12,7 @@ use async_task::{ScheduleInfo, WithInfo};
 use base::machine;
 use base::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{CachePadded, MAX_CPUS, Once};
-use base::trace::{self, EventKind, Identity};
+use base::trace::{self, Classes, EventKind, Identity};
 
 use crate::config::Config;
 use crate::cpu::{self, Cpu};
@@ -294,10 +294,9 @@ impl Executor {
 fn schedule(runnable: Runnable, info: ScheduleInfo) {
     let task = &*runnable.metadata().0;
     task.set_state(TaskState::Ready);
-    trace::event(EventKind::TaskWake, || {
-        let who = Identity::of(task.task_local());
-        (u32::from(info.woken_while_running), [who.task, who.who(), task.cpu() as u64])
-    });
+    if trace::is_on(Classes::SCHED) {
+        note_wake(task, info);
+    }
     let executor = task.executor;
     // The common case: it ran here last, and may stay.
     if let Some(here) = executor.here()
@@ -313,6 +312,14 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
         return;
     }
     executor.route(runnable);
+}
+
+#[cold]
+fn note_wake(task: &Task, info: ScheduleInfo) {
+    trace::event(EventKind::TaskWake, || {
+        let who = Identity::of(task.task_local());
+        (u32::from(info.woken_while_running), [who.task, who.who(), task.cpu() as u64])
+    });
 }
 
 /// The future that `async-task` polls: the task's own, with what has to happen around it while the

@@ -46,18 +46,24 @@ mod place {
 #[cfg(not(any(shuttle, test, feature = "host")))]
 mod place {
     use super::Cpu;
-    use base::sync::{MAX_CPUS, Once};
+    use base::sync::atomic::{AtomicPtr, Ordering};
+    use core::ptr;
 
-    static CPUS: [Once<&'static Cpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
+    unsafe extern "Rust" {
+        /// A word of the CPU that runs this code, null at first, that is the executor's alone. Defined by the kernel.
+        safe fn kairos_executor_word() -> &'static AtomicPtr<()>;
+    }
 
     #[inline]
     pub(super) fn get() -> Option<&'static Cpu> {
-        CPUS.get(base::machine::cpu_id())?.get().copied()
+        let cpu = kairos_executor_word().load(Ordering::Relaxed).cast::<Cpu>();
+        // SAFETY: the word is null or what `set` stored, which lives for ever.
+        unsafe { cpu.as_ref() }
     }
 
     pub(super) fn set(cpu: Option<&'static Cpu>) {
-        if let (Some(cpu), Some(place)) = (cpu, CPUS.get(base::machine().cpu_id())) {
-            place.call_once(|| cpu);
+        if let Some(cpu) = cpu {
+            kairos_executor_word().store(ptr::from_ref(cpu).cast_mut().cast(), Ordering::Relaxed);
         }
     }
 }

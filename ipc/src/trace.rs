@@ -4,6 +4,7 @@ use base::trace::capability::{self, Op as Guard};
 use base::trace::channel::{self, Op, State, Wake};
 use base::trace::{self, Classes, EventKind, pair};
 
+use crate::channel::Endpoint;
 use crate::channel::message::Message;
 use crate::lineage::CapNode;
 use crate::object::history::Step;
@@ -51,30 +52,30 @@ pub(crate) fn moved(node: &CapNode, step: Step, rights: Rights) {
     });
 }
 
-/// A message is sent from the end `own`, straight to a receiver or by the queue. Under the channel's lock, so that
+/// A message is sent `by` an end, straight to a receiver or by the queue. Under the channel's lock, so that
 /// every message is sent before it is received.
 #[inline]
-pub(crate) fn sent(message: &mut Message, is_direct: bool, ends: [u32; 2]) {
+pub(crate) fn sent(message: &mut Message, is_direct: bool, by: &Endpoint) {
     if trace::is_on(Classes::MESSAGE) {
         message.set_number(trace::message_number());
-        note(EventKind::MessageSend, is_direct, ends, message);
+        note(EventKind::MessageSend, is_direct, by, message);
     }
 }
 
-/// A message was received at the end `own`. Under the channel's lock.
+/// A message was received `by` an end. Under the channel's lock.
 #[inline]
-pub(crate) fn received(message: &Message, ends: [u32; 2]) {
+pub(crate) fn received(message: &Message, by: &Endpoint) {
     if trace::is_on(Classes::MESSAGE) {
-        note(EventKind::MessageReceive, false, ends, message);
+        note(EventKind::MessageReceive, false, by, message);
     }
 }
 
 #[cold]
-fn note(kind: EventKind, is_direct: bool, [own, peer]: [u32; 2], message: &Message) {
+fn note(kind: EventKind, is_direct: bool, by: &Endpoint, message: &Message) {
     trace::event(kind, || {
         let sizes = message.sizes();
         // A message is no larger than MESSAGE_BYTES.
         let sizes = (sizes.handles as u64) << 32 | sizes.bytes as u64;
-        (is_direct.into(), [pair(own, peer), sizes, message.number()])
+        (is_direct.into(), [pair(by.base().id(), by.peer_id()), sizes, message.number()])
     });
 }

@@ -15,7 +15,7 @@
 //! if fault::fires(Point::PollwaitWake) { ... }        // anything else
 //! ```
 //!
-//! While nobody asks for faults that is one load and one branch that is always predicted. Otherwise the hit is
+//! Until somebody asks for faults that is one instruction without effect ([`points`]). While faults are asked for, the hit is
 //! counted for the current task, and whether it fires is a function of the seed, the point, the task's stable key
 //! and the number of the hit in that task: it does not depend on what other tasks do.
 //!
@@ -33,6 +33,7 @@ pub mod user_copy;
 use crate::current::{self, TaskLocal};
 use crate::decision::{Decision, record, script};
 use crate::errno::{Errno, Result};
+use crate::points;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{LockClass, SpinLock};
 
@@ -40,7 +41,7 @@ pub use point::Point;
 pub use setting::Setting;
 pub use task::TaskFaults;
 
-/// How many points and tasks ask for faults. 0 is "off": the one word that every point looks at.
+/// How many points and tasks ask for faults. 0 is "off": the one word that every point that is live looks at.
 static ASKING: AtomicUsize = AtomicUsize::new(0);
 
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -136,7 +137,7 @@ pub fn total_fired() -> u64 {
 #[inline]
 #[must_use]
 pub fn is_on() -> bool {
-    !cfg!(feature = "no-points") && ASKING.load(Ordering::Relaxed) != 0
+    points::are_live::<{ points::FAULT }>() && ASKING.load(Ordering::Relaxed) != 0
 }
 
 /// True when the operation at `point` has to go wrong now.
@@ -248,6 +249,7 @@ impl Point {
 /// One more point or task asks for faults.
 fn asks() {
     ASKING.fetch_add(1, Ordering::Relaxed);
+    points::go_live(points::Key::Fault);
 }
 
 /// One less does.

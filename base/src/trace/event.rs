@@ -35,6 +35,11 @@ impl Classes {
         Classes::CHANNEL.union(Classes::FAULT)
     };
 
+    /// Those whose points are patched when they are first asked for. The others, on from the start, are where little
+    /// happens.
+    pub const FREQUENT: Classes =
+        Classes::MESSAGE.union(Classes::WAIT).union(Classes::SCHED).union(Classes::SYSCALL);
+
     /// The names by which people choose classes.
     pub const NAMES: [(&'static str, Classes); 7] = [
         ("channel", Classes::CHANNEL),

@@ -11,7 +11,8 @@
 //! | [`rows`] | events as text |
 //! | [`wait_core`] | counters of waits and wakes |
 //!
-//! A trace point is one line, [`event()`]; while its class is switched off it costs one load and one predicted branch.
+//! A trace point is one line, [`event()`]. One of a frequent class costs one instruction without effect until the first such
+//! class is switched on since boot ([`points`](crate::points)); any other a load and a predicted branch.
 
 #[cfg(not(loom))]
 pub mod area;

@@ -5,7 +5,7 @@ use super::event::{Classes, Event, EventKind, Identity};
 use super::ring::{Line, Ring};
 use crate::sync::Once;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::{current, machine};
+use crate::{current, machine, points};
 
 /// False in a kernel that is built without trace points.
 pub const COMPILED_IN: bool = !cfg!(feature = "no-points");
@@ -36,13 +36,21 @@ pub fn classes() -> Classes {
 /// Records `classes` and no others from now on.
 pub fn set_classes(classes: Classes) {
     CLASSES.store(classes.bits(), Ordering::Relaxed);
+    if classes.intersects(Classes::FREQUENT) {
+        points::go_live(points::Key::Trace);
+    }
 }
 
 /// True when one of `classes` is recorded.
 #[inline(always)]
 #[must_use]
 pub fn is_on(classes: Classes) -> bool {
-    COMPILED_IN && CLASSES.load(Ordering::Relaxed) & classes.bits() != 0
+    let may_be = if Classes::FREQUENT.contains(classes) {
+        points::are_live::<{ points::TRACE }>()
+    } else {
+        COMPILED_IN
+    };
+    may_be && CLASSES.load(Ordering::Relaxed) & classes.bits() != 0
 }
 
 /// A trace point: records an event of `kind` with the flags and arguments that `make` gives, when its class is

@@ -44,7 +44,7 @@ impl<'a> Baton<'a> {
     #[inline]
     pub fn wait<'b>(&'b mut self, source: &'a WaitSource, seen: Seq, wait: Wait) -> BatonWait<'b, 'a> {
         self.held = None;
-        BatonWait { baton: self, source, waiting: Waiting::new(Plain::new(source, seen), wait) }
+        BatonWait { baton: self, waiting: Waiting::new(Plain::new(source, seen), wait) }
     }
 
     /// What it was woken for has been taken, or whoever comes next has been told of what is left.
@@ -67,7 +67,6 @@ impl Drop for Baton<'_> {
 #[must_use = "nothing is waited for unless it is awaited"]
 pub struct BatonWait<'b, 'a> {
     baton: &'b mut Baton<'a>,
-    source: &'a WaitSource,
     waiting: Waiting<Plain<'a>>,
 }
 
@@ -81,10 +80,8 @@ impl Future for BatonWait<'_, '_> {
         // SAFETY: as above.
         let waiting = unsafe { Pin::new_unchecked(&mut this.waiting) };
         let polled = waiting.poll(context);
-        if polled.is_ready()
-            && let Some(events) = this.waiting.wake_for_one()
-        {
-            this.baton.held = Some((this.source, events));
+        if polled.is_ready() {
+            this.baton.held = this.waiting.wake_for_one();
         }
         polled
     }

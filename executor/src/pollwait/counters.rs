@@ -3,6 +3,7 @@
 //! The counters are those of [`base::trace::wait_core`]. Only some kinds of waits have counters of their own; for
 //! the others, and while waits are not recorded, a wait passes here with one comparison.
 
+use base::points;
 use base::time::Instant;
 use base::trace::wait_core::{self, Counter};
 use base::trace::{self, Classes, EventKind};
@@ -77,15 +78,8 @@ pub(super) fn count_reason(cpu: &Cpu, reason: Reason) {
 }
 
 /// The task that is polled here waits for `events` of an object from now on.
-#[inline]
-pub(super) fn blocks(kind: WaitKind, object: u64, events: Events, deadline: Option<Instant>) {
-    if has_counters(kind) || trace::is_on(Classes::WAIT) {
-        note_block(kind, object, events, deadline);
-    }
-}
-
 #[cold]
-fn note_block(kind: WaitKind, object: u64, events: Events, deadline: Option<Instant>) {
+pub(super) fn note_block(kind: WaitKind, object: u64, events: Events, deadline: Option<Instant>) {
     let deadline_ns = deadline.map_or(0, Instant::as_nanos);
     trace::event(EventKind::WaitBlock, || {
         let what = trace::pair(events.bits(), kind as u32);
@@ -135,17 +129,20 @@ fn note_end(kind: WaitKind, object: u64, reason: Reason, since: Instant) {
     }
 }
 
-/// A wake of `source` found somebody: `woken` waiters, perhaps watchers. `limit` is how many it was for.
+/// Counts a wake that finds somebody.
 #[inline]
-pub(super) fn wakes(source: &WaitSource, limit: usize, events: Events, reason: Reason, woken: usize) {
+pub(super) fn count_wake() {
     wait_core::add(Counter::PollHeadWakeCalls, 1);
-    if has_counters(source.kind()) || trace::is_on(Classes::WAIT) {
-        note_wake(source, limit, events, reason, woken);
-    }
 }
 
-#[cold]
-fn note_wake(source: &WaitSource, limit: usize, events: Events, reason: Reason, woken: usize) {
+/// True when waits and wakes of `kind` are counted for themselves, or may be recorded or disturbed.
+#[inline]
+pub(super) fn is_noted(kind: WaitKind) -> bool {
+    points::are_live::<{ points::FAULT | points::TRACE }>() || has_counters(kind)
+}
+
+/// A wake of `source` found `woken` waiters, perhaps watchers. `limit` is how many it was for.
+pub(super) fn note_wake(source: &WaitSource, limit: usize, events: Events, reason: Reason, woken: usize) {
     let (kind, object) = (source.kind(), source.object());
     trace::event(EventKind::WaitWake, || {
         let one = if limit == 1 { WAKE_ONE } else { 0 };

@@ -157,6 +157,14 @@ pub(crate) struct Waiting<P: Protocol> {
     _pinned: PhantomPinned,
 }
 
+impl<'a> Waiting<Plain<'a>> {
+    /// Of a wait that is over: the source and the events of the wake that ended it, if that was meant for one waiter.
+    #[inline]
+    pub(super) fn wake_for_one(&self) -> Option<(&'a WaitSource, Events)> {
+        self.node.was_the_one().then(|| (self.protocol.source, self.node.woken_with()))
+    }
+}
+
 impl<P: Protocol> Waiting<P> {
     #[inline(always)]
     pub(crate) fn new(protocol: P, wait: Wait) -> Self {
@@ -183,12 +191,16 @@ impl<P: Protocol> Waiting<P> {
             task.record_wait(Awaited::Source(source), self.wait.events, self.wait.deadline);
             self.wait.interruptible && task.flags().contains(TaskFlags::INTERRUPT)
         });
-        counters::blocks(source.kind(), source.object(), self.wait.events, self.wait.deadline);
-        if interrupted || (self.wait.interruptible && disturbance::cuts_wait_short()) {
-            self.resume(self.leave(Reason::Signal))
-        } else {
-            Poll::Pending
-        }
+        let is_cut_short = counters::is_noted(source.kind()) && self.note_begin();
+        if interrupted || is_cut_short { self.resume(self.leave(Reason::Signal)) } else { Poll::Pending }
+    }
+
+    /// Notes that the wait has begun; true when a fault point cuts it short.
+    #[cold]
+    fn note_begin(&self) -> bool {
+        let source = self.protocol.source();
+        counters::note_block(source.kind(), source.object(), self.wait.events, self.wait.deadline);
+        self.wait.interruptible && disturbance::cuts_wait_short()
     }
 
     /// Polled while linked: by the timer, by an interruption, or for nothing.
@@ -227,12 +239,6 @@ impl<P: Protocol> Waiting<P> {
                 self.end(reason)
             }
         }
-    }
-
-    /// Of a wait that is over: the events of the wake that ended it, if that was meant for one waiter.
-    #[inline]
-    pub(super) fn wake_for_one(&self) -> Option<Events> {
-        self.node.was_the_one().then(|| self.node.woken_with())
     }
 
     /// Edge 4 because the owner has lost interest, or edge 5 if a wake came first.
@@ -389,7 +395,9 @@ impl Future for Suspend {
                 task.record_wait(Awaited::Nothing(kind), Events::empty(), deadline);
                 false
             });
-            counters::blocks(kind, 0, Events::empty(), deadline);
+            if counters::is_noted(kind) {
+                counters::note_block(kind, 0, Events::empty(), deadline);
+            }
         }
         Poll::Pending
     }

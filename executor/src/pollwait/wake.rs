@@ -9,6 +9,8 @@ use base::sync::SpinGuard;
 use base::sync::atomic::Ordering;
 
 use super::census;
+#[cfg(not(loom))]
+use super::counters;
 use super::events::{Events, Reason};
 use super::node::Node;
 use super::source::{CLOSED, HAS_WAITERS, HAS_WATCHERS, Lists, STEP, WaitSource};
@@ -45,7 +47,18 @@ impl WaitSource {
     }
 
     /// The rest of [`wake_n`](Self::wake_n) when the word, `before`, told that somebody is there.
+    #[inline]
     fn wake_found(&self, before: u64, count: usize, events: Events, reason: Reason) -> usize {
+        counters::count_wake();
+        // The commonest, with nothing to do after it.
+        if count == 1 && before & HAS_WATCHERS == 0 && !counters::is_noted(self.kind()) {
+            return self.wake_first(events, reason);
+        }
+        self.wake_noted(before, count, events, reason)
+    }
+
+    /// As [`wake_found`](Self::wake_found), with watchers, faults and traces.
+    fn wake_noted(&self, before: u64, count: usize, events: Events, reason: Reason) -> usize {
         let woken = match count {
             _ if before & HAS_WAITERS == 0 => 0,
             0 => 0,
@@ -54,8 +67,7 @@ impl WaitSource {
             1 => self.wake_first(events, reason),
             _ => self.wake_waiters(count, events, reason),
         };
-        #[cfg(not(loom))]
-        super::counters::wakes(self, count, events, reason, woken);
+        counters::note_wake(self, count, events, reason, woken);
         if before & HAS_WATCHERS != 0 {
             self.notify_watchers(events, reason);
         }
@@ -68,9 +80,9 @@ impl WaitSource {
     pub(crate) fn pass_on(&self, events: Events) {
         let before = self.word.fetch_add(STEP, Ordering::AcqRel);
         if before & HAS_WAITERS != 0 {
-            let _woken = self.wake_first(events, Reason::Data);
-            #[cfg(not(loom))]
-            super::counters::wakes(self, 1, events, Reason::Data, _woken);
+            counters::count_wake();
+            let woken = self.wake_first(events, Reason::Data);
+            counters::note_wake(self, 1, events, Reason::Data, woken);
         }
     }
 
@@ -235,4 +247,19 @@ fn fire(batch: &mut [Option<Waker>]) {
             waker.wake();
         }
     }
+}
+
+/// The model checker counts nothing.
+#[cfg(loom)]
+mod counters {
+    use super::{Events, Reason, WaitSource};
+    use crate::pollwait::WaitKind;
+
+    pub(super) fn count_wake() {}
+
+    pub(super) fn is_noted(_: WaitKind) -> bool {
+        false
+    }
+
+    pub(super) fn note_wake(_: &WaitSource, _: usize, _: Events, _: Reason, _: usize) {}
 }

@@ -140,12 +140,6 @@ impl Endpoint {
         self.pair.ids[self.there()]
     }
 
-    /// The ids of this end and of the other one.
-    #[inline]
-    fn ids(&self) -> [u32; 2] {
-        [self.base.id(), self.peer_id()]
-    }
-
     #[inline]
     fn there(&self) -> usize {
         1 - self.here()

@@ -307,7 +307,7 @@ impl Endpoint {
                 incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
             }
             let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
-            trace::received(&block, self.ids());
+            trace::received(&block, self);
             let (look, spent) = match sizes.handles {
                 0 => (Look::Taken(sizes), own.recycle(block)),
                 _ => (Look::Carries(sizes, block, marks), Spent::default()),

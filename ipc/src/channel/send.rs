@@ -103,7 +103,7 @@ impl Endpoint {
                 return Err(Errno::EAGAIN);
             }
             let block = peer.block(caller)?;
-            match peer.put(block, large, outgoing, caller, options, self.ids()) {
+            match peer.put(block, large, outgoing, caller, options, self) {
                 Ok(way) => (Ok(way), peer.binding.clone(), Spent::default()),
                 Err(Refused(error, block)) => (Err(error), None, peer.recycle(block)),
             }
@@ -226,7 +226,7 @@ impl super::pair::Side {
         outgoing: &mut Outgoing<'_>,
         caller: &Caller,
         options: Options,
-        ends: [u32; 2],
+        by: &Endpoint,
     ) -> core::result::Result<Way, Refused> {
         let filled = large.and_then(|large| block.fill(&outgoing.payload, large));
         if let Err(error) = filled {
@@ -249,7 +249,7 @@ impl super::pair::Side {
             let (now, step) = (machine().now(), (TransferEvent::Enqueue, caller.pid.cast_signed(), NO_PID));
             block.flights().for_each(|flight| flight.record_at(now, step));
         }
-        trace::sent(&mut block, direct.is_some(), ends);
+        trace::sent(&mut block, direct.is_some(), by);
         match direct {
             Some(direct) => {
                 bump(Counter::Handovers);

@@ -35,6 +35,8 @@ pub struct CpuArea {
     /// Set when an NMI is to make it say where it is, and when it has.
     pub(super) asked: AtomicBool,
     pub(super) reported: AtomicBool,
+    /// Set when an NMI is to make it hold still.
+    pub(super) holds: AtomicBool,
     /// The floating-point area whose state is in the registers; see [`super::fpu`].
     pub(super) fpu_owner: AtomicPtr<super::fpu::FpuArea>,
     /// Set when the registers hold changes that the owner's image lacks.
@@ -44,6 +46,8 @@ pub struct CpuArea {
     pub(super) gs_base: AtomicU64,
     /// Frame of the page-table root in CR3; 0 while it is the kernel's own. See [`crate::memory::spaces`].
     pub loaded_root: AtomicU64,
+    /// Which of the executor's CPUs it is: the executor's own word.
+    pub(super) executor_word: AtomicPtr<()>,
     /// First address of its block of stacks.
     stacks: AtomicU64,
     /// Its GDT and TSS.
@@ -68,11 +72,13 @@ impl CpuArea {
             online: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             reported: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
             fpu_owner: AtomicPtr::new(core::ptr::null_mut()),
             fpu_dirty: AtomicBool::new(false),
             fs_base: AtomicU64::new(0),
             gs_base: AtomicU64::new(0),
             loaded_root: AtomicU64::new(0),
+            executor_word: AtomicPtr::new(core::ptr::null_mut()),
             stacks: AtomicU64::new(0),
             segments: Segments::new(),
         }

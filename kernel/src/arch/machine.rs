@@ -2,12 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicPtr;
 use core::time::Duration;
 
 use base::Result;
 use base::frame::Frames;
 use base::machine::{Machine, Outcome};
 use base::memory::BoxFuture;
+use base::points::Key;
 use base::time::Instant;
 use syscalls::machine::{FpuState, PageTable, Trap, UserContext, UserMachine, Vdso};
 use x86_64::instructions::interrupts;
@@ -16,7 +18,7 @@ use super::cpu_area::{self, CpuArea};
 use super::features::Features;
 use super::fpu::FpuArea;
 use super::trap::interrupts::{BELL, total as interrupts_taken};
-use super::{power, user, vdso};
+use super::{points, power, user, vdso};
 use crate::drivers::{clock, entropy, local_apic};
 use crate::memory::frames::KernelFrames;
 use crate::memory::reaper;
@@ -42,6 +44,13 @@ extern "Rust" fn kairos_cpu_id() -> usize {
     CpuArea::current().index()
 }
 
+/// Where the executor keeps which of its CPUs this one is.
+// SAFETY: nothing else in the program has this name.
+#[unsafe(no_mangle)]
+extern "Rust" fn kairos_executor_word() -> &'static AtomicPtr<()> {
+    &CpuArea::current().executor_word
+}
+
 impl Machine for Pc<false> {
     fn now(&self) -> Instant {
         clock::now()
@@ -58,6 +67,10 @@ impl Machine for Pc<false> {
 
     fn cpu_count(&self) -> usize {
         cpu_area::online()
+    }
+
+    fn arm_points(&self, key: Key) {
+        points::arm(key);
     }
 
     fn kick(&self, cpu: usize) {

@@ -14,6 +14,7 @@
 //! | [`user_copy`] | copies to and from user memory |
 //! | [`fpu`] | floating-point state, owned per CPU |
 //! | [`fatal`], [`nmi`], [`backtrace`], [`emergency`] | panics and dumps |
+//! | `points` | patching the sites of fault points and trace points |
 //! | [`power`] | the result record and the end of the run |
 
 mod backtrace;
@@ -27,6 +28,7 @@ pub mod fpu;
 pub mod layout;
 pub mod machine;
 pub mod nmi;
+mod points;
 pub mod power;
 pub mod segments;
 pub mod smp;

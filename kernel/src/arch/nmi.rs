@@ -1,4 +1,5 @@
-//! NMIs: "say where you are". From a CPU that panics, or from the runner when the time is up.
+//! NMIs: "say where you are", from a CPU that panics or from the runner when the time is up, and "hold still" while code
+//! is patched.
 //!
 //! One CPU leads and asks the others one after the other, so their lines don't mix. An NMI that nobody
 //! asked for comes from outside and makes its CPU the leader of a dump; the runner's NMI reaches all CPUs
@@ -11,7 +12,7 @@ use base::sync::MAX_CPUS;
 use super::cpu_area::CpuArea;
 
 use super::trap::frame::TrapFrame;
-use super::{backtrace, emergency, fatal};
+use super::{backtrace, emergency, fatal, points};
 use crate::drivers::local_apic;
 
 /// The runner reads up to this line.
@@ -28,6 +29,9 @@ pub fn set_dump_hook(hook: fn()) {
 }
 
 pub(super) fn handle(frame: &TrapFrame) {
+    if points::hold_if_asked() {
+        return;
+    }
     let area = CpuArea::current();
     if area.asked.swap(false, Ordering::AcqRel) {
         report(area, frame);

@@ -13,7 +13,8 @@ use base::memory::UserMemory;
 use base::time::Instant;
 use base::{Errno, Result, machine};
 use ipc::channel::{
-    CALL_PREFIX_BYTES, Endpoint, HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES, Options, Outcome, Outgoing,
+    CALL_PREFIX_BYTES, Endpoint, HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES, Options, Outcome,
+    Outgoing, Sizes,
 };
 use ipc::table::reserve::Reserved;
 use ipc::{Access, AccessOp};
@@ -104,10 +105,20 @@ fn try_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
 /// nothing allocated later, for a payload that would have to be faulted in first.
 #[inline]
 fn prepare_now(resources: &Resources, header: &Header, outgoing: &mut Outgoing<'_>) -> Result<()> {
-    let sizes = header.sizes;
-    if sizes.handles == 0 && sizes.bytes <= INLINE_BYTES {
-        return Ok(());
+    match header.sizes {
+        Sizes { handles: 0, bytes: 0..=INLINE_BYTES } => Ok(()),
+        sizes => prepare_resident(resources, header, sizes, outgoing),
     }
+}
+
+/// The rest of [`prepare_now`] for a message that needs memory of the kernel.
+#[inline(never)]
+fn prepare_resident(
+    resources: &Resources,
+    header: &Header,
+    sizes: Sizes,
+    outgoing: &mut Outgoing<'_>,
+) -> Result<()> {
     let memory = &*resources.caller.memory;
     let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
     let raw = raw.get_mut(..4 * sizes.handles).ok_or(Errno::EMSGSIZE)?;
