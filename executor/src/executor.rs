@@ -292,11 +292,28 @@ impl Executor {
 /// Every wake that makes a task ready ends here (edges 5 and 6 of a task's life).
 #[inline]
 fn schedule(runnable: Runnable, info: ScheduleInfo) {
-    let task = &*runnable.metadata().0;
-    task.set_state(TaskState::Ready);
+    runnable.metadata().0.set_state(TaskState::Ready);
     if trace::is_on(Classes::SCHED) {
-        note_wake(task, info);
+        note_wake_and_queue(runnable, info);
+    } else {
+        queue(runnable, info);
     }
+}
+
+#[cold]
+fn note_wake_and_queue(runnable: Runnable, info: ScheduleInfo) {
+    let task = &*runnable.metadata().0;
+    trace::event(EventKind::TaskWake, || {
+        let who = Identity::of(task.task_local());
+        (u32::from(info.woken_while_running), [who.task, who.who(), task.cpu() as u64])
+    });
+    queue(runnable, info);
+}
+
+/// Puts a task that is ready where it may run.
+#[inline(always)]
+fn queue(runnable: Runnable, info: ScheduleInfo) {
+    let task = &*runnable.metadata().0;
     let executor = task.executor;
     // The common case: it ran here last, and may stay.
     if let Some(here) = executor.here()
@@ -312,14 +329,6 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
         return;
     }
     executor.route(runnable);
-}
-
-#[cold]
-fn note_wake(task: &Task, info: ScheduleInfo) {
-    trace::event(EventKind::TaskWake, || {
-        let who = Identity::of(task.task_local());
-        (u32::from(info.woken_while_running), [who.task, who.who(), task.cpu() as u64])
-    });
 }
 
 /// The future that `async-task` polls: the task's own, with what has to happen around it while the

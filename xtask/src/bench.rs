@@ -38,6 +38,8 @@ struct Column {
     title: &'static str,
     boots: Boots,
     in_time: bool,
+    /// Events that are recorded from the start are not, either.
+    is_quiet: bool,
 }
 
 enum Boots {
@@ -86,10 +88,10 @@ pub(crate) fn command(arguments: &mut Arguments) -> Result<u8> {
 fn platform_columns() -> Result<Vec<Column>> {
     let linux = || Ok::<_, anyhow::Error>(Boots::Linux(Referee::get()?));
     Ok(vec![
-        Column { title: "Kairos", boots: Boots::Kairos, in_time: false },
-        Column { title: "Linux", boots: linux()?, in_time: false },
-        Column { title: "Kairos", boots: Boots::Kairos, in_time: true },
-        Column { title: "Linux", boots: linux()?, in_time: true },
+        Column { title: "Kairos", boots: Boots::Kairos, in_time: false, is_quiet: false },
+        Column { title: "Linux", boots: linux()?, in_time: false, is_quiet: false },
+        Column { title: "Kairos", boots: Boots::Kairos, in_time: true, is_quiet: false },
+        Column { title: "Linux", boots: linux()?, in_time: true, is_quiet: false },
     ])
 }
 
@@ -97,8 +99,8 @@ fn platform_columns() -> Result<Vec<Column>> {
 fn points_columns() -> Result<Vec<Column>> {
     let without = Boots::Kernel(build::kernel_without_points()?);
     Ok(vec![
-        Column { title: "Kairos", boots: Boots::Kairos, in_time: false },
-        Column { title: "Kairos without points", boots: without, in_time: false },
+        Column { title: "Kairos", boots: Boots::Kairos, in_time: false, is_quiet: true },
+        Column { title: "Kairos without points", boots: without, in_time: false, is_quiet: true },
     ])
 }
 
@@ -128,6 +130,9 @@ impl Column {
         }
         if !self.in_time {
             command.arg("--icount");
+        }
+        if self.is_quiet {
+            command.args(["--append", "trace=none"]);
         }
         // A leader that lingers lets Linux send what it has not sent yet.
         command.args(["--", "sh", "-c", "\"$@\"; status=$?; sleep 1; exit $status", "sh", PROGRAM]);
