@@ -253,6 +253,7 @@ fn signals_interrupt_and_lose_nothing() {
     });
     wait_until_blocked(child.pid);
     child.kill(SIGUSR1);
+    wait_until_signal_taken(child.pid, SIGUSR1);
     wait_until_blocked(child.pid);
     channel_send(to, b"after", &[], 0).unwrap();
     child.succeeds();

@@ -60,9 +60,11 @@ fn file_of(point: &str) -> Fd {
 /// and how often it fired.
 fn under<R>(point: &str, times: u64, body: impl FnOnce() -> R) -> (R, u64) {
     let file = file_of(point);
-    let before = fails(&file);
     // Resident, as a constant need not be: a page that is missing would be another reason to fail.
     let off = b"off".to_vec();
+    // Whom it concerned until now is not counted any more.
+    write(file, &off).expect("a setting");
+    let before = fails(&file);
     write(file, format!("times={times},pid={}", getpid()).as_bytes()).expect("a setting");
     let result = body();
     // The budget may not be used up yet, and then this call fails too.
@@ -275,7 +277,9 @@ fn pollwait_wake() {
     let (from, to) = pipe();
     let readers: Vec<_> = (0..3).map(|_| sleeper(move || read_some(from, 1))).collect();
     let (written, fired) = under("pollwait_wake", 1, || write(to, b"x"));
-    assert_eq!((written, fired), (Ok(1), 1));
+    assert_eq!(written, Ok(1));
+    // A reader may have had somebody to wake too, on its way out.
+    assert!(fired > 0);
     wait_until(|| readers.iter().any(thread::JoinHandle::is_finished));
     close(to).unwrap();
     let mut got: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap().unwrap().len()).collect();

@@ -28,30 +28,31 @@ pub(crate) fn thread_state(tid: i32) -> Sys<u8> {
     state_in(format!("/proc/self/task/{tid}/stat"))
 }
 
-/// Waits until the process sleeps in an interruptible wait. To be sure of *which* wait, let it
-/// open a gate just before the call in question: opening never sleeps.
+/// Waits until the process sleeps in an interruptible wait and has left its CPU, as
+/// [`wait_until_thread_blocked`]. To be sure of *which* wait, let it open a gate just before the call in
+/// question: opening never sleeps.
 #[track_caller]
 pub(crate) fn wait_until_blocked(pid: i32) {
     wait_until(|| match state_of(pid).expect("stat of a process that should block") {
         b'Z' => panic!("the process ended and should have blocked"),
-        state => state == b'S',
+        state => state == b'S' && has_left_its_cpu(format!("/proc/{pid}/syscall")),
     });
 }
 
 /// Waits until the thread of this process sleeps and has left its CPU. The state alone is too early:
 /// Linux sets it before the thread enters the queues (one after the other in `futex_waitv`), and the
-/// thread may be preempted between two of them.
+/// thread may be preempted between two of them; Kairos sets it for a moment when a thread is preempted.
 pub(crate) fn wait_until_thread_blocked(tid: i32) {
     wait_until(|| {
-        thread_state(tid).expect("stat of a thread that should block") == b'S' && has_left_its_cpu(tid)
+        thread_state(tid).expect("stat of a thread that should block") == b'S'
+            && has_left_its_cpu(format!("/proc/self/task/{tid}/syscall"))
     });
 }
 
-/// `syscall` says "running" until the thread is off the run queue: proc_pid_syscall(5).
-fn has_left_its_cpu(tid: i32) -> bool {
-    let call =
-        text(&path(format!("/proc/self/task/{tid}/syscall"))).expect("the call of a thread of this process");
-    call.trim_end() != "running"
+/// `syscall` says "running" until the thread is off the run queue: proc_pid_syscall(5). Of one about which this process
+/// may not know it, the state has to do.
+fn has_left_its_cpu(file: String) -> bool {
+    !text(&path(file)).is_ok_and(|call| call.trim_end() == "running")
 }
 
 /// A thread that ran up to its first sleep, which is in `body`.
