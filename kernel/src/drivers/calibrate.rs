@@ -62,25 +62,30 @@ fn measure_with_pit() -> Option<Measurement> {
     PIT_CHANNEL_2.write(high);
     let after_start = tsc::ticks();
     let timer_start = local_apic::remaining();
+    let timer_started = tsc::ticks();
     if SYSTEM_CONTROL.read() & OUTPUT != 0 {
         return None;
     }
     let mut before_end = after_start;
     let after_end = loop {
+        // Before the look and after it: the CPU may be taken away on either side.
+        let before = tsc::ticks();
         let over = SYSTEM_CONTROL.read() & OUTPUT != 0;
-        let now = tsc::ticks();
+        let after = tsc::ticks();
         if over {
-            break now;
+            break after;
         }
-        if now.wrapping_sub(after_start) > NO_PIT {
+        if after.wrapping_sub(after_start) > NO_PIT {
             return None;
         }
-        before_end = now;
+        before_end = before;
     };
     let timer = timer_start.wrapping_sub(local_apic::remaining());
+    let timer_read = tsc::ticks();
     local_apic::arm(0);
-    let doubt = (after_start - before_start) + (after_end - before_end);
-    Some(Measurement { ticks: after_end - before_start - doubt / 2, doubt, timer: u64::from(timer) })
+    let doubt = (timer_started - before_start) + (timer_read - before_end);
+    let ends = (after_start - before_start) + (after_end - before_end);
+    Some(Measurement { ticks: after_end - before_start - ends / 2, doubt, timer: u64::from(timer) })
 }
 
 fn by_pit() -> Option<Frequencies> {
@@ -96,7 +101,7 @@ fn by_pit() -> Option<Frequencies> {
     }
     let scale = |count: u64| count * PIT_HERTZ / u64::from(PIT_COUNT);
     let measured = scale(best.timer);
-    // The timer's ends are read less carefully; where its frequency is known, that is better.
+    // The timer's ends lie further apart; where its frequency is known, that is better.
     let known =
         in_virtual_machine() && measured.abs_diff(HYPERVISOR_TIMER_HERTZ) < HYPERVISOR_TIMER_HERTZ / 20;
     let timer = if known { HYPERVISOR_TIMER_HERTZ } else { measured };
