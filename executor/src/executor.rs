@@ -352,7 +352,12 @@ impl<F: Future<Output = ()>> Future for Body<F> {
         if let Some(cpu) = cpu::this() {
             cpu.end_poll(task);
         }
-        let state = if result.is_pending() { TaskState::Blocked } else { TaskState::Finished };
+        let state = match result {
+            // It yields: those who look never see it asleep.
+            Poll::Pending if task.state() == TaskState::Ready => TaskState::Ready,
+            Poll::Pending => TaskState::Blocked,
+            Poll::Ready(()) => TaskState::Finished,
+        };
         trace::event(EventKind::TaskStop, || (state as u32, [0; 3]));
         match result {
             Poll::Pending => task.set_state(state),

@@ -6,6 +6,7 @@ use core::task::Poll;
 use base::time::Instant;
 
 use crate::cpu;
+use crate::task::TaskState;
 
 /// Lets the others that wait for this CPU run first.
 ///
@@ -20,6 +21,9 @@ pub async fn yield_now() {
         // In a model there is no queue behind whose others this task would go.
         #[cfg(shuttle)]
         base::sync::spin_hint();
+        if let Some(cpu) = cpu::this() {
+            cpu.with_current(|task| task.set_state(TaskState::Ready));
+        }
         context.waker().wake_by_ref();
         Poll::Pending
     })

@@ -12,8 +12,8 @@ use base::time::Instant;
 
 use crate::order::{Schedule, SeededOrder};
 use crate::{
-    Config, CpuSet, TaskOptions, Timer, TimerTarget, current, host, sleep_until, slice_over, spawn,
-    yield_now, yield_point,
+    Config, CpuSet, TaskOptions, TaskState, Timer, TimerTarget, current, host, sleep_until, slice_over,
+    spawn, yield_now, yield_point,
 };
 
 fn after(span: Duration) -> Instant {
@@ -87,6 +87,26 @@ fn sleepers_wake_in_the_order_of_their_deadlines_and_never_early() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many rounds")]
+fn who_yields_is_never_seen_asleep() {
+    host::run(2, |executor| {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let yielding = executor.spawn(TaskOptions::new("yields").affinity(CpuSet::only(0)), async move {
+            while !told.load(Ordering::Relaxed) {
+                yield_now().await;
+            }
+        });
+        executor.spawn(TaskOptions::new("looks").affinity(CpuSet::only(1)), async move {
+            for _ in 0..20_000 {
+                assert_ne!(yielding.state(), TaskState::Blocked);
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    });
+}
+
+#[test]
 fn pinned_tasks_stay_and_move_when_told_to() {
     host::run(2, |executor| {
         for cpu in 0..2 {
@@ -126,9 +146,16 @@ fn an_idle_cpu_takes_work_from_a_busy_one() {
                 while executor.online() != CpuSet::first_cpus(2) {
                     yield_now().await;
                 }
-                let end = after(Duration::from_millis(20));
+                // The thread that plays the other CPU may have to wait for one of the host's.
+                let end = after(Duration::from_secs(20));
                 while machine().now() < end {
-                    out.lock().expect("no panic")[machine().cpu_id()] += 1;
+                    {
+                        let mut seen = out.lock().expect("no panic");
+                        seen[machine().cpu_id()] += 1;
+                        if seen.iter().all(|&polls| polls > 0) {
+                            break;
+                        }
+                    }
                     yield_now().await;
                 }
             });
