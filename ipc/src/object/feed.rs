@@ -41,14 +41,19 @@ pub struct Feed {
 pub(super) fn changed(id: u32) {
     let Some(queue) = QUEUE.get() else { return };
     CHANGES.fetch_add(1, Ordering::Relaxed);
-    if BEHIND_SINCE.load(Ordering::Relaxed) == 0 {
-        BEHIND_SINCE.store(machine().now().as_nanos().max(1), Ordering::Relaxed);
-    }
+    note_work();
     if queue.push(id).is_err() {
         DROPS.fetch_add(1, Ordering::Relaxed);
         INCOMPLETE.store(true, Ordering::Release);
     }
     WORK.wake_one(Events::IN, Reason::Data);
+}
+
+/// There is work from now on, unless there has been for longer.
+fn note_work() {
+    if BEHIND_SINCE.load(Ordering::Relaxed) == 0 {
+        BEHIND_SINCE.store(machine().now().as_nanos().max(1), Ordering::Relaxed);
+    }
 }
 
 impl Feed {
@@ -62,6 +67,11 @@ impl Feed {
 
     /// What to look at next; everything, to begin with.
     pub fn take(&mut self) -> Option<Change> {
+        // Before anything is taken, so that there is never work of which neither the queue nor the moment tells: what
+        // `changed` found there may have been cleared below since.
+        if INCOMPLETE.load(Ordering::Acquire) || !self.queue.is_empty() {
+            note_work();
+        }
         // Before the ids that still are in the queue: they may be looked at twice, which does no harm.
         if INCOMPLETE.swap(false, Ordering::AcqRel) {
             COMPARISONS.fetch_add(1, Ordering::Relaxed);
