@@ -7,15 +7,11 @@ use base::Errno;
 use executor::pollwait::Events;
 
 use super::support::{Letter, Process, events, now, poll};
+use super::{collections, is_gone};
 use crate::AccessOp;
 use crate::channel::{Options, Outcome, Outgoing, Sizes};
 use crate::object::registry;
 use crate::stats::{self, Counter};
-
-/// Closed; a collector that another test runs may hold it for a moment longer.
-fn is_gone(id: u32) -> bool {
-    registry::lookup(id).is_none_or(|object| !object.channel().unwrap().status().is_open)
-}
 
 #[test]
 fn n11_messages_keep_their_boundaries() {
@@ -287,6 +283,7 @@ fn n5_a_long_chain_of_channels_in_channels_is_taken_down_without_recursion() {
 
 #[test]
 fn n6_endpoints_in_each_others_queues_are_collected() {
+    let _turn = collections();
     let process = Process::new(1);
     let (a, b) = process.channel();
     assert_eq!(process.send(a, b"", &[b]), Err(Errno::EINVAL), "not into its own queue");
@@ -308,6 +305,7 @@ fn n6_endpoints_in_each_others_queues_are_collected() {
 
 #[test]
 fn the_collector_leaves_what_can_be_received() {
+    let _turn = collections();
     let process = Process::new(1);
     let (a, b) = process.channel();
     let (c, d) = process.channel();

@@ -384,6 +384,8 @@ proptest! {
 
     #[test]
     fn capabilities_are_where_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {
+        // The model knows of no collector, which would close ends that lie in each other's queues.
+        let _turn = super::collections();
         let mut world = World::new();
         for step in &steps {
             world.run(step);

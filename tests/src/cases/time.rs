@@ -99,8 +99,8 @@ fn clock_ids() {
         assert_eq!(syscall!(SYS_clock_getres, clock, &mut resolution), Ok(0));
         assert!((1..=10_000_000).contains(&nanoseconds(resolution)), "clock {clock}");
     }
-    let fine = clock_now(CLOCK_MONOTONIC).unwrap();
-    assert!(clock_now(libc::CLOCK_MONOTONIC_COARSE).unwrap() <= fine + 10_000_000);
+    let coarse = clock_now(libc::CLOCK_MONOTONIC_COARSE).unwrap();
+    assert!(coarse <= clock_now(CLOCK_MONOTONIC).unwrap());
 }
 
 fn clock_errors() {
@@ -127,7 +127,8 @@ fn gettimeofday_and_time_agree() {
     assert!((before..=after).contains(&micros));
     let mut stored = 0i64;
     let seconds = syscall!(SYS_time, &mut stored).unwrap() as i64;
-    assert!(seconds == stored && (before / 1_000_000 - 1..=after / 1_000_000 + 1).contains(&seconds));
+    let last = clock_now(CLOCK_REALTIME).unwrap() / NANOS_PER_SECOND;
+    assert!(seconds == stored && (before / 1_000_000 - 1..=last).contains(&seconds));
     assert_eq!(syscall!(SYS_gettimeofday, 8, 0), Err(EFAULT));
 }
 
@@ -174,22 +175,28 @@ fn clock_nanosleep_errors() {
 fn many_sleepers_wake_in_order() {
     let (from, to) = pipe();
     let start = monotonic() + 20_000_000;
-    let children: Vec<Child> = (0..10u8)
+    let children: Vec<(u8, Child)> = (0..10u8)
         .rev()
         .map(|number| {
-            fork(|| {
+            let child = fork_status(|| {
                 let until = at(start + i64::from(number) * 10_000_000);
                 syscall!(SYS_clock_nanosleep, CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &until, 0).unwrap();
-                let late = monotonic() - nanoseconds(until);
-                // A sleeper that was held up by a busy machine says so and does not count.
-                write(to, &[number, u8::from(late > 8_000_000)]).unwrap();
-            })
+                write(to, &[number]).unwrap();
+                // A sleeper that was held up by a busy machine, until it had reported, says so and does not count.
+                i32::from(monotonic() - nanoseconds(until) > 8_000_000)
+            });
+            (number, child)
         })
         .collect();
-    children.iter().for_each(Child::succeeds);
-    let reports = read_some(from, 20).unwrap();
-    let punctual: Vec<u8> =
-        reports.chunks(2).filter(|report| report[1] == 0).map(|report| report[0]).collect();
+    let mut was_late = [false; 10];
+    for (number, child) in children {
+        let status = child.wait();
+        assert!([Status::Exited(0), Status::Exited(1)].contains(&status), "{status:?}");
+        was_late[usize::from(number)] = status == Status::Exited(1);
+    }
+    let mut punctual = read_some(from, 10).unwrap();
+    assert_eq!(punctual.len(), 10);
+    punctual.retain(|number| !was_late[usize::from(*number)]);
     assert!(punctual.is_sorted(), "woke in the order {punctual:?}");
 }
 
@@ -203,9 +210,10 @@ fn set_itimer(which: i32, value_us: i64, interval_us: i64) -> Sys<libc::itimerva
 
 fn alarm_and_remaining() {
     assert_eq!(syscall!(SYS_alarm, 100), Ok(0));
-    assert_eq!(syscall!(SYS_alarm, 200), Ok(100));
+    let left = syscall!(SYS_alarm, 200).unwrap();
+    assert!((90..=100).contains(&left), "{left}");
     let left = set_itimer(ITIMER_REAL, 0, 0).unwrap();
-    assert!((199..=200).contains(&left.it_value.tv_sec), "alarm and ITIMER_REAL are one timer");
+    assert!((190..=200).contains(&left.it_value.tv_sec), "alarm and ITIMER_REAL are one timer");
     assert_eq!(syscall!(SYS_alarm, 0), Ok(0));
     catch(SIGALRM, 0);
     // It rings again, should the first one come before the pause.
@@ -230,9 +238,9 @@ fn itimer_real_repeats() {
 fn itimer_virtual_counts_computing() {
     catch(SIGVTALRM, 0);
     catch(SIGPROF, 0);
+    let start = clock_now(CLOCK_PROCESS_CPUTIME_ID).unwrap();
     set_itimer(libc::ITIMER_VIRTUAL, 20_000, 0).unwrap();
     set_itimer(libc::ITIMER_PROF, 20_000, 0).unwrap();
-    let start = clock_now(CLOCK_PROCESS_CPUTIME_ID).unwrap();
     while times_delivered(SIGVTALRM) == 0 || times_delivered(SIGPROF) == 0 {
         (0..10_000).for_each(|n| discard(std::hint::black_box(n)));
     }
@@ -422,7 +430,7 @@ fn usage_of_self() {
     assert!(after.ru_minflt - before.ru_minflt >= 200, "every first touch is a minor fault");
     assert!(after.ru_maxrss * 1024 >= (200 * PAGE) as i64);
     let thread = std::thread::spawn(|| usage(1 /* RUSAGE_THREAD */)).join().unwrap();
-    assert!(spent(&thread) < spent(&after));
+    assert!(spent(&thread) < spent(&usage(libc::RUSAGE_SELF)));
     assert_eq!(syscall!(SYS_getrusage, 5, 0), Err(EINVAL));
     assert_eq!(syscall!(SYS_getrusage, libc::RUSAGE_SELF, 8), Err(EFAULT));
 }

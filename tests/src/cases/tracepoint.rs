@@ -156,15 +156,18 @@ fn wait_core_epoll_fd_event_stats() {
         assert!(counter(name) >= least, "{name} {}", counter(name));
     }
     let rows = rows("wait_core_events");
-    let epolls: Vec<_> =
-        rows.iter().filter(|row| row[4] == "wait_epoll").map(|row| row[5].as_str()).collect();
+    let tick = |row: &[String]| -> u64 { row[0].parse().unwrap() };
+    let epolls: Vec<_> = rows.iter().filter(|row| row[4] == "wait_epoll").collect();
+    let begun = tick(epolls[0]);
+    let epolls: Vec<_> = epolls.iter().map(|row| row[5].as_str()).collect();
     assert_eq!(epolls[..3], ["0x00000001", "0x00000001", "0x00000002"], "call, call, ready");
     assert!(rows.iter().any(|row| row[4] == "wait_fd_event" && row[5] == "0x00000102"), "a wake of readers");
     let sleep =
         rows.iter().find(|row| row[4] == "wait_block" && row[5] == "0x00000001").expect("a timed wait");
     let deadline = u64::from_str_radix(sleep[6].trim_start_matches("0x"), 16).unwrap();
-    let now: u64 = sleep[0].parse().unwrap();
-    assert!((now..now + 200).contains(&deadline), "a deadline in ticks: {deadline} at {now}");
+    // A machine that stands still in between may tell of the wait when its time is over.
+    let now = tick(sleep);
+    assert!((begun..now + 200).contains(&deadline), "a deadline in ticks: {deadline} at {now}");
     fs::write(path("reset"), "").ok();
     fs::write(path("reset"), "1").unwrap();
     assert_eq!(counter("epoll_timeouts"), 0);
@@ -189,22 +192,28 @@ fn the_stream_gives_every_event_once() {
     let mut header = [0; RECORD];
     assert_eq!(stream.read(&mut header).unwrap(), RECORD);
     assert_eq!(&header[..8], b"KAITRACE");
-    skip_to_end(&mut stream);
-    fs::write(path("enable"), "syscall").unwrap();
     let calls = 20;
-    for _ in 0..calls {
-        let _ = syscall!(SYS_getpriority, 0, 0);
-    }
-    fs::write(path("enable"), "none").unwrap();
+    let mut calls_recorded = || {
+        skip_to_end(&mut stream);
+        fs::write(path("enable"), "syscall").unwrap();
+        for _ in 0..calls {
+            let _ = syscall!(SYS_getpriority, 0, 0);
+        }
+        fs::write(path("enable"), "none").unwrap();
+        read_records(&mut stream)
+    };
     let priority = |records: &[Record]| {
         records
             .iter()
             .filter(|record| record.kind == 16 && record.arguments[0] == libc::SYS_getpriority as u64)
             .count()
     };
-    let records = read_records(&mut stream);
+    // The calls of others may fill a ring meanwhile, which is told.
+    let mut records = calls_recorded();
+    while records.iter().any(|record| record.kind == 0) {
+        records = calls_recorded();
+    }
     assert_eq!(priority(&records), calls, "each call once");
-    assert!(records.iter().all(|record| record.kind != 0), "nothing was lost");
     assert!(read_records(&mut stream).is_empty(), "and not again");
     // More than a ring holds: what is missing is told.
     fs::write(path("enable"), "syscall").unwrap();
