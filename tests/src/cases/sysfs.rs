@@ -268,7 +268,10 @@ fn files_have_names() {
     assert!(dentry.ends_with(&format!(" 1 0x0 {file} 1")), "{dentry}");
     let vnode = row("vnodes", " a\\040name ").expect("its vnode");
     assert!(vnode.ends_with(&format!(" 1 {ino} file 0100644 4 a\\040name 1")), "{vnode}");
-    let summary = read_text(&format!("/sys/ipc/objects/{}/summary", vnode.split(' ').next().unwrap()));
+    let summary = path(format!("/sys/ipc/objects/{}/summary", vnode.split(' ').next().unwrap()));
+    // It has become an object by being listed; its directory follows.
+    wait_until(|| stat(&summary).is_ok());
+    let summary = read_text(summary.to_str().unwrap());
     assert!(summary.contains("\ntype=vnode\n") && summary.contains("\nname=a\\040name\n"), "{summary}");
     unlink(c"a name").unwrap();
     assert!(row("dentries", &format!(" 0x2 {file} ")).is_some(), "removed, and still open");

@@ -19,7 +19,7 @@ const SUITES: [&str; 4] = ["pipe", "epoll", "signal", "ipc"];
 /// Seeds under which they are run, at scale 1 and at most.
 const SEEDS: (u32, u32) = (2, 50);
 /// Room for every event of a run.
-const BUFFER: &str = "128M";
+const BUFFER: &str = "192M";
 /// One run. Instructions are counted, which takes its time.
 const LIMIT: Duration = Duration::from_secs(300);
 
