@@ -187,7 +187,7 @@ fn take(table: &mut Table, search: &Search, pid: u32, child: &Process, change: C
         return found;
     }
     match change {
-        Change::Halted(_) => child.report().clear(),
+        Change::Halted(halt) => child.report().take(halt),
         Change::Ended(_) => {
             if let Some(parent) = table.process(search.pid) {
                 parent.payload.children_usage().add(&used);

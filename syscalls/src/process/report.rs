@@ -20,14 +20,24 @@ pub enum Halt {
     Continued,
 }
 
-impl Report {
-    /// Leaves a report for the parent.
-    pub fn leave(&self, halt: Halt) {
-        let word = match halt {
+impl Halt {
+    fn word(self) -> u32 {
+        match self {
             Halt::Stopped(signal) => u32::from(signal.number()),
             Halt::Continued => CONTINUED,
-        };
-        self.0.store(word, Ordering::Release);
+        }
+    }
+}
+
+impl Report {
+    /// Leaves a report for the parent. Called under the lock of what it tells, so that the last one is what holds.
+    pub fn leave(&self, halt: Halt) {
+        self.0.store(halt.word(), Ordering::Release);
+    }
+
+    /// The parent has been told of `halt`; what came since stays.
+    pub fn take(&self, halt: Halt) {
+        let _ = self.0.compare_exchange(halt.word(), 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// Forgets the report: the process goes on without anybody being told, or ends.
@@ -58,6 +68,11 @@ mod tests {
         assert_eq!(report.get(), Some(Halt::Stopped(Signal::SIGTSTP)));
         report.leave(Halt::Continued);
         assert_eq!(report.get(), Some(Halt::Continued));
+        report.take(Halt::Stopped(Signal::SIGTSTP));
+        assert_eq!(report.get(), Some(Halt::Continued), "it came since");
+        report.take(Halt::Continued);
+        assert_eq!(report.get(), None);
+        report.leave(Halt::Continued);
         report.clear();
         assert_eq!(report.get(), None);
     }

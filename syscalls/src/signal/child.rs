@@ -29,9 +29,9 @@ pub fn child_info(child: &Process, code: i32, status: i32) -> SigInfo {
     SigInfo { signal: Signal::SIGCHLD, code, errno: 0, detail }
 }
 
-/// Reports a stop or a continue to the parent: `SIGCHLD` unless it said `SA_NOCLDSTOP`, and its waits.
-pub(super) fn report_change(child: &Arc<Process>, halt: Halt) {
-    child.report().leave(halt);
+/// Tells the parent of a stop or a continue, whose report has been left: `SIGCHLD` unless it said `SA_NOCLDSTOP`, and its
+/// waits.
+pub(super) fn tell_of_change(child: &Arc<Process>, halt: Halt) {
     let (code, signal) = match halt {
         Halt::Stopped(signal) => (CLD_STOPPED, signal),
         Halt::Continued => (CLD_CONTINUED, Signal::SIGCONT),

@@ -15,15 +15,17 @@ use base::{Errno, fault};
 use executor::pollwait::Wait;
 
 use crate::machine::UserContext;
+use crate::process::Process;
 use crate::process::ending::ExitStatus;
 use crate::process::report::Halt;
 use crate::process::table;
 use crate::signal::action::{Action, ActionFlags, SIG_DFL, SIG_IGN};
-use crate::signal::child::report_change;
+use crate::signal::child::tell_of_change;
 use crate::signal::handler::call_handler;
 use crate::signal::info::SEGV_MAPERR;
 use crate::signal::send::{end_process, force, is_first, recompute, set_mask, take_unblocked};
 use crate::signal::set::DefaultAction;
+use crate::signal::stop::GroupStop;
 use crate::signal::{SigInfo, Signal};
 use crate::thread::attention::Reasons;
 use crate::thread::{Thread, strace};
@@ -131,14 +133,14 @@ async fn park_while_stopped(thread: &Arc<Thread>) {
                         stop.parked += 1;
                         parked_for = Some(stop.generation);
                     }
-                    Some((signal, stop.completes(process.live_threads())))
+                    Some((signal, completes(process, &mut stop, signal)))
                 }
                 _ => None,
             }
         };
         let Some((signal, complete)) = stopping else { return };
         if complete {
-            report_change(process, Halt::Stopped(signal));
+            tell_of_change(process, Halt::Stopped(signal));
         }
         let _ = process.signals().continued.wait(seen, Wait::uninterruptible()).await;
     }
@@ -149,12 +151,21 @@ pub fn thread_left(thread: &Arc<Thread>) {
     let process = thread.process();
     let complete = {
         let mut stop = process.signals().stop.lock();
-        let complete = stop.completes(process.live_threads());
-        stop.signal.filter(|_| complete)
+        stop.signal.filter(|&signal| completes(process, &mut stop, signal))
     };
     if let Some(signal) = complete {
-        report_change(process, Halt::Stopped(signal));
+        tell_of_change(process, Halt::Stopped(signal));
     }
+}
+
+/// True when the stop is complete with this; its report is left then, under the lock of the stop, so that it replaces
+/// that of a continuation before it and is replaced by that of one after it.
+fn completes(process: &Process, stop: &mut GroupStop, signal: Signal) -> bool {
+    let complete = stop.completes(process.live_threads());
+    if complete {
+        process.report().leave(Halt::Stopped(signal));
+    }
+    complete
 }
 
 /// Without a handler the interrupted call starts again.

@@ -16,7 +16,7 @@ use crate::process::ending::ExitStatus;
 use crate::process::report::Halt;
 use crate::process::table::{self, find_thread};
 use crate::signal::action::SIG_DFL;
-use crate::signal::child::report_change;
+use crate::signal::child::tell_of_change;
 use crate::signal::info::{Detail, SI_USER};
 use crate::signal::pending::{Added, Pending};
 use crate::signal::set::DefaultAction;
@@ -200,12 +200,26 @@ fn act_on_stops(process: &Arc<Process>, signal: Signal) {
 
 /// Edge 3 of [`super::stop`]: lets a stopped process go on, and tells its parent.
 pub fn resume(process: &Arc<Process>) {
-    let ended = process.signals().stop.lock().end();
-    let Some((_, was_complete)) = ended else { return };
+    let was_complete = {
+        let mut stop = process.signals().stop.lock();
+        let Some((_, was_complete)) = stop.end() else { return };
+        if was_complete {
+            // Under the lock: the process may be stopped again before its parent is told of this.
+            process.report().leave(Halt::Continued);
+        }
+        was_complete
+    };
     table::for_each_thread(process, |thread| thread.attention().clear(Reasons::STOP));
+    if process.signals().is_stopped() {
+        // A thread that had not parked has begun the next stop meanwhile.
+        table::for_each_thread(process, |thread| {
+            thread.attention().raise(Reasons::STOP);
+            thread.interrupt();
+        });
+    }
     process.signals().continued.wake_all(Events::IN, Reason::Data);
     if was_complete {
-        report_change(process, Halt::Continued);
+        tell_of_change(process, Halt::Continued);
     }
 }
 
