@@ -15,8 +15,8 @@
 //! if fault::fires(Point::PollwaitWake) { ... }        // anything else
 //! ```
 //!
-//! Until somebody asks for faults that is one instruction without effect ([`points`]). While faults are asked for, the hit is
-//! counted for the current task, and whether it fires is a function of the seed, the point, the task's stable key
+//! Until somebody asks for faults that is one instruction without effect ([`points`]). While faults are asked for, the
+//! hit is counted for the current task, and whether it fires is a function of the seed, the point, the task's stable key
 //! and the number of the hit in that task: it does not depend on what other tasks do.
 //!
 //! The kernel's own tasks and the first process are spared unless they are named: what is under test is how

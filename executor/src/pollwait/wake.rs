@@ -67,7 +67,9 @@ impl WaitSource {
             1 => self.wake_first(events, reason),
             _ => self.wake_waiters(count, events, reason),
         };
-        counters::note_wake(self, count, events, reason, woken);
+        if counters::is_noted(self.kind()) {
+            counters::note_wake(self, count, events, reason, woken);
+        }
         if before & HAS_WATCHERS != 0 {
             self.notify_watchers(events, reason);
         }

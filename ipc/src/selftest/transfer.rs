@@ -141,9 +141,7 @@ async fn kcap_duplicate_close_stress() {
     }
 }
 
-/// The generic operations work, on a channel and on a port; what has moved, and who has held it, is in the histories of
-/// the object.
-/// Of an object that was made a moment ago, and of which a reference was taken and given back. Others may have walked
+/// The references of an object that was made a moment ago, and of which a reference was taken and given back. Others may have walked
 /// over all objects meanwhile, and pushed the first entries out.
 fn check_references(access: &Access) {
     use crate::object::history::ReferenceEvent::{Get, Init, Put};
@@ -156,6 +154,8 @@ fn check_references(access: &Access) {
     assert!(if has_first { has(Get) && has(Put) } else { seen.len() == REFERENCES }, "{seen:?}");
 }
 
+/// The generic operations work, on a channel and on a port; what has moved, and who has held it, is in the histories of
+/// the object.
 async fn kobj_ops_refcount_history() {
     let process = Process::new(1);
     let (to, from) = process.channel();

@@ -46,7 +46,10 @@ fn a_full_table_refuses_and_leaves_no_object() {
     let ids = [one.object().base().id(), two.object().base().id()];
     assert_eq!(process.table.insert(&process.caller, one, false), Err(Errno::EMFILE));
     drop(two);
-    assert!(ids.iter().all(|id| super::is_gone(*id)), "no object is left");
+    // Another test that walks over all objects may have one for a moment longer.
+    while ids.iter().any(|id| crate::object::registry::lookup(*id).is_some()) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

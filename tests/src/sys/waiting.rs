@@ -41,7 +41,7 @@ pub(crate) fn wait_until_blocked(pid: i32) {
 
 /// Waits until the thread of this process sleeps and has left its CPU. The state alone is too early:
 /// Linux sets it before the thread enters the queues (one after the other in `futex_waitv`), and the
-/// thread may be preempted between two of them; Kairos sets it for a moment when a thread is preempted.
+/// thread may be preempted between two of them.
 pub(crate) fn wait_until_thread_blocked(tid: i32) {
     wait_until(|| {
         thread_state(tid).expect("stat of a thread that should block") == b'S'
