@@ -1,5 +1,6 @@
 //! Open files as objects. `fs` implements the trait; nothing here knows what a file is.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -9,8 +10,9 @@ use base::caller::Caller;
 use base::charge::Charge;
 use executor::pollwait::{Events, WaitSource};
 
-use crate::capability::Capability;
-use crate::collector::InFlightContainer;
+use crate::capability::{Capability, OwnerClass};
+use crate::channel::owners::Owners;
+use crate::collector::{self, Node};
 use crate::object::history::Histories;
 use crate::object::registry::ENTRY_BYTES;
 use crate::object::{ObjectBase, ObjectKind, ObjectRef, registry};
@@ -18,11 +20,8 @@ use crate::rights::Rights;
 
 /// An open file, as far as capabilities are concerned.
 pub trait FileObject: Send + Sync + Any {
-    /// The file's own queue of things in flight, if it has one (a socket that carries descriptors, the
-    /// descriptor of a channel), for the collector.
-    fn container(&self) -> Option<Arc<dyn InFlightContainer>> {
-        None
-    }
+    /// Shows the open file itself to the collector, if it keeps what others queued: a socket.
+    fn visit(self: Arc<Self>, _visit: &mut dyn FnMut(&dyn Node)) {}
 
     /// What the file is ready for now.
     fn readiness(&self) -> Events {
@@ -55,6 +54,7 @@ pub trait FileObject: Send + Sync + Any {
 pub struct FileNode {
     base: ObjectBase,
     histories: Histories,
+    owners: Owners,
     file: Arc<dyn FileObject>,
     _charge: Charge,
 }
@@ -70,6 +70,7 @@ impl FileNode {
         let node = Arc::new(FileNode {
             base: ObjectBase::new(ObjectKind::File),
             histories: Histories::new(),
+            owners: Owners::new(),
             file,
             _charge: charge,
         });
@@ -96,9 +97,52 @@ impl FileNode {
         &self.histories
     }
 
+    /// The capabilities to it: handles, and descriptors that were made from them.
+    #[must_use]
+    pub fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// One owner less.
+    pub(crate) fn release(&self, class: OwnerClass) {
+        if !self.owners.release(class) && self.owners.may_be_unreachable() {
+            collector::request();
+        }
+    }
+
     /// The open file.
     #[must_use]
     pub fn file(&self) -> &Arc<dyn FileObject> {
         &self.file
     }
+}
+
+impl Drop for FileNode {
+    fn drop(&mut self) {
+        // Perhaps it was the last who held its file beside a queue.
+        if collector::descriptors_travel() {
+            collector::request();
+        }
+    }
+}
+
+impl Node for Arc<FileNode> {
+    fn id(&self) -> u64 {
+        self.base.id().into()
+    }
+
+    fn references(&self) -> usize {
+        self.owners.total() as usize
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
+        self.file.clone().visit(visit);
+    }
+
+    fn hold(&self) -> Box<dyn Node> {
+        Box::new(self.clone())
+    }
+
+    /// It has no queue.
+    fn collect(&self) {}
 }

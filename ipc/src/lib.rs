@@ -58,6 +58,12 @@ pub fn start() {
     teardown::start();
 }
 
+/// True when the tasks of this crate have done what they were asked for.
+#[must_use]
+pub fn is_settled() -> bool {
+    collector::is_settled()
+}
+
 /// Gives back what is kept because it may be needed again: free message blocks, room for capabilities. Called without
 /// locks.
 pub fn shrink() {

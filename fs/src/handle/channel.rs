@@ -31,6 +31,11 @@ impl ChannelFile {
         Ok(Arc::new(ChannelFile { held: Held::new(capability)?, endpoint }))
     }
 
+    /// The channel's end.
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
     /// The capability through which it works.
     #[must_use]
     pub fn capability(&self) -> &Capability {

@@ -26,15 +26,20 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use executor::pollwait::{Events, Reason, WaitSource};
+use ipc::collector::Node;
 use ipc::file::FileObject;
 
 use crate::file::OpenFile;
-use crate::vfs;
+use crate::{unix, vfs};
 
 /// What a poll of a revoked descriptor tells.
 pub const REVOKED: Events = Events::ERR.union(Events::HUP);
 
 impl FileObject for OpenFile {
+    fn visit(self: Arc<Self>, visit: &mut dyn FnMut(&dyn Node)) {
+        unix::show(&self, visit);
+    }
+
     fn readiness(&self) -> Events {
         self.poll()
     }

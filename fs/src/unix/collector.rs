@@ -1,61 +1,119 @@
-//! Sockets that only their own queues hold.
+//! Sockets that only queues hold, their own in the end.
 //!
-//! A socket may be sent through itself, or two through each other; when the last descriptor elsewhere is closed,
-//! the references from the queues keep them all. The collector finds such sockets and empties their queues:
-//!
-//! 1. a candidate is a socket all of whose references are on their way;
-//! 2. from each count, the references that lie in the queues of candidates are taken off;
-//! 3. a candidate with something left is held from outside: it stays, and so does what its queue leads to;
-//! 4. the queues of the rest are dropped.
-//!
-//! All of it happens under the lock of what is on its way. A descriptor that was taken out of a queue has to pass
-//! that lock before it can be used, so that no candidate's queue is received from meanwhile, unless somebody
-//! held it before, in which case it is none.
+//! A socket may be sent through itself, or two through each other; a channel's descriptor may lie in a socket, and a
+//! handle to that socket in the channel. When the last way from outside is closed, the references from the queues keep
+//! them all. [`ipc::collector`] finds such knots; here is what it is shown of sockets, of the files of channels, and of
+//! what descriptors remember of handles.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::machine;
-use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::time::Duration;
-use executor::TaskOptions;
+use ipc::collector::{self, Node};
 
 use super::message::Message;
-use super::rights::{InFlight, in_flight, is_socket, no_socket_travels};
+use super::rights;
 use super::socket::Socket;
-use crate::file::OpenFile;
+use crate::file::{FdEntry, OpenFile};
+use crate::handle::{ChannelFile, Origin};
 
-/// Something in which files travel.
-pub(super) trait Carrier {
-    /// Shows every file in it.
-    fn for_each(&self, see: &mut dyn FnMut(&Arc<OpenFile>));
+/// Where the numbers of files begin, behind those of objects.
+const FILES: u64 = 1 << 62;
+/// Where the numbers of origins begin: their addresses.
+const ORIGINS: u64 = 1 << 63;
 
-    /// Takes out everything in it, to be dropped without locks.
-    fn empty(&self) -> Contents;
+/// True when queues decide what becomes of `file`: of a socket and of a channel's descriptor.
+pub(super) fn leads_to_a_queue(file: &OpenFile) -> bool {
+    file.ops_as::<Socket>().is_some() || file.ops_as::<ChannelFile>().is_some()
 }
 
-/// What was in a container.
-pub(super) struct Contents(#[allow(dead_code, reason = "held only to be dropped")] VecDeque<Message>);
+/// Shows `file` to the collector, if that is concerned.
+pub(crate) fn show(file: &Arc<OpenFile>, visit: &mut dyn FnMut(&dyn Node)) {
+    if leads_to_a_queue(file) {
+        visit(&FileNode(file.clone()));
+    }
+}
 
-impl Carrier for Socket {
-    fn for_each(&self, see: &mut dyn FnMut(&Arc<OpenFile>)) {
-        let pending: Vec<Arc<Socket>> = {
-            let state = self.state.lock();
-            state
-                .queue
-                .iter()
-                .flat_map(|message| &message.rights)
-                .flat_map(|rights| rights.files())
-                .for_each(&mut *see);
-            state.pending.iter().cloned().collect()
-        };
-        for connection in &pending {
-            connection.for_each(see);
+fn show_entry(entry: &FdEntry, visit: &mut dyn FnMut(&dyn Node)) {
+    show(&entry.file, visit);
+    if let Some(origin) = &entry.origin {
+        visit(&OriginNode(origin.clone()));
+    }
+}
+
+/// A reference to a socket's file, or to a channel's.
+struct FileNode(Arc<OpenFile>);
+
+impl Node for FileNode {
+    fn id(&self) -> u64 {
+        FILES | self.0.id()
+    }
+
+    fn references(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
+        if let Some(socket) = self.0.ops_as::<Socket>() {
+            socket.visit_queue(visit);
+        }
+        if let Some(channel) = self.0.ops_as::<ChannelFile>() {
+            visit(channel.endpoint());
         }
     }
 
-    fn empty(&self) -> Contents {
+    fn hold(&self) -> Box<dyn Node> {
+        Box::new(FileNode(self.0.clone()))
+    }
+
+    fn collect(&self) {
+        drop(self.0.ops_as::<Socket>().map(Socket::empty));
+    }
+}
+
+/// A reference to the capability behind a descriptor.
+struct OriginNode(Arc<Origin>);
+
+impl Node for OriginNode {
+    fn id(&self) -> u64 {
+        ORIGINS | Arc::as_ptr(&self.0).addr() as u64
+    }
+
+    fn references(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
+        if let Some(file) = self.0.node().object().file() {
+            visit(file);
+        }
+    }
+
+    fn hold(&self) -> Box<dyn Node> {
+        Box::new(OriginNode(self.0.clone()))
+    }
+
+    /// It has no queue.
+    fn collect(&self) {}
+}
+
+impl Socket {
+    /// Shows all descriptors that lie in its queue, and in those of connections that wait to be accepted.
+    fn visit_queue(&self, visit: &mut dyn FnMut(&dyn Node)) {
+        let pending: Vec<Arc<Socket>> = {
+            let state = self.state.lock();
+            let rights = state.queue.iter().flat_map(|message| &message.rights);
+            rights.flat_map(|rights| rights.entries()).for_each(|entry| show_entry(entry, visit));
+            state.pending.iter().cloned().collect()
+        };
+        for connection in &pending {
+            connection.visit_queue(visit);
+        }
+    }
+
+    /// Takes everything out of these queues, to be dropped without locks.
+    fn empty(&self) -> VecDeque<Message> {
         let (mut queue, pending) = {
             let mut state = self.state.lock();
             (core::mem::take(&mut state.queue), state.pending.iter().cloned().collect::<Vec<_>>())
@@ -63,134 +121,22 @@ impl Carrier for Socket {
         for connection in &pending {
             queue.append(&mut connection.state.lock().queue);
         }
-        Contents(queue)
+        queue
     }
 }
 
-/// A socket of which every reference is on its way.
-struct Candidate {
-    file: Arc<OpenFile>,
-    /// References that have not been found in the queue of a candidate.
-    left: usize,
-    alive: bool,
-}
-
-impl Candidate {
-    fn container(&self) -> Option<&dyn Carrier> {
-        self.file.ops_as::<Socket>().map(|socket| socket as &dyn Carrier)
-    }
-}
-
-/// A pass takes no more than one part in so many of the time.
-const SHARE: u32 = 16;
-
-/// Set while a pass is due.
-static DUE: AtomicBool = AtomicBool::new(false);
-/// Nanoseconds that the last pass took.
-static COST: AtomicU64 = AtomicU64::new(0);
-
-/// Lets go of the file of a descriptor that was closed. Of a socket, what still holds it may be its own queue.
+/// Lets go of the file of a descriptor that was closed. What still holds it may be a queue that nobody can reach now.
 pub(crate) fn let_go(file: Arc<OpenFile>) {
-    let is_socket = is_socket(&file);
+    let is_concerned = leads_to_a_queue(&file);
     drop(file);
-    if is_socket {
+    if is_concerned {
         request();
     }
 }
 
-/// A descriptor or a socket has gone, so that sockets may be held by themselves alone: a task of its own looks.
+/// A descriptor or a socket has gone, so that others may be held by queues alone.
 pub(super) fn request() {
-    if no_socket_travels() || DUE.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    if executor::current().is_some() {
-        executor::spawn(TaskOptions::new("socket-collector").daemon(), async {
-            let pause = Duration::from_nanos(COST.load(Ordering::Relaxed)).saturating_mul(SHARE);
-            executor::sleep_until(machine().now() + pause).await;
-            collect();
-        });
-    } else {
-        collect();
-    }
-}
-
-/// One pass.
-fn collect() {
-    DUE.store(false, Ordering::Release);
-    let begin = machine().now();
-    pass();
-    let cost = machine().now().saturating_since(begin).as_nanos();
-    COST.store(u64::try_from(cost).unwrap_or(u64::MAX), Ordering::Relaxed);
-}
-
-fn pass() {
-    let (candidates, garbage) = {
-        let in_flight = in_flight();
-        let mut candidates = candidates(&in_flight);
-        count_inner(&mut candidates);
-        mark(&mut candidates);
-        let dead = candidates.iter().filter(|candidate| !candidate.alive);
-        let garbage: Vec<Contents> = dead.filter_map(Candidate::container).map(|held| held.empty()).collect();
-        (candidates, garbage)
-    };
-    // Outside the lock: each may be the last to hold what it names.
-    drop(candidates);
-    drop(garbage);
-}
-
-fn candidates(in_flight: &InFlight) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    for travelling in in_flight.sockets.values() {
-        if travelling.file.strong_count() != travelling.count {
-            continue;
-        }
-        let Some(file) = travelling.file.upgrade() else { continue };
-        // Without memory for all, those that are found go this time.
-        if found.try_reserve(1).is_err() {
-            break;
-        }
-        found.push(Candidate { file, left: travelling.count, alive: false });
-    }
-    found
-}
-
-/// Where `file` is among the candidates, which are in the order of their files' ids.
-fn place(candidates: &[Candidate], file: &OpenFile) -> Option<usize> {
-    candidates.binary_search_by_key(&file.id(), |candidate| candidate.file.id()).ok()
-}
-
-fn count_inner(candidates: &mut [Candidate]) {
-    for index in 0..candidates.len() {
-        let mut inner = Vec::new();
-        if let Some(container) = candidates.get(index).and_then(Candidate::container) {
-            container.for_each(&mut |file| inner.extend(place(candidates, file)));
-        }
-        for at in inner {
-            if let Some(candidate) = candidates.get_mut(at) {
-                candidate.left = candidate.left.saturating_sub(1);
-            }
-        }
-    }
-}
-
-fn mark(candidates: &mut [Candidate]) {
-    let mut reached: Vec<usize> = Vec::new();
-    for (index, candidate) in candidates.iter_mut().enumerate() {
-        candidate.alive = candidate.left > 0;
-        if candidate.alive {
-            reached.push(index);
-        }
-    }
-    while let Some(index) = reached.pop() {
-        let mut inner = Vec::new();
-        if let Some(container) = candidates.get(index).and_then(Candidate::container) {
-            container.for_each(&mut |file| inner.extend(place(candidates, file)));
-        }
-        for at in inner {
-            if let Some(candidate) = candidates.get_mut(at).filter(|candidate| !candidate.alive) {
-                candidate.alive = true;
-                reached.push(at);
-            }
-        }
+    if !rights::nothing_travels() {
+        collector::request();
     }
 }

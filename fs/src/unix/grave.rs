@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use base::sync::{CachePadded, LockClass, MAX_CPUS, PerCpu, SpinLock};
 use executor::TaskOptions;
 
+use super::collector;
 use crate::file::FdEntry;
 
 /// Bundles that are closed in one go by whoever came here; the rest is a task's.
@@ -65,5 +66,7 @@ fn close_next(grave: &SpinLock<Grave>) -> bool {
     };
     let found = next.is_some();
     drop(next);
+    // Perhaps that was the last way to something from outside of queues.
+    collector::request();
     found
 }

@@ -18,7 +18,7 @@
 //! | `table` | the list of all sockets |
 //! | `file` | a socket as an open file: read, write, poll, ioctl |
 //!
-//! Lock order: the rights in flight, a socket (two of them only in the order of their addresses), the names.
+//! Lock order: a socket (two of them only in the order of their addresses), the names.
 //! No lock is held while a message, a descriptor or a socket is dropped.
 
 mod address;
@@ -42,7 +42,7 @@ mod stream;
 mod table;
 
 pub use address::{AF_UNIX, AF_UNSPEC, Address, Wanted, encode, family};
-pub(crate) use collector::let_go;
+pub(crate) use collector::{let_go, show};
 pub use credentials::{PeerCredentials, Sender, Ucred};
 pub use listen::BACKLOG_MAX;
 pub use options::Options;

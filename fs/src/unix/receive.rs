@@ -11,7 +11,7 @@ use super::address::Address;
 use super::credentials::{Sender, Ucred};
 use super::message::Message;
 use super::options::{Endurance, Waits};
-use super::rights::{self, Rights};
+use super::rights::Rights;
 use super::socket::{IN, Kind, Socket};
 use super::stream::Taken;
 use crate::file::FdEntry;
@@ -73,7 +73,7 @@ impl Reception {
         }
     }
 
-    /// The receiver gets descriptors of its own, which may be used after [`rights::settled`].
+    /// The receiver gets descriptors of its own.
     pub(super) fn copy_rights(&mut self, rights: &Rights) {
         self.rights = rights.copies();
     }
@@ -109,9 +109,6 @@ impl Socket {
                 }
             },
         };
-        if flags.contains(ReceiveFlags::PEEK) && !reception.rights.is_empty() {
-            rights::settled();
-        }
         // What is left is the next receiver's.
         if reception.remains && self.input.has_waiters() && self.input.waiting() > 0 {
             self.input.wake_one(IN, Reason::Data);

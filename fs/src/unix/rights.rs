@@ -1,7 +1,7 @@
 //! Descriptors on their way: SCM_RIGHTS of `unix(7)`.
 //!
-//! While it is on its way a descriptor is counted, for its sender's user (`ETOOMANYREFS`) and, when it is a
-//! socket, by itself, so that the collector knows the references that come from queues.
+//! While it is on its way a descriptor is counted, for its sender's user (`ETOOMANYREFS`) and, when it leads to a
+//! queue, by itself, so that the collector knows where to begin.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -10,11 +10,13 @@ use alloc::vec::Vec;
 use base::caller::{Caller, Capabilities, Resource};
 use base::charge::Charge;
 use base::sync::atomic::{AtomicUsize, Ordering};
-use base::sync::{LockClass, SpinGuard, SpinLock};
+use base::sync::{LockClass, SpinLock};
 use base::{Errno, Result};
 
+use ipc::collector::{Node, Travellers};
+
+use super::collector::{self, leads_to_a_queue};
 use super::grave;
-use super::socket::Socket;
 use crate::file::{FdEntry, OpenFile};
 
 /// Most descriptors of one message: `SCM_MAX_FD`.
@@ -24,68 +26,77 @@ pub const RIGHTS_MAX: usize = 253;
 const ENTRY_BYTES: usize = size_of::<FdEntry>() + 128;
 
 /// What is on its way.
-pub(super) struct InFlight {
+struct InFlight {
     /// Descriptors by the user who sent them.
     users: BTreeMap<u32, u64>,
-    /// Sockets, by the id of their open file.
-    pub(super) sockets: BTreeMap<u64, Travelling>,
+    /// Sockets and files of channels, by their ids.
+    files: BTreeMap<u64, Travelling>,
 }
 
-/// A socket that is on its way.
-pub(super) struct Travelling {
-    pub(super) file: Weak<OpenFile>,
+/// A file that is on its way.
+struct Travelling {
+    file: Weak<OpenFile>,
     /// How many times.
-    pub(super) count: usize,
+    count: usize,
 }
 
 static IN_FLIGHT: SpinLock<InFlight> =
-    SpinLock::new(LockClass::InFlight, InFlight { users: BTreeMap::new(), sockets: BTreeMap::new() });
+    SpinLock::new(LockClass::InFlight, InFlight { users: BTreeMap::new(), files: BTreeMap::new() });
 
-/// How many sockets are on their way, to be read without the lock.
+/// How many of `files` there are, to be read without the lock.
 static TRAVELLING: AtomicUsize = AtomicUsize::new(0);
 
-/// True when no socket is on its way.
+/// True when nothing is on its way that leads to a queue.
 #[inline]
-pub(super) fn no_socket_travels() -> bool {
+pub(super) fn nothing_travels() -> bool {
     TRAVELLING.load(Ordering::Acquire) == 0
 }
 
-/// Everything that is on its way. Nothing may be received and used while this is held.
-pub(super) fn in_flight() -> SpinGuard<'static, InFlight> {
-    IN_FLIGHT.lock()
+/// What the collector of `ipc` asks for the files.
+struct Files;
+
+impl Travellers for Files {
+    fn are_there(&self) -> bool {
+        !nothing_travels()
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
+        // The references are dropped without the lock.
+        let files: Vec<_> =
+            IN_FLIGHT.lock().files.values().filter_map(|travelling| travelling.file.upgrade()).collect();
+        files.iter().for_each(|file| collector::show(file, visit));
+    }
 }
 
 impl InFlight {
     fn add(&mut self, user: u32, entries: &[FdEntry]) {
+        ipc::collector::moved();
         *self.users.entry(user).or_default() += entries.len() as u64;
-        for FdEntry { file, .. } in entries.iter().filter(|entry| is_socket(&entry.file)) {
+        for FdEntry { file, .. } in entries.iter().filter(|entry| leads_to_a_queue(&entry.file)) {
             let fresh = || Travelling { file: Arc::downgrade(file), count: 0 };
-            self.sockets.entry(file.id()).or_insert_with(fresh).count += 1;
+            self.files.entry(file.id()).or_insert_with(fresh).count += 1;
         }
-        TRAVELLING.store(self.sockets.len(), Ordering::Release);
+        TRAVELLING.store(self.files.len(), Ordering::Release);
     }
 
     fn remove(&mut self, user: u32, entries: &[FdEntry]) {
+        ipc::collector::moved();
         if let Some(count) = self.users.get_mut(&user) {
             *count -= (entries.len() as u64).min(*count);
             if *count == 0 {
                 self.users.remove(&user);
             }
         }
-        for FdEntry { file, .. } in entries.iter().filter(|entry| is_socket(&entry.file)) {
-            if let Some(travelling) = self.sockets.get_mut(&file.id()) {
+        for FdEntry { file, .. } in entries.iter().filter(|entry| leads_to_a_queue(&entry.file)) {
+            if let Some(travelling) = self.files.get_mut(&file.id()) {
                 travelling.count -= 1;
                 if travelling.count == 0 {
-                    self.sockets.remove(&file.id());
+                    self.files.remove(&file.id());
                 }
             }
         }
-        TRAVELLING.store(self.sockets.len(), Ordering::Release);
+        TRAVELLING.store(self.files.len(), Ordering::Release);
     }
-}
-
-pub(super) fn is_socket(file: &OpenFile) -> bool {
-    file.ops_as::<Socket>().is_some()
 }
 
 /// Descriptors that are on their way. Dropped, they are closed.
@@ -107,7 +118,8 @@ impl Rights {
             credentials.capable(Capabilities::SYS_RESOURCE) || credentials.capable(Capabilities::SYS_ADMIN);
         let charge = Charge::new(&caller.account, entries.len() * ENTRY_BYTES)?;
         let user = credentials.uid;
-        let mut in_flight = in_flight();
+        ipc::collector::set_travellers(&Files);
+        let mut in_flight = IN_FLIGHT.lock();
         let now = in_flight.users.get(&user).copied().unwrap_or(0);
         if now > caller.limits.soft(Resource::OpenFiles) && !privileged {
             // The charge and the entries go after the lock.
@@ -128,20 +140,23 @@ impl Rights {
     fn land(&mut self) -> Vec<FdEntry> {
         let entries = core::mem::take(&mut self.entries);
         if !entries.is_empty() {
-            in_flight().remove(self.user, &entries);
+            IN_FLIGHT.lock().remove(self.user, &entries);
         }
         self.charge = None;
         entries
     }
 
-    /// The descriptors, for a look (`MSG_PEEK`). Before they are used, [`settled`] has to be called without locks.
+    /// The descriptors, for a look (`MSG_PEEK`).
     pub(super) fn copies(&self) -> Vec<FdEntry> {
-        self.entries.clone()
+        let copies = self.entries.clone();
+        // Whoever looks still holds the queue.
+        ipc::collector::moved();
+        copies
     }
 
-    /// The files.
-    pub(super) fn files(&self) -> impl Iterator<Item = &Arc<OpenFile>> {
-        self.entries.iter().map(|entry| &entry.file)
+    /// The descriptors.
+    pub(super) fn entries(&self) -> &[FdEntry] {
+        &self.entries
     }
 }
 
@@ -149,9 +164,4 @@ impl Drop for Rights {
     fn drop(&mut self) {
         grave::bury(self.land());
     }
-}
-
-/// Waits for the collector, which counts on it that what lies in queues is not used while it works.
-pub(super) fn settled() {
-    drop(in_flight());
 }

@@ -137,12 +137,12 @@ fn sockets_that_only_their_own_queues_hold_are_collected() {
         send(&caller, &fourth, b"2", alloc::vec![entry(&fourth)]).unwrap();
         send(&caller, &third, b"3", alloc::vec![entry(&one)]).unwrap();
         drop((writer, third, fourth, other));
-        drop(two(&caller, kind));
+        // What other tests move makes a look inconclusive.
+        while ipc::collector::collect().is_none() {}
         assert_eq!(reader.poll(), Events::empty(), "one still leads into the knot");
         drop(one);
-        drop(two(&caller, kind));
         while reader.poll() != Events::HUP {
-            std::thread::yield_now();
+            let _ = ipc::collector::collect();
         }
     }
 }

@@ -26,6 +26,7 @@ mod pool;
 mod receive;
 mod send;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use base::Result;
@@ -35,7 +36,7 @@ use base::trace::channel::{Op, State, Wake};
 use executor::pollwait::{Events, Reason, WaitSource};
 
 use crate::capability::{Capability, OwnerClass};
-use crate::collector::{self, InFlightContainer};
+use crate::collector::{self, Node};
 use crate::object::history::Histories;
 use crate::object::registry::{self, ENTRY_BYTES};
 use crate::object::{ObjectBase, ObjectKind, ObjectRef};
@@ -274,7 +275,7 @@ impl Endpoint {
         if self.owners().release(class) {
             bump(Counter::CloseLastRef);
             self.close();
-        } else if self.owners().are_in_flight() {
+        } else if self.owners().may_be_unreachable() {
             collector::request();
         }
     }
@@ -299,33 +300,34 @@ impl Endpoint {
     }
 }
 
-impl InFlightContainer for Endpoint {
+impl Node for Arc<Endpoint> {
     fn id(&self) -> u64 {
         self.base.id().into()
     }
 
-    fn references(&self) -> u64 {
-        self.owners().total().into()
+    fn references(&self) -> usize {
+        self.owners().total() as usize
     }
 
-    fn in_flight(&self) -> u64 {
-        self.owners().in_flight().into()
-    }
-
-    fn visit(&self, visit: &mut dyn FnMut(&dyn InFlightContainer)) {
+    fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
         let state = self.pair.state.lock();
         let own = &state.sides[self.here()];
         let direct = own.waiting.iter().filter_map(|direct| direct.message.as_ref());
         for object in own.queue.iter().chain(direct).flat_map(|message| message.objects()) {
-            if let Some(endpoint) = object.channel() {
-                visit(&**endpoint);
-            } else if let Some(container) = object.file().and_then(|file| file.file().container()) {
-                visit(&*container);
+            match (object.channel(), object.file()) {
+                (Some(endpoint), _) => visit(endpoint),
+                (_, Some(file)) => visit(file),
+                _ => {}
             }
         }
     }
 
+    fn hold(&self) -> Box<dyn Node> {
+        Box::new(self.clone())
+    }
+
     fn collect(&self) {
+        bump(Counter::Collected);
         self.close();
     }
 }

@@ -1,8 +1,9 @@
-//! Who keeps an endpoint or a port open: a count for each class of owners, and their sum.
+//! Who keeps an object open: a count for each class of owners, and their sum.
 
 use base::sync::atomic::{AtomicU32, Ordering};
 
 use crate::capability::OwnerClass;
+use crate::collector;
 use crate::stats::{Counter, bump};
 
 /// Tries of an audit, which may meet a change midway.
@@ -72,10 +73,13 @@ impl Owners {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// True when all of them are handles in messages, so that perhaps nobody can reach the object.
-    pub(crate) fn are_in_flight(&self) -> bool {
-        let in_flight = self.in_flight();
-        in_flight > 0 && in_flight == self.total()
+    /// True when all of them may lie in queues, so that perhaps nobody can reach the object: as handles in messages, or
+    /// in descriptors while some of those are on their way.
+    pub(crate) fn may_be_unreachable(&self) -> bool {
+        let [_, descriptors, _] = self.counts();
+        let travelling = if descriptors > 0 && collector::descriptors_travel() { descriptors } else { 0 };
+        let hidden = self.in_flight() + travelling;
+        hidden > 0 && hidden == self.total()
     }
 
     /// Handles, descriptors, others.

@@ -125,7 +125,7 @@ impl Endpoint {
         // The numbers of the handles that were sent become free.
         if outgoing.handles.is_some()
             && outgoing.handles.take().is_some_and(|handles| handles.count() > 0)
-            && there.owners.are_in_flight()
+            && there.owners.may_be_unreachable()
         {
             collector::request();
         }

@@ -9,25 +9,37 @@ use executor::pollwait::{Events, WaitSource};
 
 use super::ObjectRef;
 use crate::capability::OwnerClass;
+use crate::channel::owners::Owners;
 use crate::channel::{HANDLES_PER_MESSAGE, Incoming, MESSAGE_BYTES, Options, Outcome, Outgoing, Sizes};
 use crate::port::{Packet, PacketSink, Signals};
 
 impl ObjectRef {
     /// One more owner of `class` keeps it open.
     pub(crate) fn acquire(&self, class: OwnerClass) {
-        match (self.channel(), self.port()) {
-            (Some(endpoint), _) => endpoint.acquire(class),
-            (_, Some(port)) => port.acquire(class),
+        match (self.channel(), self.port(), self.file()) {
+            (Some(endpoint), ..) => endpoint.acquire(class),
+            (_, Some(port), _) => port.acquire(class),
+            (.., Some(file)) => file.owners().acquire(class),
             _ => {}
         }
     }
 
     /// One owner less.
     pub(crate) fn release(&self, class: OwnerClass) {
-        match (self.channel(), self.port()) {
-            (Some(endpoint), _) => endpoint.release(class),
-            (_, Some(port)) => port.release(class),
+        match (self.channel(), self.port(), self.file()) {
+            (Some(endpoint), ..) => endpoint.release(class),
+            (_, Some(port), _) => port.release(class),
+            (.., Some(file)) => file.release(class),
             _ => {}
+        }
+    }
+
+    /// The owners of what may be kept by queues alone.
+    pub(crate) fn owners_in_flight(&self) -> Option<&Owners> {
+        match (self.channel(), self.file()) {
+            (Some(endpoint), _) => Some(endpoint.owners()),
+            (_, Some(file)) => Some(file.owners()),
+            _ => None,
         }
     }
 

@@ -106,7 +106,7 @@ fn settle() -> BoxFuture<'static, Result<()>> {
     })
 }
 
-/// Every task is a thread's or a daemon's, and every daemon waits.
+/// Every task is a thread's or a daemon's, and every daemon waits for something new to do.
 fn is_settled(executor: &Executor) -> bool {
     let (mut daemons, mut all_wait) = (0, true);
     executor.for_each_task(|task| {
@@ -115,7 +115,7 @@ fn is_settled(executor: &Executor) -> bool {
             all_wait &= task.state() == TaskState::Blocked;
         }
     });
-    all_wait && executor.task_count() <= table::lock().counts().1 + daemons
+    all_wait && ipc::is_settled() && executor.task_count() <= table::lock().counts().1 + daemons
 }
 
 /// What a program that is gone must have given back. Memory may be in files that it left behind on purpose.

@@ -143,6 +143,13 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) -> Sys<usize> {
     syscall!(SYS_poll, fds.as_mut_ptr(), fds.len(), timeout_ms)
 }
 
+/// What `poll` says about one descriptor as soon as it says something.
+pub(crate) fn events_at_last(fd: Fd, events: i16) -> i16 {
+    let mut set = [pollfd(fd, events)];
+    poll(&mut set, -1).expect("poll");
+    set[0].revents
+}
+
 /// What `poll` says about one descriptor right now.
 pub(crate) fn events_now(fd: Fd, events: i16) -> i16 {
     let mut set = [pollfd(fd, events)];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::TestOptions;
 use super::guest_suite::kairos_run;
@@ -81,7 +81,9 @@ fn points(options: &TestOptions) -> Result<Vec<String>> {
     let captured = process::capture(&mut command, b"", LIMIT)?;
     let table = String::from_utf8_lossy(&captured.stdout).into_owned();
     let name = |line: &str| line.split(' ').next().map(str::to_owned);
-    Ok(table.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect())
+    let points: Vec<String> = table.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect();
+    ensure!(!points.is_empty(), "the kernel names no points: {}", String::from_utf8_lossy(&captured.stdout));
+    Ok(points)
 }
 
 /// The short forms of all suites while `point` strikes.

@@ -68,6 +68,12 @@ impl TestOptions {
             && !self.filter.as_ref().is_some_and(names_another)
     }
 
+    /// True for a wanted step, and for the foundation of one.
+    fn needs(&self, step: &Step) -> bool {
+        let carries = |other: &Step| other.floor == step.floor && self.wants(other);
+        self.wants(step) || step.is_foundation && STEPS.iter().any(carries)
+    }
+
     /// The filter that a test program of `step` can be given: it sees case names only.
     fn inner_filter(&self, step: &str) -> Option<&str> {
         let filter = self.filter.as_deref()?;
@@ -118,7 +124,7 @@ fn run_steps(options: &TestOptions) -> usize {
     let mut tally = Tally::new(options.filter.clone());
     process::limit_everything(LIMIT * options.scale);
     let mut broken: Vec<Floor> = Vec::new();
-    for step in STEPS.iter().filter(|step| options.wants(step)) {
+    for step in STEPS.iter().filter(|step| options.needs(step)) {
         if process::time_left().is_zero() {
             let text = format!(
                 "not started: the whole test has taken {} minutes",

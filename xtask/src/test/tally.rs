@@ -61,7 +61,12 @@ impl Tally {
     }
 
     /// Prints the totals, the count of the line that ends every test run last; the number of failures.
-    pub(super) fn finish(self) -> usize {
+    pub(super) fn finish(mut self) -> usize {
+        if self.passed + self.skipped + self.failed.len() == 0 {
+            // A misspelt filter is no success.
+            let filter = self.filter.clone().unwrap_or_default();
+            self.record_always("test", "selection", Verdict::Failed(format!("nothing matches {filter:?}")));
+        }
         if !self.failed.is_empty() {
             print("\nfailed:");
             self.failed.iter().for_each(|name| print(&format!("    {name}")));
