@@ -21,6 +21,7 @@ use crate::port::{Port, Signals};
 use crate::selftest::support::{Letter, Postcard, Process, receive, send, send_with};
 use crate::{AccessOp, lineage};
 
+mod collected;
 mod killed;
 mod revoked;
 
