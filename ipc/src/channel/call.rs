@@ -4,8 +4,9 @@ use alloc::sync::Arc;
 
 use base::time::Instant;
 use base::{Errno, Result};
-use executor::pollwait::{Reason, Seq, Wait, WaitSource};
+use executor::pollwait::WaitSource;
 
+use super::awaited::Awaited;
 use super::direct::{Place, Want};
 use super::receive::{Incoming, Next, Outcome, Receiver};
 use super::send::Outgoing;
@@ -34,7 +35,7 @@ impl Endpoint {
     ) -> Result<Outcome> {
         let place = self.begin_call(outgoing)?;
         self.send_until(receiver.caller, receiver.access, outgoing, Options::empty(), deadline).await?;
-        place.reply(None, receiver, incoming, deadline).await
+        Awaited::reply(&place).get(receiver, incoming, deadline).await
     }
 
     /// Makes `outgoing` a call, and a place for the reply to it. Nothing is sent yet.
@@ -56,7 +57,8 @@ impl Endpoint {
     }
 
     /// The reply with this number, if it is there. One that is too large becomes the head of the queue.
-    fn take_reply<I: Incoming + ?Sized>(
+    #[inline]
+    pub(super) fn take_reply<I: Incoming + ?Sized>(
         &self,
         ticket: u32,
         receiver: Receiver<'_>,
@@ -85,50 +87,6 @@ impl Endpoint {
             None => self.announce(),
             // Its handles end outside the lock.
             Some(message) => drop(message),
-        }
-    }
-}
-
-impl Place {
-    /// Waits for the reply to the call that was sent with this place; `tried` when it is known that nothing was
-    /// there then. A drop leaves the place; a reply that comes when it was given up is queued like any message.
-    ///
-    /// # Errors
-    ///
-    /// As [`Endpoint::receive`]; `ETIMEDOUT`; `EPIPE` when an end is closed before the reply.
-    pub async fn reply<I: Incoming + ?Sized>(
-        &self,
-        mut tried: Option<Seq>,
-        receiver: Receiver<'_>,
-        incoming: &mut I,
-        deadline: Option<Instant>,
-    ) -> Result<Outcome> {
-        let calls = self.endpoint.calls();
-        let mut over = None;
-        loop {
-            let seen = match tried.take() {
-                Some(seen) => seen,
-                None => {
-                    let seen = calls.observe();
-                    match self.endpoint.take_reply(self.ticket, receiver, incoming) {
-                        Err(Errno::EAGAIN) => {}
-                        Err(Errno::EFAULT) => {
-                            incoming.fault_in().await?;
-                            executor::yield_point().await;
-                            continue;
-                        }
-                        result => return result,
-                    }
-                    match over {
-                        Some(Reason::Signal) => return Err(Errno::EINTR),
-                        Some(_) => return Err(Errno::ETIMEDOUT),
-                        None => seen,
-                    }
-                }
-            };
-            let reason = calls.wait(seen, Wait::interruptible().until(deadline)).await;
-            receiver.access.check()?;
-            over = matches!(reason, Reason::Signal | Reason::Timeout).then_some(reason);
         }
     }
 }

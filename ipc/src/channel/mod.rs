@@ -7,6 +7,7 @@
 //! | [`owners`] | who keeps an end open |
 //! | `pool` | blocks of deep queues |
 //! | `send`, `receive`, `call` | the operations |
+//! | `awaited` | waiting for a message |
 //! | `direct` | receivers to whom a message is handed without queueing |
 //!
 //! ```text
@@ -17,6 +18,7 @@
 //! The step drops what the end had not received, wakes everybody at both ends, and tells the other end's
 //! port. CLOSING, which the text files know, would be the middle of it, which nobody sees.
 
+mod awaited;
 mod call;
 mod direct;
 pub mod message;
@@ -47,6 +49,7 @@ use crate::trace;
 use owners::Owners;
 use pair::{Pair, PairState};
 
+pub use awaited::{Attempt, Awaited};
 pub use call::CALL_PREFIX_BYTES;
 pub use direct::Place;
 pub use message::{HANDLES_PER_MESSAGE, INLINE_BYTES, MESSAGE_BYTES, Payload};

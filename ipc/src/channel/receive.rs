@@ -8,8 +8,9 @@ use base::fault::{self, Point};
 use base::memory::BoxFuture;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
-use executor::pollwait::{Baton, Events, Reason, Seq, Wait};
+use executor::pollwait::{Events, Reason};
 
+use super::awaited::Awaited;
 use super::direct::Want;
 use super::message::{HANDLES_PER_MESSAGE, Message};
 use super::pair::{Side, Spent};
@@ -345,66 +346,8 @@ impl Endpoint {
         } else {
             None
         };
-        let next = place.as_ref().map_or(Next::Head, |place| Next::HandedOver(place.ticket));
-        self.receive_next(None, next, receiver, incoming).await
-    }
-
-    /// As [`receive`](Self::receive) without a direct hand-over, beginning with the wait: nothing was there at
-    /// `seen`.
-    ///
-    /// # Errors
-    ///
-    /// As [`receive`](Self::receive).
-    #[inline]
-    pub fn receive_since<'a, I: Incoming + ?Sized>(
-        &'a self,
-        seen: Seq,
-        receiver: Receiver<'a>,
-        incoming: &'a mut I,
-    ) -> impl Future<Output = Result<Outcome>> + Send + 'a {
-        self.receive_next(Some(seen), Next::Head, receiver, incoming)
-    }
-
-    async fn receive_next<I: Incoming + ?Sized>(
-        &self,
-        mut tried: Option<Seq>,
-        next: Next,
-        receiver: Receiver<'_>,
-        incoming: &mut I,
-    ) -> Result<Outcome> {
-        let options = receiver.options;
-        let mut interrupted = false;
-        // A wake that brought nothing is for the next who waits.
-        let mut baton = Baton::new();
-        loop {
-            let seen = match tried.take() {
-                Some(seen) => seen,
-                None => {
-                    let seen = self.readers().observe();
-                    match self.try_receive_by(next, receiver, incoming) {
-                        Err(Errno::EAGAIN) if options.contains(Options::NONBLOCK) => {
-                            return Err(Errno::EAGAIN);
-                        }
-                        Err(Errno::EAGAIN) if interrupted => return Err(Errno::EINTR),
-                        Err(Errno::EAGAIN) => seen,
-                        Err(Errno::EFAULT) => {
-                            incoming.fault_in().await?;
-                            executor::yield_point().await;
-                            continue;
-                        }
-                        result => {
-                            if matches!(result, Ok(Outcome::Message(_))) {
-                                baton.used();
-                            }
-                            return result;
-                        }
-                    }
-                }
-            };
-            let wait = Wait::interruptible().events(Events::IN);
-            interrupted = baton.wait(self.readers(), seen, wait).await == Reason::Signal;
-            receiver.access.check()?;
-        }
+        let awaited = place.as_ref().map_or(Awaited::message(self), Awaited::handed_over);
+        awaited.get(receiver, incoming, None).await
     }
 }
 

@@ -259,20 +259,24 @@ impl Reserved {
         self.count
     }
 
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().take(self.count).flatten()
+    }
+
     /// The names of the reservations, for tests and traces.
     pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
-        self.entries.iter().flatten().map(|entry| entry.ticket)
+        self.entries().map(|entry| entry.ticket)
     }
 
     /// The capabilities that have not been committed.
     pub fn capabilities(&self) -> impl Iterator<Item = &Capability> {
-        self.entries.iter().flatten().filter_map(|entry| entry.capability.as_ref())
+        self.entries().filter_map(|entry| entry.capability.as_ref())
     }
 
     /// Commits: what was reserved is in flight from now on, in `handles`, and the numbers are free when `self`
     /// is dropped. It takes no lock of the table, so a channel does this under its own.
     pub fn commit(&mut self, handles: &mut Handles) {
-        for (entry, place) in self.entries.iter_mut().flatten().zip(handles) {
+        for (entry, place) in self.entries.iter_mut().take(self.count).flatten().zip(handles) {
             *place = entry.capability.take().map(InFlight::new);
         }
     }
@@ -285,7 +289,7 @@ impl Reserved {
     pub fn renew(&mut self) -> Result<()> {
         let deadline = machine().now() + timeout();
         let mut inner = self.table.inner.lock();
-        for entry in self.entries.iter().flatten() {
+        for entry in self.entries() {
             inner.check(entry.ticket).map_err(|_| Errno::EBADF)?;
             if let Some(reservation) = inner.slots.reservation_mut(index(entry.ticket.handle)?) {
                 reservation.deadline = deadline;

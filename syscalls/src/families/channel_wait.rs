@@ -3,15 +3,20 @@
 //! They are the calls that wait most often, so they go on where the try ended: nothing is looked up or decoded
 //! twice.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::pin::pin;
 
 use base::time::Instant;
 use base::{Errno, Result};
-use executor::pollwait::Seq;
+use executor::pollwait::{Baton, Seq};
 use ipc::Access;
-use ipc::channel::{Options, Place, Receiver};
+use ipc::channel::{Attempt, Awaited, Options, Outcome, Place, Receiver};
 
 use super::channel_message::{Buffers, Header, finish, finish_now};
+use crate::machine::UserContext;
+use crate::thread::Thread;
+use crate::thread::drive::Drive;
 use crate::thread::resources::Resources;
 
 /// The rest of a receive or a call.
@@ -45,29 +50,57 @@ impl Resources {
 }
 
 impl Waiting {
-    /// Waits for the message.
+    /// Waits for the message on behalf of `thread`. `None` when that was killed first.
+    ///
+    /// Only the wait itself is a future: between two waits everything is done in one go, unless a page is missing.
     ///
     /// A drop leaves the message where it is; the reply to a call is queued then like any message.
     ///
     /// # Errors
     ///
     /// As `channel_recv` and `channel_call`.
-    pub(crate) async fn finish(&self) -> Result<u64> {
+    pub(crate) async fn finish(&self, thread: &Thread, context: &mut UserContext) -> Option<Result<u64>> {
+        let (awaited, deadline) = match (&self.reply, self.access.object().channel()) {
+            (Some(reply), _) => (Awaited::reply(&reply.place), reply.deadline),
+            (None, Some(endpoint)) => (Awaited::message(endpoint), None),
+            (None, None) => return Some(Err(Errno::ENOTSUP)),
+        };
         let memory = &*self.resources.caller.memory;
         let mut buffers = Buffers::new(memory, self.header);
         let receiver = self.resources.receiver(&self.access, self.options);
-        let outcome = match &self.reply {
-            None => {
-                let endpoint = self.access.object().channel().ok_or(Errno::ENOTSUP)?;
-                endpoint.receive_since(self.seen, receiver, &mut buffers).await?
+        let (mut seen, mut baton) = (self.seen, Baton::new());
+        loop {
+            let reason = {
+                let wait = pin!(baton.wait(awaited.source(), seen, Awaited::wait(deadline)));
+                Drive::new(thread, wait).publishing().saving(context).await?
+            };
+            if let Err(error) = self.access.check() {
+                return Some(Err(error));
             }
-            Some(Reply { place, deadline }) => {
-                place.reply(Some(self.seen), receiver, &mut buffers, *deadline).await?
+            let outcome = match awaited.attempt(receiver, &mut buffers, Some(reason)) {
+                Attempt::Nothing(at) => {
+                    seen = at;
+                    continue;
+                }
+                Attempt::Ended(Ok(outcome)) => outcome,
+                Attempt::Ended(Err(error)) => return Some(Err(error)),
+                Attempt::MissingPage => {
+                    // Boxed: what is rare is not to make every thread larger.
+                    let mut rest = Box::pin(awaited.get(receiver, &mut buffers, deadline));
+                    match Drive::new(thread, rest.as_mut()).publishing().saving(context).await? {
+                        Ok(outcome) => outcome,
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+            };
+            if matches!(outcome, Outcome::Message(_)) {
+                baton.used();
             }
-        };
-        match finish_now(memory, self.header.at, outcome) {
-            Some(result) => result,
-            None => finish(memory, self.header.at, outcome).await,
+            if let Some(result) = finish_now(memory, self.header.at, outcome) {
+                return Some(result);
+            }
+            let mut rest = Box::pin(finish(memory, self.header.at, outcome));
+            return Drive::new(thread, rest.as_mut()).publishing().saving(context).await;
         }
     }
 }

@@ -164,10 +164,7 @@ pub(super) async fn go_on(
     rest: &mut Option<Waiting>,
 ) -> Option<Result<u64>> {
     let result = match rest {
-        Some(waiting) => {
-            let future = pin!(waiting.finish());
-            Drive::new(thread, future).publishing().saving(context).await
-        }
+        Some(waiting) => waiting.finish(thread, context).await,
         None => None,
     };
     *rest = None;
