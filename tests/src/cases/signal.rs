@@ -1,6 +1,6 @@
 //! Sending, blocking, queueing and catching signals (signal(7), sigaction(2)).
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{
     SA_NOCLDSTOP, SA_NODEFER, SA_RESETHAND, SA_RESTART, SI_QUEUE, SI_TKILL, SI_USER, SIGCHLD, SIGCONT,
@@ -36,6 +36,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(nocldstop),
     case!(stop_discards_cont_and_back),
     case!(cont_wakes_even_when_blocked_or_ignored),
+    case!(every_stop_is_told_however_quickly_it_follows),
     case!(stopped_process_runs_handler_after_cont),
     case!(stop_stops_all_threads),
     case!(alternate_stack_is_used),
@@ -415,6 +416,26 @@ fn cont_wakes_even_when_blocked_or_ignored() {
         child.kill(SIGCONT);
     }
     child.succeeds();
+}
+
+/// A child that stops again as soon as it goes on: no report of a stop is lost to that of the continuation before it.
+fn every_stop_is_told_however_quickly_it_follows() {
+    for threads in [1, 3] {
+        let child = fork(|| {
+            let stop = || {
+                loop {
+                    raise(SIGSTOP);
+                }
+            };
+            (1..threads).for_each(|_| drop(std::thread::spawn(stop)));
+            stop();
+        });
+        for _ in 0..rounds(300) {
+            assert_eq!(child.wait_with(libc::WUNTRACED), Ok(Status::Stopped(SIGSTOP)));
+            child.kill(SIGCONT);
+        }
+        child.finish();
+    }
 }
 
 fn stopped_process_runs_handler_after_cont() {
