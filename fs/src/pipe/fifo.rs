@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, Wait};
 
-use super::Pipe;
 use super::end::PipeEnd;
+use super::{Partners, Pipe};
 use crate::file::{AccessMode, FileOps};
 use crate::vfs::Inode;
 
@@ -43,7 +43,7 @@ pub(crate) async fn open_fifo(
     if waits && access == AccessMode::WRITE && nonblocking && pipe.inner.lock().readers == 0 {
         return Err(Errno::ENXIO);
     }
-    pipe.join(access);
+    let partners = pipe.join(access);
     let joined = Joined { pipe: &pipe, access };
     pipe.opened.wake_all(Events::empty(), Reason::Data);
     let mut before_writers = false;
@@ -52,26 +52,21 @@ pub(crate) async fn open_fifo(
     } else if access == AccessMode::READ && nonblocking {
         before_writers = pipe.inner.lock().writers == 0;
     } else if access != AccessMode::READ | AccessMode::WRITE {
-        wait_for_partner(&pipe, access).await?;
+        wait_for_partner(&pipe, access, partners).await?;
     }
     core::mem::forget(joined);
     let end: Arc<dyn FileOps> = PipeEnd::joined(&pipe, access, before_writers);
     Ok(end)
 }
 
-/// Waits until the other direction is open, or has been opened since.
-async fn wait_for_partner(pipe: &Pipe, access: AccessMode) -> Result<()> {
-    let reading = access == AccessMode::READ;
-    let opens = || {
-        let inner = pipe.inner.lock();
-        if reading { (inner.writers, inner.write_opens) } else { (inner.readers, inner.read_opens) }
-    };
-    let (_, opens_before) = opens();
+/// Waits for somebody at the other side, of which `then` is how it was when this side was counted: a partner that was
+/// there, or came, may be gone before this looks for the first time.
+async fn wait_for_partner(pipe: &Pipe, access: AccessMode, then: Partners) -> Result<()> {
+    let has_come = || then.now > 0 || pipe.inner.lock().partners(access).ever != then.ever;
     let mut interrupted = false;
     loop {
         let seen = pipe.opened.observe();
-        let (partners, opens_now) = opens();
-        if partners > 0 || opens_now != opens_before {
+        if has_come() {
             return Ok(());
         }
         if interrupted {

@@ -60,6 +60,26 @@ struct Inner {
 const IN: Events = Events::IN.union(Events::RDNORM);
 const OUT: Events = Events::OUT.union(Events::WRNORM);
 
+/// The other side of a pipe at some moment.
+#[derive(Clone, Copy)]
+struct Partners {
+    /// How many there are.
+    now: usize,
+    /// How many have ever come.
+    ever: u64,
+}
+
+impl Inner {
+    /// The other side for one that has opened, or opens, the side of `access`.
+    fn partners(&self, access: AccessMode) -> Partners {
+        if access.contains(AccessMode::READ) {
+            Partners { now: self.writers, ever: self.write_opens }
+        } else {
+            Partners { now: self.readers, ever: self.read_opens }
+        }
+    }
+}
+
 impl Pipe {
     fn new(object: u64, is_anonymous: bool) -> Arc<Pipe> {
         let inner = Inner {
@@ -80,9 +100,10 @@ impl Pipe {
         })
     }
 
-    /// Counts an open.
-    fn join(&self, access: AccessMode) {
+    /// Counts an open. For one that opens a single side: the other side by then.
+    fn join(&self, access: AccessMode) -> Partners {
         let mut inner = self.inner.lock();
+        let partners = inner.partners(access);
         if access.contains(AccessMode::READ) {
             inner.readers += 1;
             inner.read_opens += 1;
@@ -91,6 +112,7 @@ impl Pipe {
             inner.writers += 1;
             inner.write_opens += 1;
         }
+        partners
     }
 
     /// Takes an open back; the other side hears of it.

@@ -1,6 +1,6 @@
 //! Pipes and FIFOs (pipe(7)).
 
-use crate::harness::{Case, case};
+use crate::harness::{Case, case, rounds};
 use crate::sys::*;
 use libc::{POLLERR, POLLHUP, POLLIN, POLLOUT};
 
@@ -40,6 +40,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(stat_shows_a_fifo),
     case!(packet_mode_keeps_boundaries),
     case!(fifo_open_blocks_for_the_other_end),
+    case!(fifo_sides_meet_however_short_they_stay),
     case!(fifo_nonblocking_opens),
     case!(fifo_opened_for_both_never_blocks),
     case!(fifo_can_be_used_again_after_everybody_left),
@@ -495,6 +496,29 @@ fn fifo_open_blocks_for_the_other_end() {
     let writer = fork(|| discard(open(c"fifo", libc::O_WRONLY).unwrap()));
     wait_until_blocked(writer.pid);
     open(c"fifo", libc::O_RDONLY).unwrap();
+    writer.succeeds();
+}
+
+/// One side may have come and gone before the other, which waited for it, runs again.
+fn fifo_sides_meet_however_short_they_stay() {
+    mkfifo(c"fifo");
+    let count = rounds(300);
+    let (done_from, done_to) = pipe();
+    let writer = fork(move || {
+        for _ in 0..count {
+            let to = open(c"fifo", libc::O_WRONLY).unwrap();
+            write(to, b"x").unwrap();
+            close(to).unwrap();
+            // The next one is not to join this one's reader.
+            assert_eq!(read_some(done_from, 1), Ok(b"d".to_vec()));
+        }
+    });
+    for _ in 0..count {
+        let from = open(c"fifo", libc::O_RDONLY).unwrap();
+        assert_eq!(read_some(from, 9), Ok(b"x".to_vec()));
+        close(from).unwrap();
+        write(done_to, b"d").unwrap();
+    }
     writer.succeeds();
 }
 
