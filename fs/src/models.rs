@@ -29,6 +29,7 @@ use crate::poll::{PollEntry, poll_files};
 use crate::testing;
 use crate::unix::{self, Kind};
 
+mod collected;
 mod fifo;
 mod killed;
 mod timer;

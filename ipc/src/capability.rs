@@ -40,7 +40,9 @@ impl Capability {
     ///
     /// `ENOMEM`.
     pub fn root(caller: &Caller, object: ObjectRef, rights: Rights) -> Result<Capability> {
-        Ok(Self::own(CapNode::root(caller, object)?, rights, OwnerClass::Handle))
+        let (node, class) = (CapNode::root(caller, object)?, OwnerClass::Handle);
+        node.object().acquire(class);
+        Ok(Capability { node, rights, class })
     }
 
     /// A capability derived from `parent`, with the `rights` given, for an owner of `class`.
@@ -54,12 +56,19 @@ impl Capability {
         rights: Rights,
         class: OwnerClass,
     ) -> Result<Capability> {
-        Ok(Self::own(parent.child(caller)?, rights, class))
-    }
-
-    fn own(node: Arc<CapNode>, rights: Rights, class: OwnerClass) -> Capability {
-        node.object().acquire(class);
-        Capability { node, rights, class }
+        // First, so that the object stays open when the parent's owner goes meanwhile.
+        let object = parent.object();
+        object.acquire(class);
+        if let Some(owners) = object.owners_in_flight() {
+            owners.give_out();
+        }
+        match parent.child(caller) {
+            Ok(node) => Ok(Capability { node, rights, class }),
+            Err(error) => {
+                object.release(class);
+                Err(error)
+            }
+        }
     }
 
     /// Its node.

@@ -117,15 +117,6 @@ impl FileNode {
     }
 }
 
-impl Drop for FileNode {
-    fn drop(&mut self) {
-        // Perhaps it was the last who held its file beside a queue.
-        if collector::descriptors_travel() {
-            collector::request();
-        }
-    }
-}
-
 impl Node for Arc<FileNode> {
     fn id(&self) -> u64 {
         self.base.id().into()
@@ -133,6 +124,10 @@ impl Node for Arc<FileNode> {
 
     fn references(&self) -> usize {
         self.owners.total() as usize
+    }
+
+    fn given_out(&self) -> u64 {
+        self.owners.given_out()
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {

@@ -10,6 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use base::sync::atomic::Ordering;
 use ipc::collector::{self, Node};
 
 use super::message::Message;
@@ -35,6 +36,11 @@ pub(crate) fn show(file: &Arc<OpenFile>, visit: &mut dyn FnMut(&dyn Node)) {
     }
 }
 
+/// What the collector knows `file` by, which leads to a queue.
+pub(super) fn node_of(file: Arc<OpenFile>) -> Box<dyn Node> {
+    Box::new(FileNode(file))
+}
+
 fn show_entry(entry: &FdEntry, visit: &mut dyn FnMut(&dyn Node)) {
     show(&entry.file, visit);
     if let Some(origin) = &entry.origin {
@@ -52,6 +58,11 @@ impl Node for FileNode {
 
     fn references(&self) -> usize {
         Arc::strong_count(&self.0) - 1
+    }
+
+    /// A channel's end says itself what came out of it, and its descriptor leads to nothing else.
+    fn given_out(&self) -> u64 {
+        self.0.ops_as::<Socket>().map_or(0, |socket| socket.given_out.load(Ordering::Acquire))
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
@@ -84,6 +95,11 @@ impl Node for OriginNode {
         Arc::strong_count(&self.0) - 1
     }
 
+    /// A handle that is derived from it comes out of the object.
+    fn given_out(&self) -> u64 {
+        0
+    }
+
     fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
         if let Some(file) = self.0.node().object().file() {
             visit(file);
@@ -99,6 +115,11 @@ impl Node for OriginNode {
 }
 
 impl Socket {
+    /// A descriptor or a connection in the queue is about to be somebody's who has the socket.
+    pub(super) fn give_out(&self) {
+        self.given_out.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Shows all descriptors that lie in its queue, and in those of connections that wait to be accepted.
     fn visit_queue(&self, visit: &mut dyn FnMut(&dyn Node)) {
         let pending: Vec<Arc<Socket>> = {

@@ -180,10 +180,14 @@ impl Socket {
         let answer = if flags.contains(ReceiveFlags::TRUNCATED) { length } else { wanted };
         if peek {
             if let Some(rights) = &message.rights {
+                self.give_out();
                 reception.copy_rights(rights);
             }
             reception.remains = true;
             return Ok(answer);
+        }
+        if message.rights.is_some() {
+            self.give_out();
         }
         let taken = state.queue.pop_front();
         reception.remains = !state.queue.is_empty();

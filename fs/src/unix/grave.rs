@@ -66,7 +66,9 @@ fn close_next(grave: &SpinLock<Grave>) -> bool {
     };
     let found = next.is_some();
     drop(next);
-    // Perhaps that was the last way to something from outside of queues.
-    collector::request();
+    if !found {
+        // Perhaps something among them was the last way to others from outside of queues.
+        collector::request();
+    }
     found
 }

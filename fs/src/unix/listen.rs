@@ -75,6 +75,7 @@ impl Socket {
             if state.phase != Phase::Listening {
                 return Err(Errno::EINVAL);
             }
+            self.give_out();
             match state.pending.pop_front() {
                 Some(connection) => (connection, !state.pending.is_empty()),
                 None if state.shut.contains(ShutDown::RECEIVE) => return Err(Errno::EINVAL),

@@ -3,9 +3,11 @@
 //! While it is on its way a descriptor is counted, for its sender's user (`ETOOMANYREFS`) and, when it leads to a
 //! queue, by itself, so that the collector knows where to begin.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use base::caller::{Caller, Capabilities, Resource};
 use base::charge::Charge;
@@ -15,7 +17,7 @@ use base::{Errno, Result};
 
 use ipc::collector::{Node, Travellers};
 
-use super::collector::{self, leads_to_a_queue};
+use super::collector::{leads_to_a_queue, node_of};
 use super::grave;
 use crate::file::{FdEntry, OpenFile};
 
@@ -60,17 +62,17 @@ impl Travellers for Files {
         !nothing_travels()
     }
 
-    fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
-        // The references are dropped without the lock.
-        let files: Vec<_> =
-            IN_FLIGHT.lock().files.values().filter_map(|travelling| travelling.file.upgrade()).collect();
-        files.iter().for_each(|file| collector::show(file, visit));
+    fn next(&self, after: u64) -> Option<(u64, Box<dyn Node>)> {
+        let in_flight = IN_FLIGHT.lock();
+        let mut behind = in_flight.files.range((Bound::Excluded(after), Bound::Unbounded));
+        let found = behind.find_map(|(number, travelling)| Some((*number, travelling.file.upgrade()?)));
+        drop(in_flight);
+        found.map(|(number, file)| (number, node_of(file)))
     }
 }
 
 impl InFlight {
     fn add(&mut self, user: u32, entries: &[FdEntry]) {
-        ipc::collector::moved();
         *self.users.entry(user).or_default() += entries.len() as u64;
         for FdEntry { file, .. } in entries.iter().filter(|entry| leads_to_a_queue(&entry.file)) {
             let fresh = || Travelling { file: Arc::downgrade(file), count: 0 };
@@ -80,7 +82,6 @@ impl InFlight {
     }
 
     fn remove(&mut self, user: u32, entries: &[FdEntry]) {
-        ipc::collector::moved();
         if let Some(count) = self.users.get_mut(&user) {
             *count -= (entries.len() as u64).min(*count);
             if *count == 0 {
@@ -148,10 +149,7 @@ impl Rights {
 
     /// The descriptors, for a look (`MSG_PEEK`).
     pub(super) fn copies(&self) -> Vec<FdEntry> {
-        let copies = self.entries.clone();
-        // Whoever looks still holds the queue.
-        ipc::collector::moved();
-        copies
+        self.entries.clone()
     }
 
     /// The descriptors.

@@ -13,7 +13,7 @@ use alloc::sync::{Arc, Weak};
 
 use base::caller::Caller;
 use base::charge::Charge;
-use base::sync::atomic::{AtomicBool, Ordering};
+use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use base::sync::{LockClass, SpinGuard, SpinLock};
 use base::{Errno, Result};
 use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
@@ -139,6 +139,8 @@ pub struct Socket {
     options: Options,
     /// A send found no room since the owner of a file with `O_ASYNC` was told of some.
     found_no_room: AtomicBool,
+    /// How often a descriptor or a connection came out of the queue, for the collector.
+    pub(super) given_out: AtomicU64,
     _charge: Charge,
 }
 
@@ -214,6 +216,7 @@ impl Socket {
             output,
             options: Options::default(),
             found_no_room: AtomicBool::new(false),
+            given_out: AtomicU64::new(0),
             _charge: charge,
         });
         super::table::add(&socket);

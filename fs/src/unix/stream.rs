@@ -99,6 +99,9 @@ impl Socket {
         if copied < wanted {
             return Err(Errno::EFAULT);
         }
+        if message.rights.is_some() {
+            self.give_out();
+        }
         let rights = message.rights.take();
         let with_rights = rights.is_some();
         let empty = message.rest().is_empty();
@@ -143,6 +146,7 @@ impl Socket {
                 return Err(Errno::EFAULT);
             }
             if let Some(rights) = &message.rights {
+                self.give_out();
                 reception.copy_rights(rights);
                 break;
             }

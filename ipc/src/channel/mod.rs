@@ -312,6 +312,10 @@ impl Node for Arc<Endpoint> {
         self.owners().total() as usize
     }
 
+    fn given_out(&self) -> u64 {
+        self.owners().given_out()
+    }
+
     fn visit(&self, visit: &mut dyn FnMut(&dyn Node)) {
         let state = self.pair.state.lock();
         let own = &state.sides[self.here()];

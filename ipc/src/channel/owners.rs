@@ -1,6 +1,6 @@
 //! Who keeps an object open: a count for each class of owners, and their sum.
 
-use base::sync::atomic::{AtomicU32, Ordering};
+use base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::capability::OwnerClass;
 use crate::collector;
@@ -17,6 +17,8 @@ pub struct Owners {
     total: AtomicU32,
     /// Those of the handles that are in messages.
     in_flight: AtomicU32,
+    /// How often something came out of the object: see [`given_out`](Self::given_out).
+    given_out: AtomicU64,
 }
 
 impl Owners {
@@ -27,6 +29,7 @@ impl Owners {
             others: AtomicU32::new(0),
             total: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
+            given_out: AtomicU64::new(0),
         }
     }
 
@@ -71,6 +74,17 @@ impl Owners {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Something that lies in the object's queue, or a capability to the object, is about to be given to somebody who
+    /// has the object.
+    pub(crate) fn give_out(&self) {
+        self.given_out.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was.
+    pub(crate) fn given_out(&self) -> u64 {
+        self.given_out.load(Ordering::Acquire)
     }
 
     /// True when all of them may lie in queues, so that perhaps nobody can reach the object: as handles in messages, or

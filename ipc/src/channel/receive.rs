@@ -307,6 +307,9 @@ impl Endpoint {
                 (numbers, marks) = numbers_of(message, landing);
                 incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
             }
+            if sizes.handles > 0 {
+                self.owners().give_out();
+            }
             let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
             trace::received(&block, self);
             let (look, spent) = match sizes.handles {

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use base::sync::atomic::{Ordering, fence};
+
 use super::Node;
 
 /// What was found, and what each of it keeps.
@@ -15,8 +17,16 @@ pub(super) struct Graph {
 
 struct Found {
     node: Box<dyn Node>,
+    /// What it had given out when it was looked at.
+    given_out: u64,
     /// The places of what it keeps, one for each reference.
     keeps: Vec<usize>,
+}
+
+impl Found {
+    fn new(node: Box<dyn Node>) -> Found {
+        Found { node, given_out: 0, keeps: Vec::new() }
+    }
 }
 
 impl Graph {
@@ -25,42 +35,61 @@ impl Graph {
     }
 
     /// Adds a node, unless it is there.
-    pub(super) fn add(&mut self, node: &dyn Node) {
-        let id = node.id();
-        if !self.places.contains_key(&id) {
-            self.places.insert(id, self.nodes.len());
-            self.nodes.push(Found { node: node.hold(), keeps: Vec::new() });
+    pub(super) fn add(&mut self, node: Box<dyn Node>) {
+        let place = self.nodes.len();
+        if *self.places.entry(node.id()).or_insert(place) == place {
+            self.nodes.push(Found::new(node));
         }
     }
 
     /// Adds all that the nodes keep, and what that keeps.
-    pub(super) fn follow(&mut self) {
+    pub(super) async fn follow(&mut self) {
         let mut at = 0;
-        while let Some(found) = self.nodes.get(at) {
-            let (mut keeps, mut fresh) = (Vec::new(), Vec::new());
-            let (places, first_fresh) = (&mut self.places, self.nodes.len());
-            found.node.visit(&mut |inner| {
-                let place = *places.entry(inner.id()).or_insert_with(|| {
-                    fresh.push(Found { node: inner.hold(), keeps: Vec::new() });
-                    first_fresh + fresh.len() - 1
-                });
-                keeps.push(place);
-            });
-            if let Some(found) = self.nodes.get_mut(at) {
-                found.keeps = keeps;
-            }
-            self.nodes.append(&mut fresh);
+        while at < self.nodes.len() {
+            self.look_at(at);
             at += 1;
+            executor::yield_point().await;
         }
     }
 
-    /// Takes out what is kept by nothing but other nodes that are taken out.
-    pub(super) fn unreachable(self) -> Vec<Box<dyn Node>> {
-        let references: Vec<usize> = self.nodes.iter().map(|found| found.node.references()).collect();
+    fn look_at(&mut self, at: usize) {
+        let Graph { nodes, places } = self;
+        let first_fresh = nodes.len();
+        let (mut keeps, mut fresh) = (Vec::new(), Vec::new());
+        let Some(found) = nodes.get_mut(at) else { return };
+        found.given_out = found.node.given_out();
+        found.node.visit(&mut |inner| {
+            let place = *places.entry(inner.id()).or_insert_with(|| {
+                fresh.push(Found::new(inner.hold()));
+                first_fresh + fresh.len() - 1
+            });
+            keeps.push(place);
+        });
+        found.keeps = keeps;
+        nodes.append(&mut fresh);
+    }
+
+    /// Takes out what is kept by nothing but other nodes that are taken out. False when there may be more, since
+    /// something was given out meanwhile.
+    pub(super) async fn unreachable(self) -> (Vec<Box<dyn Node>>, bool) {
+        let mut references = Vec::with_capacity(self.nodes.len());
+        for found in &self.nodes {
+            references.push(found.node.references());
+            executor::yield_point().await;
+        }
+        // After all the counts.
+        fence(Ordering::SeqCst);
+        let mut is_settled = true;
+        for (found, references) in self.nodes.iter().zip(&mut references) {
+            if found.node.given_out() != found.given_out {
+                *references = usize::MAX;
+                is_settled = false;
+            }
+        }
         let keeps: Vec<&[usize]> = self.nodes.iter().map(|found| found.keeps.as_slice()).collect();
         let reachable = reachable(&references, &keeps);
         let nodes = self.nodes.into_iter().zip(reachable);
-        nodes.filter(|(_, reachable)| !reachable).map(|(found, _)| found.node).collect()
+        (nodes.filter(|(_, reachable)| !reachable).map(|(found, _)| found.node).collect(), is_settled)
     }
 }
 

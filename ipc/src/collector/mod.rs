@@ -10,12 +10,16 @@
 //! 1. begins with what is on its way (handles of endpoints in messages, descriptors in sockets) and follows what
 //!    lies in its queue, what lies in the queues of that, and so on;
 //! 2. asks each node that it found how many references keep it;
-//! 3. takes for reachable what has a reference that was not found in step 1, and all that this leads to.
+//! 3. takes for reachable what has a reference that was not found in step 1, or has given something out since it was
+//!    looked at, and all that this leads to.
 //!
-//! What is not reachable now never will be, so it is enough that the picture is of one moment. Each node is looked at
-//! once in each step, and every departure, arrival and copy moves a counter ([`moved`]): a look during which it moved
-//! is repeated. Something that was taken out of a queue and has not been counted as arrived belongs to somebody who
-//! still holds the queue, and so is reachable by that.
+//! Others go on meanwhile, and each node is looked at once in each step, at a moment of its own. Suppose that a node is
+//! taken for unreachable and is not. When its references were counted, all of them lay in nodes that are taken for
+//! unreachable too. Of all these take the one that was the first to get a reference from outside after its count: that
+//! came out of another of them (received, accepted, copied by a look at the queue, derived as a handle), to which
+//! somebody had a reference from outside at that time. The other one was therefore not counted yet, and gave it out
+//! after it had been looked at in step 1: step 3 sees that. So nothing has to stand still, and who moves things without
+//! end keeps only what is his own from being collected.
 
 mod graph;
 
@@ -32,12 +36,16 @@ use self::graph::Graph;
 use crate::object::{ObjectKind, ObjectRef, registry};
 
 /// Something that may be kept by what lies in a queue, its own in the end. The value is a reference itself.
-pub trait Node: Send {
+pub trait Node: Send + Sync {
     /// A number that no other node has: the object's id for what has one, from 2^32 on for others.
     fn id(&self) -> u64;
 
     /// How many references keep it, without this one.
     fn references(&self) -> usize;
+
+    /// How often it has given out what it keeps, or a part of it: counted before somebody outside has that, and while he
+    /// who gets it still has the node.
+    fn given_out(&self) -> u64;
 
     /// Shows what it keeps, once for each reference: what lies in its queue, or what it stands for. It may hold a lock
     /// meanwhile.
@@ -55,22 +63,22 @@ pub trait Travellers: Sync {
     /// True when some may be.
     fn are_there(&self) -> bool;
 
-    /// Shows each open file that is on its way and keeps a queue.
-    fn visit(&self, visit: &mut dyn FnMut(&dyn Node));
+    /// The first open file on its way behind the one with the number `after` that keeps a queue, and its number.
+    fn next(&self, after: u64) -> Option<(u64, Box<dyn Node>)>;
 }
 
-/// Looks that are tried before the collector rests.
-const TRIES: usize = 8;
-
-/// How long it rests when things move too quickly.
+/// How long it rests when things moved.
 const REST: Duration = Duration::from_millis(10);
+
+/// How long it waits to be asked while descriptors travel. Most of what makes something unreachable asks; what is left
+/// is a call that ends after its descriptor was closed by another thread, or that drops what it received.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many times as long as it looked it rests. A look costs what there is to look at, so looking at each request would
 /// cost the square of that: with the rest, looking takes a fixed part of one CPU whatever there is, and what nobody can
 /// reach waits for it.
 const REST_PER_LOOK: u32 = 16;
 
-static MOTION: AtomicU64 = AtomicU64::new(0);
 /// How often a look was asked for, and how many of these requests came before the last look that said something.
 static REQUESTED: AtomicU64 = AtomicU64::new(0);
 static SERVED: AtomicU64 = AtomicU64::new(0);
@@ -80,7 +88,6 @@ static TRAVELLERS: Once<&'static dyn Travellers> = Once::new();
 /// An owner of `object` has left its table.
 pub(crate) fn departed(object: &ObjectRef) {
     if let Some(owners) = object.owners_in_flight() {
-        moved();
         owners.departed();
     }
 }
@@ -88,15 +95,8 @@ pub(crate) fn departed(object: &ObjectRef) {
 /// An owner of `object` is in a table again, or about to go.
 pub(crate) fn arrived(object: &ObjectRef) {
     if let Some(owners) = object.owners_in_flight() {
-        moved();
         owners.arrived();
     }
-}
-
-/// Says that something comes to a queue or has left one (before it is used elsewhere), or has been copied out of one
-/// (before that queue can be let go).
-pub fn moved() {
-    MOTION.fetch_add(1, Ordering::AcqRel);
 }
 
 /// Tells who knows of descriptors on their way. Only the first call has an effect.
@@ -127,7 +127,7 @@ pub(crate) fn start() {
             let seen = WORK.observe();
             let requested = REQUESTED.load(Ordering::Acquire);
             let begun = machine().now();
-            let is_settled = collect().is_some();
+            let is_settled = collect().await.is_some();
             if is_settled {
                 SERVED.store(requested, Ordering::Release);
             }
@@ -136,42 +136,43 @@ pub(crate) fn start() {
             let again_at = now + if is_settled { rest } else { rest.max(REST) };
             executor::sleep_until(again_at).await;
             if is_settled {
-                WORK.wait(seen, Wait::uninterruptible()).await;
+                let until = descriptors_travel().then(|| machine().now() + PATIENCE);
+                WORK.wait(seen, Wait::uninterruptible().until(until)).await;
             }
         }
     });
 }
 
-/// Empties the queues of what is unreachable; how many things that were, or nothing when some moved during every look.
-pub fn collect() -> Option<usize> {
-    for _ in 0..TRIES {
-        let before = MOTION.load(Ordering::Acquire);
-        let mut graph = Graph::new();
-        what_travels(&mut |node| graph.add(node));
-        graph.follow();
-        let garbage = graph.unreachable();
-        if MOTION.load(Ordering::Acquire) != before {
-            continue;
-        }
-        garbage.iter().for_each(|node| node.collect());
-        return Some(garbage.len());
-    }
-    None
-}
-
-/// Shows where a knot may begin: every knot leads through a queue in which an endpoint's handle or a descriptor lies.
-fn what_travels(visit: &mut dyn FnMut(&dyn Node)) {
+/// Empties the queues of what is unreachable; how many things that were, or nothing when some may have been missed,
+/// since they gave something out meanwhile.
+pub async fn collect() -> Option<usize> {
+    let mut graph = Graph::new();
     let mut id = 0;
+    // Every knot leads through a queue in which an endpoint's handle or a descriptor lies.
     while let Some(object) = registry::next(id, Some(ObjectKind::Channel)) {
         id = object.base().id();
         if let Some(endpoint) = object.channel()
             && endpoint.owners().in_flight() > 0
             && endpoint.owners().may_be_unreachable()
         {
-            visit(endpoint);
+            graph.add(endpoint.hold());
         }
+        drop(object);
+        executor::yield_point().await;
     }
     if let Some(travellers) = TRAVELLERS.get() {
-        travellers.visit(visit);
+        let mut last = 0;
+        while let Some((number, file)) = travellers.next(last) {
+            last = number;
+            graph.add(file);
+            executor::yield_point().await;
+        }
     }
+    graph.follow().await;
+    let (garbage, is_settled) = graph.unreachable().await;
+    for node in &garbage {
+        node.collect();
+        executor::yield_point().await;
+    }
+    is_settled.then_some(garbage.len())
 }

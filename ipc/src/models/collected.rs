@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use base::sync::atomic::{AtomicBool, Ordering};
+use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::explore;
@@ -25,7 +26,7 @@ fn what_is_received_is_never_collected() {
             let done = done.clone();
             thread::spawn(move || {
                 while !done.load(Ordering::Acquire) {
-                    let _ = collect();
+                    block_on(collect());
                     thread::yield_now();
                 }
             })

@@ -294,7 +294,7 @@ fn n6_endpoints_in_each_others_queues_are_collected() {
     // Reachable as long as somebody holds the message's way: nobody can receive from b or d any more.
     // Handles that other tests move make a look inconclusive.
     while !ids.iter().all(|id| is_gone(*id)) {
-        crate::collector::collect();
+        now(crate::collector::collect());
     }
     assert!(process.end(a).readiness().contains(Events::HUP));
     assert!(process.end(c).readiness().contains(Events::HUP));
@@ -311,7 +311,7 @@ fn the_collector_leaves_what_can_be_received() {
     let (c, d) = process.channel();
     process.send(c, b"", &[b]).unwrap();
     process.send(a, b"", &[a]).map_err(drop).unwrap();
-    crate::collector::collect();
+    now(crate::collector::collect());
     let b = process.receive(d).unwrap().unwrap().1[0];
     let a = process.receive(b).unwrap().unwrap().1[0];
     process.send(a, b"alive", &[]).unwrap();

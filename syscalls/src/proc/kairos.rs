@@ -90,6 +90,7 @@ fn queued() -> (u64, u64) {
 fn settle() -> BoxFuture<'static, Result<()>> {
     Box::pin(async {
         fs::vfs::cache::shrink_all();
+        ipc::collector::request();
         ipc::shrink();
         crate::futex::table::shrink();
         user_machine().settle().await;
