@@ -58,7 +58,7 @@ pub fn start() {
     teardown::start();
 }
 
-/// True when the tasks of this crate have done what they were asked for.
+/// True when the collector has looked at everything that it was asked to look at.
 #[must_use]
 pub fn is_settled() -> bool {
     collector::is_settled()

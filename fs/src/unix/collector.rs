@@ -32,26 +32,26 @@ pub(super) fn leads_to_a_queue(file: &OpenFile) -> bool {
 /// Shows `file` to the collector, if that is concerned.
 pub(crate) fn show(file: &Arc<OpenFile>, visit: &mut dyn FnMut(&dyn Node)) {
     if leads_to_a_queue(file) {
-        visit(&FileNode(file.clone()));
+        visit(&FileReference(file.clone()));
     }
 }
 
 /// What the collector knows `file` by, which leads to a queue.
 pub(super) fn node_of(file: Arc<OpenFile>) -> Box<dyn Node> {
-    Box::new(FileNode(file))
+    Box::new(FileReference(file))
 }
 
 fn show_entry(entry: &FdEntry, visit: &mut dyn FnMut(&dyn Node)) {
     show(&entry.file, visit);
     if let Some(origin) = &entry.origin {
-        visit(&OriginNode(origin.clone()));
+        visit(&OriginReference(origin.clone()));
     }
 }
 
 /// A reference to a socket's file, or to a channel's.
-struct FileNode(Arc<OpenFile>);
+struct FileReference(Arc<OpenFile>);
 
-impl Node for FileNode {
+impl Node for FileReference {
     fn id(&self) -> u64 {
         FILES | self.0.id()
     }
@@ -75,7 +75,7 @@ impl Node for FileNode {
     }
 
     fn hold(&self) -> Box<dyn Node> {
-        Box::new(FileNode(self.0.clone()))
+        Box::new(FileReference(self.0.clone()))
     }
 
     fn collect(&self) {
@@ -84,9 +84,9 @@ impl Node for FileNode {
 }
 
 /// A reference to the capability behind a descriptor.
-struct OriginNode(Arc<Origin>);
+struct OriginReference(Arc<Origin>);
 
-impl Node for OriginNode {
+impl Node for OriginReference {
     fn id(&self) -> u64 {
         ORIGINS | Arc::as_ptr(&self.0).addr() as u64
     }
@@ -107,7 +107,7 @@ impl Node for OriginNode {
     }
 
     fn hold(&self) -> Box<dyn Node> {
-        Box::new(OriginNode(self.0.clone()))
+        Box::new(OriginReference(self.0.clone()))
     }
 
     /// It has no queue.

@@ -75,7 +75,9 @@ impl Socket {
             if state.phase != Phase::Listening {
                 return Err(Errno::EINVAL);
             }
-            self.give_out();
+            if !state.pending.is_empty() {
+                self.give_out();
+            }
             match state.pending.pop_front() {
                 Some(connection) => (connection, !state.pending.is_empty()),
                 None if state.shut.contains(ShutDown::RECEIVE) => return Err(Errno::EINVAL),

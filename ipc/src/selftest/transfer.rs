@@ -141,8 +141,8 @@ async fn kcap_duplicate_close_stress() {
     }
 }
 
-/// The references of an object that was made a moment ago, and of which a reference was taken and given back. Others may have walked
-/// over all objects meanwhile, and pushed the first entries out.
+/// The references of an object that was made a moment ago, and of which a reference was taken and given back. Others may
+/// have walked over all objects meanwhile, and pushed the first entries out.
 fn check_references(access: &Access) {
     use crate::object::history::ReferenceEvent::{Get, Init, Put};
     let mut seen = Vec::new();

@@ -166,9 +166,10 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     } else {
         let _ = setpgid(pid, pid);
         let scaled = if case.deadlines > 1 { case.deadlines * options.scale } else { 1 };
-        let status = wait_with_deadline(pid, options.deadline_seconds * scaled);
+        let seconds = options.deadline_seconds * scaled;
+        let status = wait_with_deadline(pid, seconds);
         let states = if status.is_none() { state_of_case() } else { String::new() };
-        let asleep = status.is_none() && !options.faults.is_empty() && was_left_asleep(pid, options);
+        let asleep = status.is_none() && !options.faults.is_empty() && was_left_asleep(pid, seconds);
         end_processes(pid);
         match verdict(status, &drain(from), states) {
             // What a stop interrupts for good (signal(7)) has not looked again.
@@ -188,10 +189,10 @@ fn run_once(case: &Case, options: &Options) -> Outcome {
     outcome
 }
 
-/// Whether a case that missed its deadline sleeps although it could go on. One that is only late, on a machine that
-/// stood still or is overloaded, ends by itself.
-fn was_left_asleep(group: i32, options: &Options) -> bool {
-    wait_with_deadline(group, options.deadline_seconds).is_none() && faults::goes_on_when_stirred(group)
+/// Whether a case that missed its deadline of so many seconds sleeps although it could go on. One that is only late, on
+/// a machine that stood still or is overloaded, ends by itself when it gets the same time once more.
+fn was_left_asleep(group: i32, seconds: u64) -> bool {
+    wait_with_deadline(group, seconds).is_none() && faults::goes_on_when_stirred(group)
 }
 
 fn become_case(case: &Case, options: &Options, folder: &str, report: i32) -> ! {

@@ -82,7 +82,7 @@ fn points(options: &TestOptions) -> Result<Vec<String>> {
     let table = String::from_utf8_lossy(&captured.stdout).into_owned();
     let name = |line: &str| line.split(' ').next().map(str::to_owned);
     let points: Vec<String> = table.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect();
-    ensure!(!points.is_empty(), "the kernel names no points: {}", String::from_utf8_lossy(&captured.stdout));
+    ensure!(!points.is_empty(), "the kernel names no points: {}", captured.finished.describe());
     Ok(points)
 }
 
