@@ -87,6 +87,27 @@ pub fn machine() -> &'static dyn Machine {
     *MACHINE.get().expect("a machine is installed first thing at boot")
 }
 
+/// Time since boot: [`Machine::now`] without the call through the trait, for it is asked at every wait. In the kernel
+/// it is one symbol that the linker resolves.
+///
+/// # Panics
+///
+/// Outside of the kernel, before [`install`].
+#[inline]
+#[must_use]
+pub fn now() -> Instant {
+    #[cfg(target_os = "none")]
+    {
+        unsafe extern "Rust" {
+            /// Defined by the kernel; the moment of boot before its clock runs.
+            safe fn kairos_now() -> Instant;
+        }
+        kairos_now()
+    }
+    #[cfg(not(target_os = "none"))]
+    machine().now()
+}
+
 /// Index of the CPU that runs this code, from 0; 0 before a machine is installed.
 ///
 /// The same answer as [`Machine::cpu_id`], for paths on which a call through the trait is dear: in the

@@ -16,7 +16,7 @@ static OFFSET: Lazy<AtomicI64> = Lazy::new(|| {
 /// Wall-clock time since 1970.
 #[must_use]
 pub fn now() -> Duration {
-    Duration::from_nanos(machine().now().as_nanos().saturating_add_signed(OFFSET.load(Ordering::Relaxed)))
+    Duration::from_nanos(machine::now().as_nanos().saturating_add_signed(OFFSET.load(Ordering::Relaxed)))
 }
 
 /// How far the wall clock is ahead of the monotonic one; zero should it be behind.
@@ -35,7 +35,7 @@ pub fn when(time: Duration) -> Instant {
 
 /// Sets the wall clock to `time`. Whoever calls this tells those who wait for it.
 pub fn set(time: Duration) {
-    let now = i64::try_from(machine().now().as_nanos()).unwrap_or(i64::MAX);
+    let now = i64::try_from(machine::now().as_nanos()).unwrap_or(i64::MAX);
     let target = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     OFFSET.store(target.saturating_sub(now), Ordering::Relaxed);
 }

@@ -112,7 +112,7 @@ pub async fn poll_files(
     deadline: Option<Instant>,
 ) -> Result<usize> {
     let ready = scan(entries);
-    if ready > 0 || deadline.is_some_and(|deadline| deadline <= machine().now()) {
+    if ready > 0 || deadline.is_some_and(|deadline| deadline <= machine::now()) {
         return Ok(ready);
     }
     let poller = Arc::new(Poller { woken: WaitSource::new(WaitKind::Poll, 0) });

@@ -120,8 +120,8 @@ async fn serve(tty: &'static Arc<Tty>) {
 /// Gives the port what the terminal still holds, before the machine ends. Waits for a reader only so long.
 pub fn finish() {
     let Some(tty) = TTY.get() else { return };
-    let deadline = machine().now() + LAST_OUTPUT;
-    while tty.pending_output() > 0 && machine().now() < deadline {
+    let deadline = machine::now() + LAST_OUTPUT;
+    while tty.pending_output() > 0 && machine::now() < deadline {
         tty.output_ready();
     }
 }

@@ -138,7 +138,7 @@ impl Cpu {
 
     /// The current task is back from user mode.
     pub(crate) fn leave_user(&self) {
-        let spent = machine().now().as_nanos() - self.user_slice.entered.load(Ordering::Relaxed);
+        let spent = machine::now().as_nanos() - self.user_slice.entered.load(Ordering::Relaxed);
         let left = self.user_slice.left.load(Ordering::Relaxed);
         self.user_slice.left.store(left.saturating_sub(spent), Ordering::Relaxed);
     }

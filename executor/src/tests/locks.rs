@@ -72,7 +72,7 @@ fn a_mutex_wait_that_timed_out_leaves_no_trace() {
         executor.spawn(TaskOptions::new("task"), async {
             let mutex = Mutex::new(5);
             let guard = mutex.lock().await;
-            let deadline = machine().now() + Duration::from_millis(1);
+            let deadline = machine::now() + Duration::from_millis(1);
             let wait = Wait::interruptible().until(deadline);
             assert_eq!(mutex.lock_with(wait).await.err(), Some(Reason::Timeout));
             drop(guard);
@@ -211,7 +211,7 @@ fn a_completion_releases_those_before_and_after() {
             executor.spawn(TaskOptions::new("waiter"), async move { completion.wait().await });
         }
         executor.spawn(TaskOptions::new("doer"), async move {
-            let deadline = machine().now() + Duration::from_millis(1);
+            let deadline = machine::now() + Duration::from_millis(1);
             assert_eq!(
                 completion.wait_with(Wait::interruptible().until(deadline)).await,
                 Err(Reason::Timeout)

@@ -17,7 +17,7 @@ use crate::{
 };
 
 fn after(span: Duration) -> Instant {
-    machine().now() + span
+    machine::now() + span
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn sleepers_wake_in_the_order_of_their_deadlines_and_never_early() {
             executor.spawn(TaskOptions::new("sleeper"), async move {
                 let deadline = Instant::from_nanos(1_000_000_000) + Duration::from_micros(span);
                 sleep_until(deadline).await;
-                assert!(machine().now() >= deadline);
+                assert!(machine::now() >= deadline);
                 out.lock().expect("no panic").push(span);
             });
         }
@@ -148,7 +148,7 @@ fn an_idle_cpu_takes_work_from_a_busy_one() {
                 }
                 // The thread that plays the other CPU may have to wait for one of the host's.
                 let end = after(Duration::from_secs(20));
-                while machine().now() < end {
+                while machine::now() < end {
                     {
                         let mut seen = out.lock().expect("no panic");
                         seen[machine().cpu_id()] += 1;
@@ -171,7 +171,7 @@ fn a_slice_ends_only_when_somebody_waits() {
     host::run(1, |executor| {
         executor.spawn(TaskOptions::new("hog"), async move {
             let long = after(Duration::from_millis(50));
-            while machine().now() < long {
+            while machine::now() < long {
                 assert!(!slice_over(), "nobody waits");
             }
             let armed = || crate::cpu::this().expect("a CPU").armed_for();
@@ -229,7 +229,7 @@ fn a_long_poll_gives_the_cpu_back_at_its_yield_points() {
         let other = Arc::clone(&turns);
         executor.spawn(TaskOptions::new("copier"), async move {
             let end = after(Duration::from_millis(1));
-            while machine().now() < end {
+            while machine::now() < end {
                 yield_point().await;
             }
         });
@@ -312,7 +312,7 @@ fn the_next_deadline_is_armed_when_a_cancelled_one_went_off() {
             cancelled.arm(soon, target());
             next.arm(later, target());
             assert!(cancelled.cancel());
-            while machine().now() < soon {}
+            while machine::now() < soon {}
             // In user mode an interrupt for nothing comes now; nobody waits for the CPU.
             assert!(!slice_over());
             let armed = crate::cpu::this().expect("a CPU").armed_for();

@@ -218,10 +218,10 @@ fn a_deadline_ends_a_wait_and_a_wake_beats_it() {
         let source = source();
         let quiet = Arc::clone(&source);
         executor.spawn(TaskOptions::new("late"), async move {
-            let deadline = machine().now() + Duration::from_millis(5);
+            let deadline = machine::now() + Duration::from_millis(5);
             let wait = Wait::interruptible().until(deadline);
             assert_eq!(quiet.wait(quiet.observe(), wait).await, Reason::Timeout);
-            assert!(machine().now() >= deadline);
+            assert!(machine::now() >= deadline);
             assert_eq!(quiet.waiting(), 0);
             let past = Wait::interruptible().until(deadline);
             let seen = quiet.observe();
@@ -251,7 +251,7 @@ fn an_interruption_ends_only_interruptible_waits() {
                 this.clear_interrupt();
                 let reason = suspend(
                     WaitKind::Sleep,
-                    Wait::interruptible().until(machine().now() + Duration::from_millis(1)),
+                    Wait::interruptible().until(machine::now() + Duration::from_millis(1)),
                 );
                 assert_eq!(reason.await, Reason::Timeout);
             })
@@ -399,7 +399,7 @@ fn many_producers_and_consumers_lose_nothing_though_consumers_give_up() {
                 while taken.load(Ordering::Acquire) < ITEMS {
                     round += 1;
                     // Some waits end by a deadline that comes about when the items do.
-                    let deadline = machine().now() + Duration::from_micros(1 + round % 7 * 20);
+                    let deadline = machine::now() + Duration::from_micros(1 + round % 7 * 20);
                     if items.take(Wait::interruptible().until(deadline)).await.is_some() {
                         taken.fetch_add(1, Ordering::AcqRel);
                     }

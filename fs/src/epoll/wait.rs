@@ -39,7 +39,7 @@ impl Epoll {
     /// `EINTR`; `EFAULT`, with nothing lost.
     pub async fn wait(&self, out: &mut UserBuffer<'_>, deadline: Option<Instant>) -> Result<usize> {
         let most = (out.remaining() / RECORD_BYTES) as u64;
-        note_call(most, || deadline.map(|deadline| deadline - machine().now()));
+        note_call(most, || deadline.map(|deadline| deadline - machine::now()));
         let mut over = None;
         let mut baton = Baton::new();
         loop {
@@ -53,7 +53,7 @@ impl Epoll {
                 }
                 Some(Reason::Signal) => return Err(Errno::EINTR),
                 Some(_) => return Ok(0),
-                None if deadline.is_some_and(|deadline| deadline <= machine().now()) => return Ok(0),
+                None if deadline.is_some_and(|deadline| deadline <= machine::now()) => return Ok(0),
                 None => {}
             }
             let reason = baton.wait(&self.ready.waiters, seen, Wait::interruptible().until(deadline)).await;

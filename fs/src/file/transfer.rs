@@ -349,7 +349,7 @@ impl OpenFile {
                     Some(_) => return Err(error),
                     None => {}
                 }
-                let deadline = progress.deadline.or_else(|| Some(machine().now() + patience.limit?));
+                let deadline = progress.deadline.or_else(|| Some(machine::now() + patience.limit?));
                 progress.deadline = deadline;
                 let wait = Wait::interruptible().events(progress.way.events()).until(deadline);
                 let reason = progress.baton.wait(source, seen, wait).await;

@@ -165,7 +165,7 @@ impl TimerFd {
     }
 
     fn reading(&self, wall: bool) -> Duration {
-        if wall { wall_clock::now() } else { Duration::from_nanos(machine().now().as_nanos()) }
+        if wall { wall_clock::now() } else { Duration::from_nanos(machine::now().as_nanos()) }
     }
 
     /// Has the machine look when the next expiration is due.

@@ -203,7 +203,7 @@ impl Endurance {
             _ if !waits => Endurance::None,
             None => Endurance::Endless,
             Some(Duration::ZERO) => Endurance::None,
-            Some(time) => Endurance::Until(machine().now() + time),
+            Some(time) => Endurance::Until(machine::now() + time),
         }
     }
 

@@ -126,17 +126,17 @@ pub(crate) fn start() {
         loop {
             let seen = WORK.observe();
             let requested = REQUESTED.load(Ordering::Acquire);
-            let begun = machine().now();
+            let begun = machine::now();
             let is_settled = collect().await.is_some();
             if is_settled {
                 SERVED.store(requested, Ordering::Release);
             }
-            let now = machine().now();
+            let now = machine::now();
             let rest = now.saturating_since(begun) * REST_PER_LOOK;
             let again_at = now + if is_settled { rest } else { rest.max(REST) };
             executor::sleep_until(again_at).await;
             if is_settled {
-                let until = descriptors_travel().then(|| machine().now() + PATIENCE);
+                let until = descriptors_travel().then(|| machine::now() + PATIENCE);
                 WORK.wait(seen, Wait::uninterruptible().until(until)).await;
             }
         }

@@ -52,7 +52,7 @@ pub(super) fn changed(id: u32) {
 /// There is work from now on, unless there has been for longer.
 fn note_work() {
     if BEHIND_SINCE.load(Ordering::Relaxed) == 0 {
-        BEHIND_SINCE.store(machine().now().as_nanos().max(1), Ordering::Relaxed);
+        BEHIND_SINCE.store(machine::now().as_nanos().max(1), Ordering::Relaxed);
     }
 }
 
@@ -117,7 +117,7 @@ pub fn progress() -> Progress {
     let since = BEHIND_SINCE.load(Ordering::Relaxed);
     Progress {
         depth: QUEUE.get().map_or(0, ArrayQueue::len),
-        lag_ns: if since == 0 { 0 } else { machine().now().as_nanos().saturating_sub(since) },
+        lag_ns: if since == 0 { 0 } else { machine::now().as_nanos().saturating_sub(since) },
         changes: CHANGES.load(Ordering::Relaxed),
         drops: DROPS.load(Ordering::Relaxed),
         comparisons: COMPARISONS.load(Ordering::Relaxed),

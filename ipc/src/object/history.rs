@@ -194,7 +194,7 @@ impl Histories {
 
     #[cfg(debug_assertions)]
     pub(super) fn record_reference(&self, event: ReferenceEvent, after: usize) {
-        let now = machine().now();
+        let now = machine::now();
         self.references.lock().push(Reference::new(now, event, after));
     }
 

@@ -52,7 +52,7 @@ impl Family {
         }
         assert_eq!(self.hidden(), Err(Errno::EBADF), "a commit empties the slot");
         let mut landing = table.land(caller, 1, false).expect("a number");
-        landing.receive(caller, machine().now(), flight[0].take().expect("it was committed"))
+        landing.receive(caller, machine::now(), flight[0].take().expect("it was committed"))
     }
 
     fn hidden(&self) -> Result<(), Errno> {

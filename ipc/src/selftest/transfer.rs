@@ -62,12 +62,12 @@ async fn khandle_reserved_transfer_timeout_sweep() {
     let id = reserved.capabilities().next().expect("one handle").object().base().id();
     core::mem::forget(reserved);
     let used = process.table.len();
-    let latest = machine().now() + timeout() + Duration::from_secs(4);
+    let latest = machine::now() + timeout() + Duration::from_secs(4);
     while process.table.len() == used {
         let copy = process.duplicate(peer).expect("a copy");
         process.table.close(copy).expect("the copy");
-        assert!(machine().now() < latest, "the number was never freed");
-        executor::sleep_until(machine().now() + Duration::from_millis(10)).await;
+        assert!(machine::now() < latest, "the number was never freed");
+        executor::sleep_until(machine::now() + Duration::from_millis(10)).await;
     }
     before.map(set_timeout);
     let object = registry::lookup(id).expect("the leaked value still keeps it");
@@ -93,11 +93,11 @@ async fn n2_a_send_that_waits_long_sends_or_refuses() {
             let sent = send(&sender, to, b"late", &[moved]).await;
             told.store(sent.err().map_or(0, |error| error.number().into()), Ordering::Release);
         });
-        let until = machine().now() + 3 * timeout();
-        while machine().now() < until {
+        let until = machine::now() + 3 * timeout();
+        while machine::now() < until {
             let copy = process.duplicate(peer).expect("a copy");
             process.table.close(copy).expect("the copy");
-            executor::sleep_until(machine().now() + timeout() / 20).await;
+            executor::sleep_until(machine::now() + timeout() / 20).await;
         }
         before.map(set_timeout);
         process.receive(from).expect("a message");

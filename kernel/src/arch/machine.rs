@@ -44,6 +44,13 @@ extern "Rust" fn kairos_cpu_id() -> usize {
     CpuArea::current().index()
 }
 
+/// What `base::machine::now` links to.
+// SAFETY: nothing else in the program has this name.
+#[unsafe(no_mangle)]
+extern "Rust" fn kairos_now() -> Instant {
+    clock::now()
+}
+
 /// Where the executor keeps which of its CPUs this one is.
 // SAFETY: nothing else in the program has this name.
 #[unsafe(no_mangle)]

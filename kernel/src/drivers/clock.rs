@@ -58,7 +58,9 @@ fn multiply(value: u64, scale: u64) -> u64 {
 pub fn now() -> Instant {
     let Some(scale) = SCALE.get() else { return Instant::BOOT };
     // Another CPU's counter may be a hair behind the first one's at boot.
-    Instant::from_nanos(multiply(tsc::ticks().saturating_sub(scale.boot), scale.nanoseconds))
+    let ticks = tsc::ticks().saturating_sub(scale.boot);
+    // It fits for centuries.
+    Instant::from_nanos(((u128::from(ticks) * u128::from(scale.nanoseconds)) >> 32) as u64)
 }
 
 /// Wall-clock time at boot, since 1970-01-01 UTC; 0 when the machine has no clock.

@@ -144,7 +144,7 @@ async fn sleep_until(clock: Clock, time: Duration) -> Result<u64> {
 }
 
 async fn sleep_for(thread: &Thread, clock: Clock, span: Duration, remaining: Pointer) -> Result<u64> {
-    let deadline = machine().now() + span;
+    let deadline = machine::now() + span;
     go_on_sleeping(thread, RestartBlock::Sleep { clock, deadline, remaining }, deadline, remaining).await
 }
 
@@ -160,7 +160,7 @@ async fn go_on_sleeping(
     if own.wait(own.observe(), wait).await != Reason::Signal {
         return Ok(0);
     }
-    let left = deadline - machine().now();
+    let left = deadline - machine::now();
     if left.is_zero() {
         return Ok(0);
     }

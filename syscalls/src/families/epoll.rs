@@ -114,14 +114,14 @@ async fn epoll_pwait2(
     let deadline = if timeout.is_null() {
         None
     } else {
-        Some(machine().now() + read_timespec(&*thread.space(), timeout).await?)
+        Some(machine::now() + read_timespec(&*thread.space(), timeout).await?)
     };
     wait_masked(thread, epfd, events, most, deadline, mask, size).await
 }
 
 /// The deadline of a timeout in milliseconds; a negative one is none.
 fn deadline_of(timeout: i32) -> Option<Instant> {
-    u64::try_from(timeout).ok().map(|millis| machine().now() + Duration::from_millis(millis))
+    u64::try_from(timeout).ok().map(|millis| machine::now() + Duration::from_millis(millis))
 }
 
 async fn wait_masked(

@@ -159,7 +159,7 @@ fn takes_timeout(command: i32) -> bool {
 /// `FUTEX_WAIT` takes a span, the others a point in time, `FUTEX_LOCK_PI` always one of the wall clock.
 fn deadline(command: i32, time: Duration, realtime: bool) -> Instant {
     match command {
-        FUTEX_WAIT => machine().now() + time,
+        FUTEX_WAIT => machine::now() + time,
         _ => absolute(time, realtime || command == FUTEX_LOCK_PI),
     }
 }

@@ -139,5 +139,5 @@ async fn times(thread: &Thread, buffer: Pointer) -> Result<u64> {
         let ticks = [own.user, own.system, children.user, children.system].map(rusage::ticks);
         write_words(&*thread.space(), buffer.0, &ticks).await?;
     }
-    Ok(rusage::ticks(machine().now().as_nanos()))
+    Ok(rusage::ticks(machine::now().as_nanos()))
 }

@@ -35,7 +35,7 @@ fn awaited(thread: &Thread, handle: i32, wanted: u64) -> Result<Awaited> {
 }
 
 fn deadline(timeout_ns: u64) -> Option<Instant> {
-    (timeout_ns != u64::MAX).then(|| machine().now() + Duration::from_nanos(timeout_ns))
+    (timeout_ns != u64::MAX).then(|| machine::now() + Duration::from_nanos(timeout_ns))
 }
 
 async fn object_wait_one(

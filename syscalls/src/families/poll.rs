@@ -32,7 +32,7 @@ declare! {
 const POLLFD: usize = 8;
 
 async fn poll(thread: &Thread, fds: Pointer, count: u32, timeout: i32) -> Result<u64> {
-    let deadline = u64::try_from(timeout).ok().map(|millis| machine().now() + Duration::from_millis(millis));
+    let deadline = u64::try_from(timeout).ok().map(|millis| machine::now() + Duration::from_millis(millis));
     match deadline {
         None => poll_until(thread, fds, count, None).await.map_err(|error| match error {
             Errno::EINTR => Errno::ERESTARTNOHAND,
@@ -111,7 +111,7 @@ impl Limit {
                 Unit::Nanoseconds => read_timespec(&*thread.space(), at).await?,
                 Unit::Microseconds => read_select_time(thread, at).await?,
             };
-            limit.deadline = Some(machine().now() + span);
+            limit.deadline = Some(machine::now() + span);
         }
         Ok(limit)
     }
@@ -119,7 +119,7 @@ impl Limit {
     /// Writes what is left, as far as it can be written.
     async fn write_back(&self, thread: &Thread) {
         let Some(deadline) = self.deadline else { return };
-        let (space, left) = (thread.space(), deadline - machine().now());
+        let (space, left) = (thread.space(), deadline - machine::now());
         let _ = match self.unit {
             Unit::Nanoseconds => write_timespec(&*space, self.at, left).await,
             Unit::Microseconds => write_timeval(&*space, self.at, left).await,

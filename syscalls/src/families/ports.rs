@@ -114,7 +114,7 @@ async fn port_wait(
     let access = thread.handles().get(port, AccessOp::Wait)?;
     let caller = thread.caller();
     let mut slot = Slot { memory: &*caller.memory, at };
-    let deadline = (timeout_ns != u64::MAX).then(|| machine().now() + Duration::from_nanos(timeout_ns));
+    let deadline = (timeout_ns != u64::MAX).then(|| machine::now() + Duration::from_nanos(timeout_ns));
     port_of(&access)?.take(&access, &mut slot, deadline, options & NONBLOCK != 0).await?;
     Ok(0)
 }

@@ -83,7 +83,7 @@ async fn operate(
 
 /// When a span of seconds and nanoseconds is over.
 fn deadline([seconds, nanoseconds]: [u64; 2]) -> Result<Instant> {
-    Ok(machine().now() + from_parts(seconds, nanoseconds, 1)?)
+    Ok(machine::now() + from_parts(seconds, nanoseconds, 1)?)
 }
 
 async fn read_operations(thread: &Thread, from: Pointer, count: usize) -> Result<Box<[Operation]>> {

@@ -215,7 +215,7 @@ async fn rt_sigtimedwait(
         let [seconds, nanoseconds] = read_words::<2>(&*space, timeout.0).await?;
         let valid = i64::try_from(seconds).is_ok() && nanoseconds < 1_000_000_000;
         let span = if valid { Duration::new(seconds, 0) } else { return Err(Errno::EINVAL) };
-        Some(machine().now() + span + Duration::from_nanos(nanoseconds))
+        Some(machine::now() + span + Duration::from_nanos(nanoseconds))
     };
     let taken = {
         let _awaiting = Awaiting::new(thread, wanted);

@@ -235,7 +235,7 @@ async fn recvmmsg(
     let space = thread.space();
     let deadline = match timeout.is_null() {
         true => None,
-        false => Some(machine().now() + read_timespec(&*space, timeout).await?),
+        false => Some(machine::now() + read_timespec(&*space, timeout).await?),
     };
     let file = socket_file(thread, fd, FdRights::READ)?;
     if let Some(error) = Socket::of(&file)?.take_error() {
@@ -244,7 +244,7 @@ async fn recvmmsg(
     let got = receive_many(thread, &file, messages, count, flags, deadline).await?;
     if let Some(deadline) = deadline.filter(|_| got > 0) {
         // As on Linux, the time is looked at between messages alone.
-        write_timespec(&*space, timeout, deadline - machine().now()).await?;
+        write_timespec(&*space, timeout, deadline - machine::now()).await?;
     }
     Ok(got)
 }
@@ -277,7 +277,7 @@ async fn receive_many(
         if flags & WAIT_FOR_ONE != 0 {
             flags |= DONT_WAIT;
         }
-        if deadline.is_some_and(|deadline| deadline <= machine().now()) {
+        if deadline.is_some_and(|deadline| deadline <= machine::now()) {
             break;
         }
         executor::yield_point().await;

@@ -60,7 +60,7 @@ async fn sysinfo(thread: &Thread, buffer: Pointer) -> Result<u64> {
     let frames = machine().frames().totals();
     let bytes_of = |count: usize| (count as u64) * PAGE_SIZE as u64;
     let mut words = [0u64; SYSINFO_BYTES / 8];
-    words[0] = machine().now().as_nanos().div_ceil(1_000_000_000);
+    words[0] = machine::now().as_nanos().div_ceil(1_000_000_000);
     words[4] = bytes_of(frames.total);
     words[5] = bytes_of(frames.free + frames.cached);
     // The number of threads is 16 bits wide, with padding behind.

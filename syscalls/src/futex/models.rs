@@ -123,7 +123,7 @@ fn tokens_reach_those_who_stay() {
 /// One token for two, of whom one gives up: because its time is over, or a signal came.
 fn one_gives_up(end: fn(&ModelTask), deadline: Option<Duration>, expected: Errno) {
     let (space, task) = (space(), Arc::new(ModelTask::new(0)));
-    let deadline = deadline.map(|time| machine().now() + time);
+    let deadline = deadline.map(|time| machine::now() + time);
     let impatient = {
         let (space, task) = (space.clone(), task.clone());
         thread::spawn(move || block_on(task.run(take(&space, BASE, deadline))))
@@ -188,7 +188,7 @@ fn those_who_are_moved_are_woken_in_turn() {
 /// waiter is what it answers.
 fn either_is_woken(end: fn(&ModelTask), deadline: Option<Duration>, otherwise: Errno) {
     let (space, task) = (space(), Arc::new(ModelTask::new(0)));
-    let deadline = deadline.map(|time| machine().now() + time);
+    let deadline = deadline.map(|time| machine::now() + time);
     let waiter = {
         let (space, task) = (space.clone(), task.clone());
         thread::spawn(move || {
@@ -223,7 +223,7 @@ fn a_wake_of_either_word_meets_a_signal() {
 fn only_a_wake_that_counts(of_several: bool) {
     let [one, target] = WORDS;
     let (space, task) = (space(), Arc::new(ModelTask::new(0)));
-    let deadline = Some(machine().now() + TICK);
+    let deadline = Some(machine::now() + TICK);
     let waiter = {
         let (space, task) = (space.clone(), task.clone());
         thread::spawn(move || {

@@ -45,7 +45,7 @@ fn sample(runnable: u64) {
 /// Starts the sampler.
 pub(super) fn start(executor: &'static Executor) {
     executor.spawn(TaskOptions::new("load").daemon(), async move {
-        let mut next = machine().now();
+        let mut next = machine::now();
         loop {
             next = next + PERIOD;
             sleep_until(next).await;

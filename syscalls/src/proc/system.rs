@@ -55,7 +55,7 @@ fn cpu_times(executor: &Executor) -> Vec<CpuTime> {
             }
         });
     }
-    let now = machine().now().as_nanos();
+    let now = machine::now().as_nanos();
     let split = |(cpu, user): (usize, u64)| {
         let idle = executor.idle_time_ns(cpu).min(now);
         let user = user.min(now - idle);
@@ -79,7 +79,7 @@ fn stat(executor: &Executor, text: &mut Text) -> Result<()> {
         cpu_line(text, *cpu);
     }
     let switches: u64 = (0..executor.cpu_count()).map(|cpu| executor.polls(cpu)).sum();
-    let boot = realtime().saturating_sub(core::time::Duration::from_nanos(machine().now().as_nanos()));
+    let boot = realtime().saturating_sub(core::time::Duration::from_nanos(machine::now().as_nanos()));
     let _ = writeln!(text, "intr {}", user_machine().interrupts());
     let _ = writeln!(text, "ctxt {switches}\nbtime {}", boot.as_secs());
     let _ = writeln!(text, "processes {}", table::births());
@@ -106,7 +106,7 @@ fn blocked() -> usize {
 
 fn uptime(executor: &Executor, text: &mut Text) -> Result<()> {
     let idle: u64 = (0..executor.cpu_count()).map(|cpu| executor.idle_time_ns(cpu)).sum();
-    let [up, idle] = [machine().now().as_nanos(), idle].map(|nanoseconds| nanoseconds / 10_000_000);
+    let [up, idle] = [machine::now().as_nanos(), idle].map(|nanoseconds| nanoseconds / 10_000_000);
     let _ = writeln!(text, "{}.{:02} {}.{:02}", up / 100, up % 100, idle / 100, idle % 100);
     Ok(())
 }

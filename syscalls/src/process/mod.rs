@@ -117,7 +117,7 @@ impl Process {
             parent: AtomicU32::new(0),
             group: AtomicU32::new(pid),
             session: AtomicU32::new(pid),
-            started: machine().now(),
+            started: machine::now(),
             program: Program::default(),
             uid: AtomicU32::new(0),
             exit_signal: AtomicU32::new(Signal::SIGCHLD.number().into()),

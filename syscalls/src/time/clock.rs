@@ -62,7 +62,7 @@ impl Clock {
     pub fn read(self, thread: &Thread) -> Result<Duration> {
         match self {
             Clock::Realtime => Ok(realtime()),
-            Clock::Monotonic => Ok(Duration::from_nanos(machine().now().as_nanos())),
+            Clock::Monotonic => Ok(Duration::from_nanos(machine::now().as_nanos())),
             Clock::ProcessCpu(0) => Ok(process_time(thread.process())),
             Clock::ProcessCpu(pid) => {
                 find_process(pid).map(|process| process_time(&process)).ok_or(Errno::EINVAL)

@@ -201,7 +201,7 @@ impl IntervalTimer {
     fn reading(&self, wall: bool) -> Option<Duration> {
         Some(match &self.base {
             Base::Elapsed { .. } if wall => clock::realtime(),
-            Base::Elapsed { .. } => Duration::from_nanos(machine().now().as_nanos()),
+            Base::Elapsed { .. } => Duration::from_nanos(machine::now().as_nanos()),
             Base::UserTime => Duration::from_nanos(self.process.upgrade()?.total_usage().user),
             Base::ProcessCpu(process) => process.upgrade()?.total_usage().cpu_time(),
             Base::ThreadCpu(thread) => thread.upgrade()?.used().cpu_time(),
@@ -225,7 +225,7 @@ impl IntervalTimer {
         } else {
             Instant::BOOT + expiry
         };
-        self.timer.arm(deadline.max(machine().now() + at_least), this);
+        self.timer.arm(deadline.max(machine::now() + at_least), this);
     }
 
     /// It may be due.
@@ -297,5 +297,5 @@ impl TimerTarget for IntervalTimer {
 /// The earliest moment at which `left` of CPU time can have been used, with every CPU working for it.
 pub(super) fn cpu_deadline(left: Duration) -> Instant {
     let cpus = u32::try_from(machine().cpu_count()).unwrap_or(1).max(1);
-    machine().now() + (left / cpus).max(LOOK)
+    machine::now() + (left / cpus).max(LOOK)
 }
