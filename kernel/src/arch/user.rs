@@ -42,7 +42,7 @@ const FRAME_END: u64 = core::mem::offset_of!(Registers, fs_base) as u64;
 const USER_BITS: u32 = 47;
 
 /// Runs the thread in the address space that is loaded, until it traps. The caller has loaded its space.
-#[inline]
+#[inline(always)]
 pub(super) fn run(cpu: &CpuArea, context: &mut UserContext) -> Trap {
     let fpu = FpuArea::of(context);
     if !fpu.is_loaded(cpu) {

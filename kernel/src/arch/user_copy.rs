@@ -6,18 +6,14 @@
 use syscalls::machine::USER_END;
 
 unsafe extern "C" {
-    fn user_copy(to: u64, from: u64, length: u64) -> u64;
+    fn user_copy_in(_: usize, from: u64, to: *mut u8, length: usize) -> usize;
+    fn user_copy_out(_: usize, to: u64, from: *const u8, length: usize) -> usize;
     fn user_compare_exchange(at: u64, current: u32, new: u32) -> u64;
-}
-
-/// How much of `[address, address + length)` lies in user space. What is behind it is cut off like a page that is
-/// missing: whoever retries has to come to an address that nobody can make resident.
-fn within_user_space(address: u64, length: usize) -> usize {
-    length.min(USER_END.saturating_sub(address) as usize)
 }
 
 /// Copies from user address `from`; the bytes copied before the first that can't be read now.
 /// Nothing beyond user space can.
+#[inline]
 pub fn copy_in(from: u64, into: &mut [u8]) -> usize {
     // SAFETY: a slice is valid for writes of its length.
     unsafe { copy_in_raw(from, into.as_mut_ptr(), into.len()) }
@@ -25,6 +21,7 @@ pub fn copy_in(from: u64, into: &mut [u8]) -> usize {
 
 /// Copies to user address `to`; the bytes copied before the first that can't be written now.
 /// Nothing beyond user space can.
+#[inline]
 pub fn copy_out(to: u64, from: &[u8]) -> usize {
     // SAFETY: a slice is valid for reads of its length.
     unsafe { copy_out_raw(to, from.as_ptr(), from.len()) }
@@ -35,11 +32,11 @@ pub fn copy_out(to: u64, from: &[u8]) -> usize {
 /// # Safety
 ///
 /// `into` is valid for writes of `length` bytes.
+#[inline]
 pub unsafe fn copy_in_raw(from: u64, into: *mut u8, length: usize) -> usize {
-    let length = within_user_space(from, length);
     // SAFETY: the source is user memory, where faults are expected and nothing of the kernel's lies; the
     // caller vouches for the destination.
-    length - unsafe { user_copy(into.addr() as u64, from, length as u64) } as usize
+    unsafe { user_copy_in(0, from, into, length) }
 }
 
 /// As [`copy_out`], from raw memory.
@@ -47,17 +44,17 @@ pub unsafe fn copy_in_raw(from: u64, into: *mut u8, length: usize) -> usize {
 /// # Safety
 ///
 /// `from` is valid for reads of `length` bytes.
+#[inline]
 pub unsafe fn copy_out_raw(to: u64, from: *const u8, length: usize) -> usize {
-    let length = within_user_space(to, length);
     // SAFETY: the destination is user memory, where faults are expected and nothing of the kernel's lies;
     // the caller vouches for the source.
-    length - unsafe { user_copy(to, from.addr() as u64, length as u64) } as usize
+    unsafe { user_copy_out(0, to, from, length) }
 }
 
 /// Replaces the aligned 32-bit word at `at` by `new` if it is `current`, atomically also towards programs on
 /// other CPUs. The value found; `None` when the word is not aligned, not in user space, or not writable now.
 pub fn compare_exchange(at: u64, current: u32, new: u32) -> Option<u32> {
-    if !at.is_multiple_of(4) || within_user_space(at, 4) < 4 {
+    if !at.is_multiple_of(4) || at >= USER_END {
         return None;
     }
     // SAFETY: the word is user memory, where faults are expected and nothing of the kernel's lies.

@@ -7,7 +7,7 @@
 
 use alloc::sync::Arc;
 
-use base::machine;
+use base::machine::cpu_id;
 use base::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use base::sync::{CachePadded, LockClass, MAX_CPUS, PerCpu, SpinLock};
 
@@ -65,7 +65,7 @@ static LOADED: PerCpu<SpinLock<Option<Arc<Core>>>> =
 const _: () = assert!(MAX_CPUS <= 64, "a set of CPUs is one 64-bit word");
 
 fn this_bit() -> u64 {
-    1 << (machine::installed().map_or(0, |machine| machine.cpu_id()) % MAX_CPUS)
+    1 << (cpu_id() % MAX_CPUS)
 }
 
 /// Loads the space on this CPU, unless it is loaded already.

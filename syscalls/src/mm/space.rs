@@ -124,6 +124,7 @@ impl AddressSpace {
     }
 
     /// The page tables, for [`run_user`](crate::machine::UserMachine::run_user).
+    #[inline]
     #[must_use]
     pub fn page_table(&self) -> &Arc<dyn PageTable> {
         &self.table

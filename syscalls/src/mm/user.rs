@@ -16,6 +16,7 @@ use crate::machine::{FaultAccess, PageFlags, USER_END};
 const PAGES_AT_ONCE: u64 = 16;
 
 impl UserMemory for AddressSpace {
+    #[inline]
     fn copy_in_nofault(&self, from: u64, into: &mut [u8]) -> usize {
         if fault::is_on() {
             return self.copy_in_or_fail(from, into);
@@ -23,6 +24,7 @@ impl UserMemory for AddressSpace {
         self.page_table().copy_in(from, into)
     }
 
+    #[inline]
     fn copy_out_nofault(&self, to: u64, from: &[u8]) -> usize {
         if fault::is_on() {
             return self.copy_out_or_fail(to, from);

@@ -8,6 +8,8 @@ pub mod interrupts;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
+use syscalls::machine::USER_END;
+
 use self::frame::TrapFrame;
 use super::cpu_area::CpuArea;
 use super::{fatal, nmi};
@@ -29,6 +31,7 @@ global_asm!(
     kernel_rsp = const offset_of!(CpuArea, kernel_rsp),
     registers = const offset_of!(CpuArea, registers),
     user_rsp = const offset_of!(CpuArea, user_rsp),
+    user_end = const USER_END,
     kernel_trap = sym kernel_trap,
     urgent_trap = sym urgent_trap,
     options(att_syntax)
