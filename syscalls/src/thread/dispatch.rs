@@ -104,10 +104,11 @@ pub(super) enum Call {
 
 /// Looks up the syscall in the registers, and makes it if it can answer at once. What a call that has to wait leaves to
 /// do goes into `rest`.
-#[inline]
+#[inline(always)]
 pub(super) fn answer(thread: &Thread, registers: &Registers, rest: &mut Option<Waiting>) -> Call {
-    counts::count(registers.rax);
-    match table::lookup(registers.rax) {
+    let slot = table::slot(registers.rax);
+    counts::count(slot);
+    match table::at(slot) {
         Some(syscall) => {
             let tried = match syscall.entry {
                 Entry::Sync(handler) => Tried::Done(handler(thread, registers)),
