@@ -8,7 +8,7 @@ mod ordered;
 use alloc::sync::Arc;
 use core::ptr;
 
-use base::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use base::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{LockClass, SpinLock};
 use base::time::Instant;
 use base::trace::wait_core::{self, Counter};
@@ -58,6 +58,8 @@ pub(crate) struct Cpu {
     share_at: AtomicU64,
     /// The clock at the last look; own.
     stamp: AtomicU64,
+    /// That look was made for the end of the poll that lasts now; own.
+    ends_now: AtomicBool,
     /// When the poll that lasts now began; own.
     poll_start: AtomicU64,
     points: AtomicU32,
@@ -84,6 +86,7 @@ impl Cpu {
             user_slice: UserSlice::default(),
             share_at: AtomicU64::new(u64::MAX),
             stamp: AtomicU64::new(0),
+            ends_now: AtomicBool::new(false),
             poll_start: AtomicU64::new(0),
             points: AtomicU32::new(0),
             idle_time: AtomicU64::new(0),
@@ -117,7 +120,7 @@ impl Cpu {
     /// Reads the clock.
     #[inline]
     pub(crate) fn look_at_clock(&self) -> Instant {
-        let now = machine().now();
+        let now = machine::now();
         self.stamp.store(now.as_nanos(), Ordering::Relaxed);
         now
     }
@@ -250,7 +253,7 @@ impl Cpu {
     }
 
     /// Runs timers that are due at the last look at the clock.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run_timers(&self) {
         let now = self.stamp();
         if self.wheel.next_nanos() <= now {
@@ -288,11 +291,23 @@ impl Cpu {
         Instant::from_nanos(self.poll_start.load(Ordering::Relaxed))
     }
 
+    /// The poll of the current task is about to end: reads the clock for both of them.
+    #[inline]
+    pub(crate) fn poll_ends(&self) -> Instant {
+        self.ends_now.store(true, Ordering::Relaxed);
+        self.look_at_clock()
+    }
+
     /// The poll of the current task is over. Its future calls this while the task is still running.
     #[inline]
     pub(crate) fn end_poll(&self, task: &Task) {
         let start = self.poll_start.load(Ordering::Relaxed);
-        let now = self.look_at_clock().as_nanos();
+        let now = if self.ends_now.load(Ordering::Relaxed) {
+            self.ends_now.store(false, Ordering::Relaxed);
+            self.stamp()
+        } else {
+            self.look_at_clock().as_nanos()
+        };
         task.account(now.saturating_sub(start));
     }
 
@@ -392,7 +407,7 @@ impl Cpu {
         let total = self.idle_time.load(Ordering::Relaxed);
         match self.idle_since.load(Ordering::Relaxed) {
             0 => total,
-            since => total + machine().now().as_nanos().saturating_sub(since),
+            since => total + machine::now().as_nanos().saturating_sub(since),
         }
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Executor`], [`Config`] | CPUs, who runs where, deadlock |
 //! | [`TaskRef`], [`TaskOptions`], [`TaskFlags`] | tasks |
-//! | [`yield_now`], [`yield_point`], [`slice_over`], [`poll_began`], [`sleep_until`] | time |
+//! | [`yield_now`], [`yield_point`], [`slice_over`], [`poll_began`], [`poll_ends`], [`sleep_until`] | time |
 //! | [`pollwait`] | waiting and waking |
 //! | [`lock`] | mutex, reader-writer lock, semaphore, completion |
 //! | [`Timer`] | one-shot timers with a target |
@@ -76,7 +76,7 @@ mod surface {
     };
     pub use crate::timer::{Timer, TimerTarget};
     pub use crate::yielding::{
-        enter_user, leave_user, poll_began, slice_over, timer_expired, yield_now, yield_point,
+        enter_user, leave_user, poll_began, poll_ends, slice_over, timer_expired, yield_now, yield_point,
     };
 }
 

@@ -3,6 +3,7 @@
 use core::future::poll_fn;
 use core::task::Poll;
 
+use base::machine;
 use base::time::Instant;
 
 use crate::cpu;
@@ -58,6 +59,16 @@ pub fn slice_over() -> bool {
 #[must_use]
 pub fn poll_began() -> Option<Instant> {
     cpu::this().filter(|cpu| cpu.is_polling()).map(cpu::Cpu::poll_began)
+}
+
+/// Reads the clock for a task that is about to wait: its poll counts up to now. Outside a task it only reads the clock.
+#[inline]
+#[must_use]
+pub fn poll_ends() -> Instant {
+    match cpu::this().filter(|cpu| cpu.is_polling()) {
+        Some(cpu) => cpu.poll_ends(),
+        None => machine::now(),
+    }
 }
 
 /// The current task goes to user mode. True when it must not, because its slice is over and somebody waits: then

@@ -19,7 +19,7 @@ use core::task::{Context, Poll};
 
 use super::events::{Events, Reason};
 use super::source::{Seq, WaitSource};
-use super::wait::{Plain, Wait, Waiting};
+use super::wait::{Plain, Wait, WaitFuture, Waiting};
 
 /// A wake for one waiter, in the hands of who got it: see the [module](self). It is made empty before the loop that
 /// looks and waits.
@@ -45,6 +45,13 @@ impl<'a> Baton<'a> {
     pub fn wait<'b>(&'b mut self, source: &'a WaitSource, seen: Seq, wait: Wait) -> BatonWait<'b, 'a> {
         self.held = None;
         BatonWait { baton: self, waiting: Waiting::new(Plain::new(source, seen), wait) }
+    }
+
+    /// Takes the wake that ended `wait`, if that was meant for one waiter: for hand-written futures, which poll their
+    /// wait themselves.
+    #[inline]
+    pub fn take_from(&mut self, wait: &WaitFuture<'a>) {
+        self.held = wait.wake_for_one();
     }
 
     /// What it was woken for has been taken, or whoever comes next has been told of what is left.

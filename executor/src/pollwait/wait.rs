@@ -123,12 +123,18 @@ impl WaitSource {
 #[must_use = "nothing is waited for unless it is awaited"]
 pub struct WaitFuture<'a>(Waiting<Plain<'a>>);
 
-impl WaitFuture<'_> {
+impl<'a> WaitFuture<'a> {
     /// False of a wait that was over before it began, because the sequence had moved: no waker has counted it. Callers
     /// whose wakers are told whom they woke look again then, and wait again.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.0.node.was_linked()
+    }
+
+    /// Of a wait that is over: the wake that ended it, if that was meant for one waiter.
+    #[inline]
+    pub(super) fn wake_for_one(&self) -> Option<(&'a WaitSource, Events)> {
+        self.0.wake_for_one()
     }
 
     /// Ends the wait now: the reason of a wake that came first, which is consumed with this. Nothing when none came, or
@@ -141,7 +147,7 @@ impl WaitFuture<'_> {
 impl Future for WaitFuture<'_> {
     type Output = Reason;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reason> {
         // SAFETY: the one field is pinned with the whole.
         unsafe { self.map_unchecked_mut(|future| &mut future.0) }.poll(context)
@@ -173,15 +179,16 @@ impl<P: Protocol> Waiting<P> {
     }
 
     /// Edge 1 of the node's life, or an end before it began.
+    #[inline(always)]
     fn begin(&self, context: &Context<'_>) -> Poll<Reason> {
         // SAFETY: N1, N5: the node is idle and pinned in `self`, whose drop detaches it; the
         // protocol borrows the source for as long.
         if let Some(reason) = unsafe { self.protocol.link(&self.node, context.waker()) } {
             counters::count_skipped(cpu::this());
-            return self.end(reason);
+            return self.end_aside(reason);
         }
         if let Some(deadline) = self.wait.deadline {
-            if deadline <= machine().now() {
+            if deadline <= machine::now() {
                 return self.leave(Reason::Timeout);
             }
             arm(&self.timer, deadline, context);
@@ -214,7 +221,7 @@ impl<P: Protocol> Waiting<P> {
         // SAFETY: this future owns the node and linked it to this source.
         unsafe { self.protocol.source().refresh(&self.node, context.waker()) };
         match self.node.phase() {
-            Phase::Woken { reason, .. } => self.end(reason),
+            Phase::Woken { reason, .. } => self.end_aside(reason),
             _ => Poll::Pending,
         }
     }
@@ -233,10 +240,10 @@ impl<P: Protocol> Waiting<P> {
     fn leave(&self, reason: Reason) -> Poll<Reason> {
         // SAFETY: this future owns the node and linked it to this source.
         match unsafe { self.protocol.source().detach(&self.node) } {
-            Phase::Woken { reason, .. } => self.end(reason),
+            Phase::Woken { reason, .. } => self.end_aside(reason),
             _ => {
                 self.protocol.left();
-                self.end(reason)
+                self.end_aside(reason)
             }
         }
     }
@@ -262,6 +269,7 @@ impl<P: Protocol> Waiting<P> {
     }
 
     /// Edge 5, or the end of a wait that did not begin.
+    #[inline(always)]
     fn end(&self, reason: Reason) -> Poll<Reason> {
         self.node.finish();
         if self.wait.deadline.is_some() {
@@ -274,6 +282,28 @@ impl<P: Protocol> Waiting<P> {
         };
         told(Awaited::Source(self.protocol.source()), reason);
         Poll::Ready(reason)
+    }
+
+    /// [`end`](Self::end) where it is not what mostly happens: out of line.
+    #[cold]
+    #[inline(never)]
+    fn end_aside(&self, reason: Reason) -> Poll<Reason> {
+        self.end(reason)
+    }
+
+    /// What a drop does before the end.
+    #[cold]
+    fn drop_midway(&self, phase: Phase) {
+        let phase = match phase {
+            // SAFETY: this future owns the node and linked it to this source.
+            Phase::Linked => unsafe { self.protocol.source().detach(&self.node) },
+            phase => phase,
+        };
+        match phase {
+            Phase::Woken { one: true, .. } => self.protocol.decline(&self.node),
+            Phase::Linked => self.protocol.left(),
+            _ => {}
+        }
     }
 }
 
@@ -301,7 +331,7 @@ fn wait_began() -> Instant {
 impl<P: Protocol> Future for Waiting<P> {
     type Output = Reason;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reason> {
         let this = self.into_ref().get_ref();
         match this.node.phase() {
@@ -315,16 +345,11 @@ impl<P: Protocol> Future for Waiting<P> {
 }
 
 impl<P: Protocol> Drop for Waiting<P> {
+    #[inline]
     fn drop(&mut self) {
-        let phase = match self.node.phase() {
-            // SAFETY: this future owns the node and linked it to this source.
-            Phase::Linked => unsafe { self.protocol.source().detach(&self.node) },
-            phase => phase,
-        };
-        match phase {
-            Phase::Woken { one: true, .. } => self.protocol.decline(&self.node),
-            Phase::Linked => self.protocol.left(),
-            _ => {}
+        match self.node.phase() {
+            Phase::Idle | Phase::Done => {}
+            phase => self.drop_midway(phase),
         }
     }
 }
@@ -371,7 +396,7 @@ impl Future for Suspend {
             told(Awaited::Nothing(kind), reason);
             Poll::Ready(reason)
         };
-        if this.wait.deadline.is_some_and(|deadline| deadline <= machine().now()) {
+        if this.wait.deadline.is_some_and(|deadline| deadline <= machine::now()) {
             this.timer.cancel();
             return end(Reason::Timeout);
         }

@@ -53,7 +53,7 @@ pub async fn leave(thread: Arc<Thread>) {
         resources.handles.leave().await;
     }
     // Alone from here on there is no await, so that nobody on this CPU sees a step in between.
-    thread.clock().pause(Share::System);
+    thread.clock().pause(machine::now(), Share::System);
     process.usage().add(&thread.used());
     process.ending().thread_left(thread.exit_code());
     let (last, pass_on) = {

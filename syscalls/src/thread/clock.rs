@@ -18,6 +18,7 @@
 use base::machine;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::sync::{CachePadded, MAX_CPUS, PerCpu};
+use base::time::Instant;
 
 /// One call in this many is measured. A power of two.
 const SAMPLE: u64 = 64;
@@ -73,7 +74,7 @@ pub enum Share {
 
 /// A moment, in nanoseconds since boot, and never 0.
 fn stamp() -> u64 {
-    machine().now().as_nanos().max(1)
+    machine::now().as_nanos().max(1)
 }
 
 /// A counter that only one thread writes needs no read-modify-write.
@@ -101,9 +102,10 @@ impl Clock {
         self.since.store(now, Ordering::Relaxed);
     }
 
-    /// The thread does not run for a while.
-    pub fn pause(&self, share: Share) {
-        self.close(stamp(), share);
+    /// The thread does not run from `now` on.
+    #[inline]
+    pub fn pause(&self, now: Instant, share: Share) {
+        self.close(now.as_nanos().max(1), share);
         self.since.store(0, Ordering::Relaxed);
     }
 

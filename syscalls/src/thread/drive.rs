@@ -19,7 +19,7 @@ pub struct Drive<'a, F> {
     shown: Option<&'a BlockedCall>,
     /// Whose floating-point state is saved before another CPU may run the thread.
     context: Option<&'a mut UserContext>,
-    future: Pin<&'a mut F>,
+    future: F,
     waited: bool,
     /// The call in the registers is published while it waits.
     publishes: bool,
@@ -27,7 +27,7 @@ pub struct Drive<'a, F> {
 
 impl<'a, F> Drive<'a, F> {
     /// Drives `future` on behalf of `thread`.
-    pub fn new(thread: &'a Thread, future: Pin<&'a mut F>) -> Self {
+    pub fn new(thread: &'a Thread, future: F) -> Self {
         Drive { thread, shown: None, context: None, future, waited: false, publishes: false }
     }
 
@@ -61,7 +61,7 @@ impl<'a, F> Drive<'a, F> {
     }
 }
 
-impl<F: Future> Future for Drive<'_, F> {
+impl<F: Future + Unpin> Future for Drive<'_, F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -69,7 +69,7 @@ impl<F: Future> Future for Drive<'_, F> {
         if this.waited {
             this.thread.resumed();
         }
-        if let Poll::Ready(output) = this.future.as_mut().poll(cx) {
+        if let Poll::Ready(output) = Pin::new(&mut this.future).poll(cx) {
             this.finish();
             return Poll::Ready(Some(output));
         }
@@ -87,7 +87,8 @@ impl<F: Future> Future for Drive<'_, F> {
             this.thread.published().set(call);
         }
         this.thread.usage().count_switch(true);
-        this.thread.clock().pause(if this.waited { Share::System } else { Share::Mixed });
+        let share = if this.waited { Share::System } else { Share::Mixed };
+        this.thread.clock().pause(executor::poll_ends(), share);
         this.waited = true;
         Poll::Pending
     }
