@@ -4,12 +4,11 @@ use alloc::sync::{Arc, Weak};
 
 use base::Result;
 use base::caller::Caller;
-use base::time::Instant;
 
 use crate::collector;
 use crate::lineage::node::{CapNode, Holder};
 use crate::lineage::{CapId, uproot};
-use crate::object::history::{Step, TransferEvent};
+use crate::object::history::TransferEvent;
 use crate::object::{NO_PID, ObjectRef};
 use crate::rights::Rights;
 use crate::trace;
@@ -152,17 +151,12 @@ impl InFlight {
         }
     }
 
-    /// Records a step that it made at `now`: what, from whom, to whom.
-    pub(crate) fn record_at(&self, now: Instant, step: Step) {
-        if let Some(capability) = &self.0 {
-            capability.node.record_transfers(now, capability.rights, &[step]);
-        }
-    }
-
     /// It has arrived: the capability, for a table.
     pub(crate) fn arrive(mut self) -> Option<Capability> {
         let capability = self.0.take()?;
         collector::arrived(capability.object());
+        // Nothing is left to drop.
+        core::mem::forget(self);
         Some(capability)
     }
 }

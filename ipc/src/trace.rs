@@ -42,14 +42,23 @@ pub(crate) fn gone(node: &CapNode) {
     });
 }
 
-/// A capability moved.
+/// A capability made these steps.
 #[inline]
-pub(crate) fn moved(node: &CapNode, step: Step, rights: Rights) {
-    trace::event(EventKind::CapMove, || {
-        let (event, from, to) = step;
-        let who = pair(to.cast_unsigned(), from.cast_unsigned());
-        (event as u32 | rights.bits() << 8, [node.id().as_u64(), node.object().base().id().into(), who])
-    });
+pub(crate) fn moved(node: &CapNode, steps: &[Step], rights: Rights) {
+    if trace::is_on(EventKind::CapMove.class()) {
+        note_moves(node, steps, rights);
+    }
+}
+
+#[cold]
+fn note_moves(node: &CapNode, steps: &[Step], rights: Rights) {
+    for (event, from, to) in steps {
+        trace::event(EventKind::CapMove, || {
+            let who = pair(to.cast_unsigned(), from.cast_unsigned());
+            let what = *event as u32 | rights.bits() << 8;
+            (what, [node.id().as_u64(), node.object().base().id().into(), who])
+        });
+    }
 }
 
 /// A message is sent `by` an end, straight to a receiver or by the queue. Under the channel's lock, so that

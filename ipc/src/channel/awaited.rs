@@ -47,7 +47,7 @@ impl<'a> Awaited<'a> {
     }
 
     /// Woken when it may be there.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn source(self) -> &'a WaitSource {
         match self.next {
@@ -68,7 +68,7 @@ impl<'a> Awaited<'a> {
     /// # Errors
     ///
     /// Of the receive: as [`Endpoint::receive`]; of a call: `ETIMEDOUT`, and `EPIPE` when an end was closed.
-    #[inline]
+    #[inline(always)]
     pub fn attempt<I: Incoming + ?Sized>(
         self,
         receiver: Receiver<'_>,

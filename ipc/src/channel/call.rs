@@ -53,7 +53,7 @@ impl Endpoint {
     /// Woken when a reply has come for a call at this end.
     #[must_use]
     pub fn calls(&self) -> &WaitSource {
-        &self.pair.ends[self.here()].calls
+        &self.own.calls
     }
 
     /// The reply with this number, if it is there. One that is too large becomes the head of the queue.

@@ -36,10 +36,12 @@ pub(super) struct Direct {
 impl Side {
     /// The direct receiver that `message` is for. A receiver that wants anything gets it only with
     /// `rendezvous`, and only when nothing came before.
+    #[inline]
     pub(super) fn direct_for(&mut self, message: &Message, rendezvous: bool) -> Option<&mut Direct> {
-        if self.waiting.is_empty() {
-            return None;
-        }
+        if self.waiting.is_empty() { None } else { self.find_direct_for(message, rendezvous) }
+    }
+
+    fn find_direct_for(&mut self, message: &Message, rendezvous: bool) -> Option<&mut Direct> {
         let call = message.prefix().filter(|prefix| prefix & CALL_BIT != 0);
         let sizes = message.sizes();
         let rendezvous = rendezvous && self.queue.is_empty();

@@ -239,11 +239,6 @@ impl Message {
         self.handles.iter().flatten().filter_map(|handle| handle.object())
     }
 
-    /// Its handles.
-    pub(crate) fn flights(&self) -> impl Iterator<Item = &crate::InFlight> {
-        self.handles.iter().take(self.count).flatten()
-    }
-
     pub(crate) fn set_next(&mut self, next: Option<Box<Message>>) {
         self.next = next;
     }
@@ -251,4 +246,36 @@ impl Message {
     pub(crate) fn take_next(&mut self) -> Option<Box<Message>> {
         self.next.take()
     }
+}
+
+/// Empty blocks, linked through themselves.
+pub(super) struct Blocks(Option<Box<Message>>);
+
+impl Blocks {
+    /// None.
+    pub(super) const fn new() -> Blocks {
+        Blocks(None)
+    }
+
+    /// One more.
+    #[inline]
+    pub(super) fn push(&mut self, mut block: Box<Message>) {
+        fill(&mut block.next, self.0.take());
+        fill(&mut self.0, Some(block));
+    }
+
+    /// The one that came last.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<Box<Message>> {
+        let mut block = self.0.take()?;
+        fill(&mut self.0, block.next.take());
+        Some(block)
+    }
+}
+
+/// Writes to a place where nothing is, without a look for what there is to drop.
+#[inline(always)]
+fn fill<T>(place: &mut Option<T>, value: Option<T>) {
+    debug_assert!(place.is_none());
+    core::mem::forget(core::mem::replace(place, value));
 }

@@ -47,7 +47,7 @@ use crate::rights::Rights;
 use crate::stats::{Counter, bump};
 use crate::trace;
 use owners::Owners;
-use pair::{Pair, PairState};
+use pair::{End, Pair, PairState};
 
 pub use awaited::{Attempt, Awaited};
 pub use call::CALL_PREFIX_BYTES;
@@ -80,6 +80,10 @@ pub struct Endpoint {
     histories: Histories,
     side: usize,
     pair: Arc<Pair>,
+    /// What one sees of this end without the lock.
+    own: Arc<End>,
+    /// The same of the other end.
+    peer: Arc<End>,
     _charge: Charge,
 }
 
@@ -122,7 +126,9 @@ impl Endpoint {
 
     fn make(caller: &Caller, base: ObjectBase, side: usize, pair: Arc<Pair>) -> Result<ObjectRef> {
         let charge = Charge::new(&caller.account, size_of::<Endpoint>() + ENTRY_BYTES)?;
-        let endpoint = Arc::new(Endpoint { base, histories: Histories::new(), side, pair, _charge: charge });
+        let [own, peer] = [side & 1, 1 - (side & 1)].map(|side| pair.ends[side].clone());
+        let histories = Histories::new();
+        let endpoint = Arc::new(Endpoint { base, histories, side, pair, own, peer, _charge: charge });
         let object = ObjectRef::from(endpoint);
         registry::publish(&object)?;
         Ok(object)
@@ -162,21 +168,22 @@ impl Endpoint {
     }
 
     /// Woken when there is something to receive.
+    #[inline]
     #[must_use]
     pub fn readers(&self) -> &Arc<WaitSource> {
-        &self.pair.ends[self.here()].readers
+        &self.own.readers
     }
 
     /// Woken when there is room to send.
     #[must_use]
     pub fn writers(&self) -> &Arc<WaitSource> {
-        &self.pair.ends[self.here()].writers
+        &self.own.writers
     }
 
     /// Calls `tell` with each source that the owners of this end may wake: those of the other end, and of the
     /// port that the other end is bound to.
     pub fn wakes(&self, tell: &mut dyn FnMut(&WaitSource)) {
-        let there = &self.pair.ends[self.there()];
+        let there = &self.peer;
         for source in [&*there.readers, &*there.writers, &there.calls] {
             tell(source);
         }
@@ -286,7 +293,7 @@ impl Endpoint {
     /// The owners.
     #[must_use]
     pub fn owners(&self) -> &Owners {
-        &self.pair.ends[self.here()].owners
+        &self.own.owners
     }
 
     /// Closes it, whoever still owns it.
@@ -296,7 +303,7 @@ impl Endpoint {
 
     /// Makes whoever waits here look again: a capability to it was revoked.
     pub(crate) fn interrupt(&self) {
-        let end = &self.pair.ends[self.here()];
+        let end = &self.own;
         for source in [&*end.readers, &*end.writers, &end.calls] {
             source.wake_all(Events::empty(), Reason::Close);
         }

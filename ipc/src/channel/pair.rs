@@ -14,7 +14,7 @@ use executor::pollwait::{Events, Reason, WaitKind, WaitSource};
 
 use super::QUEUE_MESSAGES;
 use super::direct::Direct;
-use super::message::{Large, Message, Queue};
+use super::message::{Blocks, Large, Message, Queue};
 use super::owners::Owners;
 use super::pool;
 use crate::port::{Binding, Signals};
@@ -31,7 +31,7 @@ const OWN_DIRECT: usize = 2;
 /// Both ends. An endpoint holds it, not the other endpoint, so that the two never keep each other.
 pub(super) struct Pair {
     pub(super) ids: [u32; 2],
-    pub(super) ends: [End; 2],
+    pub(super) ends: [Arc<End>; 2],
     pub(super) state: SpinLock<PairState>,
     _charge: Charge,
 }
@@ -66,8 +66,8 @@ pub(super) struct Side {
     pub(super) waiting: Vec<Direct>,
     /// Where its signals go.
     pub(super) binding: Option<Arc<Binding>>,
-    /// Empty blocks for messages to this end, linked through themselves.
-    spare: Option<Box<Message>>,
+    /// Empty blocks for messages to this end.
+    spare: Blocks,
     /// The last number that a caller or direct receiver at this end was given.
     pub(super) last_ticket: u32,
 }
@@ -79,10 +79,10 @@ impl Side {
             queue: Queue::with_capacity(QUEUE_MESSAGES + 1),
             waiting: Vec::with_capacity(OWN_DIRECT),
             binding: None,
-            spare: None,
+            spare: Blocks::new(),
             last_ticket: 0,
         };
-        (0..OWN_BLOCKS).for_each(|_| side.keep(Message::empty()));
+        (0..OWN_BLOCKS).for_each(|_| side.spare.push(Message::empty()));
         side
     }
 
@@ -94,11 +94,8 @@ impl Side {
     /// An empty block: one of the channel's, or a new one charged to `caller`.
     #[inline]
     pub(super) fn block(&mut self, caller: &Caller) -> Result<Box<Message>> {
-        match self.spare.take() {
-            Some(mut block) => {
-                self.spare = block.take_next();
-                Ok(block)
-            }
+        match self.spare.pop() {
+            Some(block) => Ok(block),
             None => pool::take(caller),
         }
     }
@@ -109,17 +106,11 @@ impl Side {
     pub(super) fn recycle(&mut self, mut block: Box<Message>) -> Spent {
         if block.is_own() {
             let large = block.clear();
-            self.keep(block);
+            self.spare.push(block);
             Spent { large, block: None }
         } else {
             Spent { large: None, block: Some(block) }
         }
-    }
-
-    #[inline]
-    fn keep(&mut self, mut block: Box<Message>) {
-        block.set_next(self.spare.take());
-        self.spare = Some(block);
     }
 }
 
@@ -155,13 +146,15 @@ impl Spent {
 
 impl Pair {
     pub(super) fn new(caller: &Caller, ids: [u32; 2]) -> Result<Arc<Pair>> {
-        let bytes = size_of::<Pair>() + 4 * size_of::<WaitSource>() + 2 * Side::BYTES;
+        let bytes = size_of::<Pair>() + 2 * size_of::<End>() + 4 * size_of::<WaitSource>() + 2 * Side::BYTES;
         let charge = Charge::new(&caller.account, bytes)?;
-        let end = |id: u32| End {
-            owners: Owners::new(),
-            readers: Arc::new(WaitSource::new(WaitKind::Channel, id.into())),
-            writers: Arc::new(WaitSource::new(WaitKind::Channel, id.into())),
-            calls: WaitSource::new(WaitKind::Channel, id.into()),
+        let end = |id: u32| {
+            Arc::new(End {
+                owners: Owners::new(),
+                readers: Arc::new(WaitSource::new(WaitKind::Channel, id.into())),
+                writers: Arc::new(WaitSource::new(WaitKind::Channel, id.into())),
+                calls: WaitSource::new(WaitKind::Channel, id.into()),
+            })
         };
         Ok(Arc::new(Pair {
             ids,

@@ -8,20 +8,21 @@ use base::caller::Caller;
 use base::charge::Charge;
 use base::sync::{CachePadded, LockClass, MAX_CPUS, PerCpu, SpinLock};
 
-use super::message::Message;
+use super::message::{Blocks, Message};
 use crate::stats::{Counter, bump};
 
 /// Free blocks that a CPU keeps; more go back to the heap.
 const KEPT: usize = 64;
 
-/// A CPU's free blocks, linked through themselves.
+/// A CPU's free blocks.
 struct Free {
-    first: Option<Box<Message>>,
+    blocks: Blocks,
     count: usize,
 }
 
 static POOL: PerCpu<SpinLock<Free>> = PerCpu::from_padded(
-    [const { CachePadded(SpinLock::new(LockClass::KernelBytes, Free { first: None, count: 0 })) }; MAX_CPUS],
+    [const { CachePadded(SpinLock::new(LockClass::KernelBytes, Free { blocks: Blocks::new(), count: 0 })) };
+        MAX_CPUS],
 );
 
 /// An empty block charged to `caller`.
@@ -31,14 +32,7 @@ pub(super) fn take(caller: &Caller) -> Result<Box<Message>> {
     let charge = Charge::new(&caller.account, size_of::<Message>())?;
     let kept = {
         let mut free = POOL.this().lock();
-        let kept = free.first.take();
-        if let Some(mut block) = kept {
-            free.first = block.take_next();
-            free.count -= 1;
-            Some(block)
-        } else {
-            None
-        }
+        free.blocks.pop().inspect(|_| free.count -= 1)
     };
     let mut block = kept.unwrap_or_else(|| {
         bump(Counter::FreshBlocks);
@@ -51,15 +45,13 @@ pub(super) fn take(caller: &Caller) -> Result<Box<Message>> {
 /// Gives every CPU's free blocks back to the heap. The caller holds no lock.
 pub(crate) fn drain() {
     for free in POOL.iter() {
-        let mut first = {
+        let mut blocks = {
             let mut free = free.lock();
             free.count = 0;
-            free.first.take()
+            core::mem::replace(&mut free.blocks, Blocks::new())
         };
         // One after the other: a block that is dropped drops those behind it.
-        while let Some(mut block) = first {
-            first = block.take_next();
-        }
+        while blocks.pop().is_some() {}
     }
 }
 
@@ -69,8 +61,7 @@ pub(super) fn give(mut block: Box<Message>) {
     block.set_charge(None);
     let mut free = POOL.this().lock();
     if free.count < KEPT {
-        block.set_next(free.first.take());
-        free.first = Some(block);
+        free.blocks.push(block);
         free.count += 1;
         return;
     }

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use base::caller::Caller;
 use base::fault::{self, Point};
 use base::memory::BoxFuture;
+use base::sync::SpinGuard;
 use base::trace::channel::{Op, Wake};
 use base::{Errno, Result, machine};
 use executor::pollwait::{Events, Reason};
@@ -13,7 +14,7 @@ use executor::pollwait::{Events, Reason};
 use super::awaited::Awaited;
 use super::direct::Want;
 use super::message::{HANDLES_PER_MESSAGE, Message};
-use super::pair::{Side, Spent};
+use super::pair::{PairState, Side, Spent};
 use super::{Endpoint, Options};
 use crate::lineage::CapNode;
 use crate::object::NO_PID;
@@ -179,7 +180,7 @@ impl Endpoint {
     ///
     /// `EAGAIN` when there is none; `EFAULT` as the receiver says; `EMFILE` when its table is full; `ENOMEM`; `EBADF`
     /// when the handle was revoked.
-    #[inline]
+    #[inline(always)]
     pub fn try_receive<I: Incoming + ?Sized>(
         &self,
         receiver: Receiver<'_>,
@@ -188,7 +189,7 @@ impl Endpoint {
         self.try_receive_by(Next::Head, receiver, incoming)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_receive_by<I: Incoming + ?Sized>(
         &self,
         next: Next,
@@ -200,7 +201,10 @@ impl Endpoint {
             Look::Ended(outcome) => Ok(outcome),
             Look::Needs(count) => self.receive_handles(next, count, receiver, incoming),
             // Handles need a landing.
-            Look::Carries(..) => Err(Errno::EAGAIN),
+            Look::Carries(_, block, _) => {
+                drop(block);
+                Err(Errno::EAGAIN)
+            }
         }
     }
 
@@ -264,7 +268,7 @@ impl Endpoint {
     }
 
     /// One hold of the channel's lock, and the wakes that follow from it.
-    #[inline]
+    #[inline(always)]
     fn look<I: Incoming + ?Sized>(
         &self,
         next: Next,
@@ -273,12 +277,27 @@ impl Endpoint {
         incoming: &mut I,
     ) -> Result<Look> {
         fault::check(Point::IpcChannelRecv)?;
+        let state = self.pair.state.lock();
+        // Under the lock: what is sent after a revocation is not for one who looked his handle up before.
+        if by.is_some_and(CapNode::is_revoked) {
+            return Err(Errno::EBADF);
+        }
+        // Before a wait it is mostly so, and nothing else is to be done then.
+        if next == Next::Head && state.are_open() && state.sides[self.here()].queue.is_empty() {
+            return Err(Errno::EAGAIN);
+        }
+        self.take(state, next, numbers, incoming)
+    }
+
+    /// Takes what is there. The lock is held.
+    fn take<I: Incoming + ?Sized>(
+        &self,
+        mut state: SpinGuard<'_, PairState>,
+        next: Next,
+        numbers: Numbers<'_>,
+        incoming: &mut I,
+    ) -> Result<Look> {
         let (look, remains, binding, spent) = {
-            let mut state = self.pair.state.lock();
-            // Under the lock: what is sent after a revocation is not for one who looked his handle up before.
-            if by.is_some_and(CapNode::is_revoked) {
-                return Err(Errno::EBADF);
-            }
             let hang_up = !state.are_open();
             let own = &mut state.sides[self.here()];
             let Some(message) = next.peek(own) else {
@@ -318,11 +337,12 @@ impl Endpoint {
             };
             let remains = !own.queue.is_empty();
             let binding = if remains { own.binding.clone() } else { None };
+            drop(state);
             // After the last one it is the end that others wait for.
             (look, remains || hang_up, binding, spent)
         };
         spent.settle();
-        self.pair.ends[self.there()].writers.wake_one(Events::OUT | Events::WRNORM, Reason::Data);
+        self.peer.writers.wake_one(Events::OUT | Events::WRNORM, Reason::Data);
         if remains {
             self.readers().wake_one(Events::IN | Events::RDNORM, Reason::Data);
             if let Some(binding) = binding {
@@ -356,7 +376,7 @@ impl Endpoint {
 
 /// Puts the handles on the numbers that the receiver was told.
 fn settle(landing: &mut Landing<'_>, caller: &Caller, block: &mut Message, revoked: Marks) {
-    let now = machine().now();
+    let now = machine::now();
     for (index, flight) in block.take_handles().enumerate() {
         let Some(flight) = flight else { continue };
         if revoked & 1 << index != 0 {

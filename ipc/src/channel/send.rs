@@ -7,7 +7,7 @@ use base::caller::Caller;
 use base::fault::{self, Point};
 use base::time::Instant;
 use base::trace::channel::{Op, Wake};
-use base::{Errno, Result, machine};
+use base::{Errno, Result};
 use executor::pollwait::{Baton, Events, Reason, Wait};
 
 use super::message::{Large, Message, Payload};
@@ -15,8 +15,6 @@ use super::pair::Spent;
 use super::{Endpoint, Options, QUEUE_MESSAGES};
 use crate::collector;
 use crate::lineage::CapNode;
-use crate::object::NO_PID;
-use crate::object::history::TransferEvent;
 use crate::port::{Binding, Signals};
 use crate::stats::{Counter, bump};
 use crate::table::Access;
@@ -103,7 +101,7 @@ impl Endpoint {
                 return Err(Errno::EAGAIN);
             }
             let block = peer.block(caller)?;
-            match peer.put(block, large, outgoing, caller, options, self) {
+            match peer.put(block, large, outgoing, options, self) {
                 Ok(way) => (Ok(way), peer.binding.clone(), Spent::default()),
                 Err(Refused(error, block)) => (Err(error), None, peer.recycle(block)),
             }
@@ -121,12 +119,9 @@ impl Endpoint {
     /// The other end has a message: whoever waits for that learns of it. No lock is held.
     #[inline]
     fn tell(&self, way: Way, outgoing: &mut Outgoing<'_>, binding: Option<Arc<Binding>>) {
-        let there = &self.pair.ends[self.there()];
+        let there = &*self.peer;
         // The numbers of the handles that were sent become free.
-        if outgoing.handles.is_some()
-            && outgoing.handles.take().is_some_and(|handles| handles.count() > 0)
-            && there.owners.may_be_unreachable()
-        {
+        if outgoing.handles.as_mut().is_some_and(Reserved::release) && there.owners.may_be_unreachable() {
             collector::request();
         }
         match way {
@@ -192,6 +187,9 @@ impl Endpoint {
                 (Err(Errno::EAGAIN), None) => {}
                 (Err(error), _) => return Err(error),
             }
+            if let Some(handles) = &mut outgoing.handles {
+                handles.record();
+            }
             let renew_at = outgoing.handles.as_ref().and_then(Reserved::renew_at);
             let until = [deadline, renew_at].into_iter().flatten().min();
             let wait = Wait::interruptible().events(Events::OUT).until(until);
@@ -224,7 +222,6 @@ impl super::pair::Side {
         mut block: Box<Message>,
         large: Result<Option<Large>>,
         outgoing: &mut Outgoing<'_>,
-        caller: &Caller,
         options: Options,
         by: &Endpoint,
     ) -> core::result::Result<Way, Refused> {
@@ -246,8 +243,6 @@ impl super::pair::Side {
         }
         if let Some(handles) = &mut outgoing.handles {
             handles.commit(block.handles_mut());
-            let (now, step) = (machine().now(), (TransferEvent::Enqueue, caller.pid.cast_signed(), NO_PID));
-            block.flights().for_each(|flight| flight.record_at(now, step));
         }
         trace::sent(&mut block, direct.is_some(), by);
         match direct {

@@ -145,14 +145,14 @@ impl CapNode {
 
     /// Records that it moves.
     pub(crate) fn record_transfer(&self, event: TransferEvent, from: i32, to: i32, rights: Rights) {
-        self.record_transfers(machine().now(), rights, &[(event, from, to)]);
+        self.record_transfers(machine::now(), rights, &[(event, from, to)]);
     }
 
     /// Records steps that it made, with `rights`, at one moment: for its object's history, and in the trace.
     #[inline]
     pub(crate) fn record_transfers(&self, now: Instant, rights: Rights, steps: &[Step]) {
         self.object.record_transfers(now, rights.bits(), steps);
-        steps.iter().for_each(|step| trace::moved(self, *step, rights));
+        trace::moved(self, steps, rights);
     }
 
     /// Says where it is held from now on.

@@ -140,7 +140,7 @@ impl HandleTable {
     ///
     /// `EBADF` when there is no such handle, when it is being sent, or when it is revoked; `EACCES` when a
     /// right is missing.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, handle: i32, op: AccessOp) -> Result<Access> {
         let access = self.get_any(handle)?;
         if op.is_allowed_by(access.rights) { Ok(access) } else { Err(Errno::EACCES) }
@@ -151,6 +151,7 @@ impl HandleTable {
     /// # Errors
     ///
     /// `EBADF`.
+    #[inline(always)]
     pub fn get_any(&self, handle: i32) -> Result<Access> {
         bump(Counter::HandleLookups);
         let inner = self.lock();
@@ -288,7 +289,7 @@ impl HandleTable {
     #[inline]
     fn lock(&self) -> SpinGuard<'_, Inner> {
         let mut inner = self.inner.lock();
-        if inner.reserved > 0 && machine().now() >= inner.sweep_at {
+        if inner.reserved > 0 && machine::now() >= inner.sweep_at {
             inner.sweep();
         }
         inner
@@ -326,6 +327,7 @@ fn gone(error: Errno) -> Errno {
     if error == Errno::ENOENT { Errno::EBADF } else { error }
 }
 
+#[inline]
 fn index(handle: i32) -> Result<usize> {
     match usize::try_from(handle) {
         Ok(index) if index < HANDLES_MAX => Ok(index),

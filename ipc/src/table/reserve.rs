@@ -8,6 +8,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use base::caller::Caller;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::time::Instant;
@@ -69,10 +70,21 @@ struct Entry {
 pub struct Reserved {
     table: Arc<HandleTable>,
     pid: i32,
-    /// The history knows of it: not so when another handle of the same message could not be reserved.
-    recorded: bool,
-    count: usize,
-    entries: [Option<Entry>; HANDLES_PER_MESSAGE],
+    taken: Taken,
+    entries: ArrayVec<Entry, HANDLES_PER_MESSAGE>,
+}
+
+/// What the histories know of the reservations.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// Nothing, nor will they: not all handles of the message could be reserved.
+    Not,
+    /// Nothing yet: they were made at this moment, and are recorded with the next step.
+    At(Instant),
+    /// That they were made.
+    Recorded,
+    /// That they were committed.
+    Sent,
 }
 
 /// What a message carries.
@@ -122,8 +134,7 @@ impl Inner {
                     rights: capability.rights(),
                 };
                 let token = reservation.token;
-                let Some(State::Held(Held { capability })) =
-                    self.slots.set(slot, State::Reserved(reservation))
+                let Some(Held { capability }) = self.slots.take_held(slot, State::Reserved(reservation))
                 else {
                     return Err(Errno::EBADF);
                 };
@@ -165,7 +176,7 @@ impl Inner {
     /// Takes back the numbers of reservations whose time is over.
     #[cold]
     pub(super) fn sweep(&mut self) {
-        let now = machine().now();
+        let now = machine::now();
         let mut next = Instant::FAR_FUTURE;
         for slot in 0..self.slots.capacity() {
             let Some(reservation) = self.slots.reservation(slot) else { continue };
@@ -183,21 +194,32 @@ impl Inner {
         self.sweep_at = next;
     }
 
-    /// The end of one reservation: the capability goes back, or the number becomes free.
-    fn settle(&mut self, table: &Arc<HandleTable>, entry: Entry) -> core::result::Result<(), Lost> {
-        let slot = index(entry.ticket.handle).unwrap_or(usize::MAX);
-        if self.check(entry.ticket).is_err() || self.dead {
-            // Swept, and recorded as lost then.
-            return entry.capability.map_or(Ok(()), |capability| Err(Lost(capability)));
+    /// The end of one reservation that was committed: the number becomes free.
+    fn release(&mut self, ticket: Ticket) {
+        // One that was swept was recorded as lost then.
+        if self.dead || self.check(ticket).is_err() {
+            return;
         }
+        let Ok(slot) = index(ticket.handle) else { return };
         self.reserved -= 1;
-        let Some(capability) = entry.capability else {
-            if let Some(reservation) = self.slots.reservation(slot) {
-                note_epoch(reservation);
-            }
-            self.slots.free(slot);
-            return Ok(());
-        };
+        if let Some(reservation) = self.slots.reservation(slot) {
+            note_epoch(reservation);
+        }
+        self.slots.free(slot);
+    }
+
+    /// The end of one that was not: the capability goes back to its slot.
+    fn restore(
+        &mut self,
+        table: &Arc<HandleTable>,
+        ticket: Ticket,
+        capability: Capability,
+    ) -> core::result::Result<(), Lost> {
+        if self.dead || self.check(ticket).is_err() {
+            return Err(Lost(capability));
+        }
+        let Ok(slot) = index(ticket.handle) else { return Err(Lost(capability)) };
+        self.reserved -= 1;
         self.hold(slot, table, capability).map_err(|refused| Lost(refused.capability))
     }
 }
@@ -221,9 +243,8 @@ impl Reserved {
     #[inline]
     #[must_use]
     pub fn none(table: &Arc<HandleTable>, caller: &Caller) -> Reserved {
-        let entries = [const { None }; HANDLES_PER_MESSAGE];
         let pid = caller.pid.cast_signed();
-        Reserved { table: table.clone(), pid, recorded: false, count: 0, entries }
+        Reserved { table: table.clone(), pid, taken: Taken::Not, entries: ArrayVec::new_const() }
     }
 
     /// Takes `handles` out of their slots, all or none: for a value that has none yet.
@@ -233,22 +254,21 @@ impl Reserved {
     /// Those of the first that cannot be sent: `EBADF`, `EBUSY` when it is being sent already (it may be
     /// listed twice), `EACCES` without the right TRANSFER; `EMSGSIZE` for more than a message carries.
     pub fn take(&mut self, handles: &[i32]) -> Result<()> {
-        if handles.len() > HANDLES_PER_MESSAGE {
+        if handles.len() > self.entries.remaining_capacity() {
             return Err(Errno::EMSGSIZE);
         }
-        let now = machine().now();
+        let now = machine::now();
         {
             let mut inner = self.table.lock();
-            for (handle, place) in handles.iter().zip(&mut self.entries) {
+            for handle in handles {
                 // What was reserved so far is put back by the drop.
-                *place = Some(inner.reserve(*handle, now)?);
-                self.count += 1;
+                self.entries.push(inner.reserve(*handle, now)?);
             }
         }
-        self.recorded = true;
-        for capability in self.capabilities() {
-            let step = (TransferEvent::Take, self.pid, NO_PID);
-            capability.node().record_transfers(now, capability.rights(), &[step]);
+        self.taken = Taken::At(now);
+        if self.entries.len() > 1 {
+            // They may name one object, whose history says then that all were taken first.
+            self.record();
         }
         Ok(())
     }
@@ -256,28 +276,70 @@ impl Reserved {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count
-    }
-
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().take(self.count).flatten()
+        self.entries.len()
     }
 
     /// The names of the reservations, for tests and traces.
     pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
-        self.entries().map(|entry| entry.ticket)
+        self.entries.iter().map(|entry| entry.ticket)
     }
 
     /// The capabilities that have not been committed.
     pub fn capabilities(&self) -> impl Iterator<Item = &Capability> {
-        self.entries().filter_map(|entry| entry.capability.as_ref())
+        self.entries.iter().filter_map(|entry| entry.capability.as_ref())
     }
 
-    /// Commits: what was reserved is in flight from now on, in `handles`, and the numbers are free when `self`
-    /// is dropped. It takes no lock of the table, so a channel does this under its own.
+    /// Records that they were taken, for those who look while the message waits.
+    pub fn record(&mut self) {
+        let Taken::At(now) = self.taken else { return };
+        let step = (TransferEvent::Take, self.pid, NO_PID);
+        for capability in self.capabilities() {
+            capability.node().record_transfers(now, capability.rights(), &[step]);
+        }
+        self.taken = Taken::Recorded;
+    }
+
+    /// Commits: what was reserved is in flight from now on, in `handles`, and the numbers are free after
+    /// [`release`](Self::release). It takes no lock of the table, so a channel does this under its own.
     pub fn commit(&mut self, handles: &mut Handles) {
-        for (entry, place) in self.entries.iter_mut().take(self.count).flatten().zip(handles) {
-            *place = entry.capability.take().map(InFlight::new);
+        let steps = [(TransferEvent::Take, self.pid, NO_PID), (TransferEvent::Enqueue, self.pid, NO_PID)];
+        let (now, steps) = match self.taken {
+            Taken::At(now) => (now, &steps[..]),
+            _ => (machine::now(), &steps[1..]),
+        };
+        self.taken = Taken::Sent;
+        for (entry, place) in self.entries.iter_mut().zip(handles) {
+            if let Some(capability) = entry.capability.take() {
+                capability.node().record_transfers(now, capability.rights(), steps);
+                *place = Some(InFlight::new(capability));
+            }
+        }
+    }
+
+    /// The numbers of what was committed become free. The caller holds no lock. True when there were any.
+    pub fn release(&mut self) -> bool {
+        if !matches!(self.taken, Taken::Sent) || self.entries.is_empty() {
+            return false;
+        }
+        {
+            let mut inner = self.table.inner.lock();
+            for entry in &self.entries {
+                inner.release(entry.ticket);
+            }
+        }
+        self.entries.clear();
+        true
+    }
+
+    /// Puts back what was not sent.
+    #[cold]
+    fn restore(&mut self) {
+        self.record();
+        let is_known = matches!(self.taken, Taken::Recorded);
+        for Entry { ticket, capability } in core::mem::take(&mut self.entries) {
+            if let Some(capability) = capability {
+                put_back(&self.table, ticket, capability, self.pid, is_known);
+            }
         }
     }
 
@@ -287,9 +349,9 @@ impl Reserved {
     ///
     /// `EBADF` when the time of one was over and the sweep has recorded it as lost: it must not be sent any more.
     pub fn renew(&mut self) -> Result<()> {
-        let deadline = machine().now() + timeout();
+        let deadline = machine::now() + timeout();
         let mut inner = self.table.inner.lock();
-        for entry in self.entries() {
+        for entry in &self.entries {
             inner.check(entry.ticket).map_err(|_| Errno::EBADF)?;
             if let Some(reservation) = inner.slots.reservation_mut(index(entry.ticket.handle)?) {
                 reservation.deadline = deadline;
@@ -301,39 +363,27 @@ impl Reserved {
     /// When to renew at the latest; `None` when there is nothing to renew.
     #[must_use]
     pub fn renew_at(&self) -> Option<Instant> {
-        (self.count > 0).then(|| machine().now() + timeout() / 2)
+        (!self.entries.is_empty()).then(|| machine::now() + timeout() / 2)
     }
 }
 
 impl Drop for Reserved {
+    #[inline]
     fn drop(&mut self) {
-        if self.count == 0 {
-            return;
-        }
-        // Those that were sent: their numbers are free under one hold of the lock.
-        let is_sent = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.capability.is_none());
-        if self.entries.iter().take(self.count).all(is_sent) {
-            let mut inner = self.table.inner.lock();
-            for entry in self.entries.iter_mut().take(self.count).filter_map(Option::take) {
-                let _ = inner.settle(&self.table, entry);
-            }
-            return;
-        }
-        for entry in self.entries.iter_mut().take(self.count).filter_map(Option::take) {
-            put_back(&self.table, entry, self.pid, self.recorded);
+        if !self.release() && !self.entries.is_empty() {
+            self.restore();
         }
     }
 }
 
-/// Puts one capability back where it came from, or drops it when that cannot be.
+/// Puts one capability back where it came from, or drops it when that cannot be. The histories learn of it if they know
+/// that it was taken.
 #[cold]
-fn put_back(table: &Arc<HandleTable>, entry: Entry, pid: i32, recorded: bool) {
-    let restored =
-        entry.capability.as_ref().map(|capability| (capability.node().clone(), capability.rights()));
-    let settled = table.inner.lock().settle(table, entry);
-    let Some((node, rights)) = restored else { return };
-    match settled {
-        Ok(()) if recorded => node.record_transfer(TransferEvent::Restore, NO_PID, pid, rights),
+fn put_back(table: &Arc<HandleTable>, ticket: Ticket, capability: Capability, pid: i32, is_known: bool) {
+    let (node, rights) = (capability.node().clone(), capability.rights());
+    let restored = table.inner.lock().restore(table, ticket, capability);
+    match restored {
+        Ok(()) if is_known => node.record_transfer(TransferEvent::Restore, NO_PID, pid, rights),
         Ok(()) => {}
         Err(Lost(capability)) => {
             node.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);

@@ -54,9 +54,10 @@ struct Slot {
 }
 
 impl Slot {
-    fn change(&mut self, state: State) -> State {
+    #[inline]
+    fn change(&mut self, state: State) {
         self.generation = self.generation.wrapping_add(1).max(1);
-        core::mem::replace(&mut self.state, state)
+        self.state = state;
     }
 }
 
@@ -128,23 +129,40 @@ impl Slots {
     }
 
     /// Replaces what is in a slot; the number stays in use.
-    pub(super) fn set(&mut self, slot: usize, state: State) -> Option<State> {
-        Some(self.slots.get_mut(slot)?.change(state))
+    #[inline]
+    pub(super) fn set(&mut self, slot: usize, state: State) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.change(state);
+        }
+    }
+
+    /// Takes the capability out of a slot, which becomes `left`; the number stays in use. Nothing happens to a slot that
+    /// has none.
+    #[inline]
+    pub(super) fn take_held(&mut self, slot: usize, left: State) -> Option<Held> {
+        let slot = self.slots.get_mut(slot)?;
+        if !matches!(slot.state, State::Held(_)) {
+            return None;
+        }
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        match core::mem::replace(&mut slot.state, left) {
+            State::Held(held) => Some(held),
+            _ => None,
+        }
     }
 
     /// Frees a number, whatever is there.
-    pub(super) fn free(&mut self, slot: usize) -> Option<State> {
+    pub(super) fn free(&mut self, slot: usize) {
         self.mark(slot, false);
-        self.set(slot, State::Free)
+        self.set(slot, State::Free);
     }
 
     /// Frees a number that holds a capability, which is returned.
     pub(super) fn empty(&mut self, slot: usize) -> Option<Held> {
         self.held(slot)?;
-        match self.free(slot) {
-            Some(State::Held(held)) => Some(held),
-            _ => None,
-        }
+        let held = self.take_held(slot, State::Free);
+        self.mark(slot, false);
+        held
     }
 
     fn mark(&mut self, slot: usize, used: bool) {
