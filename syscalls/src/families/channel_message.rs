@@ -5,7 +5,7 @@ use base::memory::{Access, BoxFuture, UserMemory};
 use base::{Errno, Result};
 use ipc::channel::{HANDLES_PER_MESSAGE, Incoming, MESSAGE_BYTES, Outcome, Payload, Sizes};
 
-use crate::mm::page_floor;
+use crate::mm::{AddressSpace, page_floor};
 use crate::user::{copy_in, copy_out};
 
 /// Bytes of a `channel_msg`.
@@ -40,13 +40,13 @@ impl Header {
     }
 
     /// The header at `at`, if it is resident.
-    pub(super) fn now(memory: &dyn UserMemory, at: u64) -> Option<Header> {
+    pub(super) fn now(memory: &AddressSpace, at: u64) -> Option<Header> {
         let mut raw = [0; HEADER_BYTES];
         (memory.copy_in_nofault(at, &mut raw) == raw.len()).then(|| Self::decode(at, raw))
     }
 
     /// As [`now`](Self::now), but waits for the page.
-    pub(super) async fn read(memory: &dyn UserMemory, at: u64) -> Result<Header> {
+    pub(super) async fn read(memory: &AddressSpace, at: u64) -> Result<Header> {
         let mut raw = [0; HEADER_BYTES];
         copy_in(memory, at, &mut raw).await?;
         Ok(Self::decode(at, raw))
@@ -68,12 +68,12 @@ impl Header {
 
     /// What it sends, still in the program's memory.
     #[inline]
-    pub(super) fn payload<'a>(&self, memory: &'a dyn UserMemory) -> Payload<'a> {
+    pub(super) fn payload<'a>(&self, memory: &'a AddressSpace) -> Payload<'a> {
         Payload::User { memory, at: self.bytes, length: self.sizes.bytes }
     }
 
     /// True when every page of what it sends can be read now. There are two at most.
-    pub(super) fn payload_is_resident(&self, memory: &dyn UserMemory) -> bool {
+    pub(super) fn payload_is_resident(&self, memory: &AddressSpace) -> bool {
         let last = self.bytes.wrapping_add(self.sizes.bytes.saturating_sub(1) as u64);
         let is_there = |at| memory.copy_in_nofault(at, &mut [0]) == 1;
         self.sizes.bytes == 0
@@ -97,21 +97,17 @@ pub(super) fn decode_handles<'a>(raw: &[u8], into: &'a mut [i32; HANDLES_PER_MES
 
 /// The program's buffers for a message.
 pub(super) struct Buffers<'a> {
-    memory: &'a dyn UserMemory,
-    header: Header,
+    memory: &'a AddressSpace,
+    header: &'a Header,
     /// The address and length at which the last delivery stopped.
     missing: (u64, usize),
 }
 
 impl<'a> Buffers<'a> {
-    /// Room for what `header` says, or for the largest message.
-    pub(super) fn new(memory: &'a dyn UserMemory, header: Header) -> Buffers<'a> {
-        // More room than a message can take is as good as enough.
-        let sizes = Sizes {
-            bytes: header.sizes.bytes.min(MESSAGE_BYTES),
-            handles: header.sizes.handles.min(HANDLES_PER_MESSAGE),
-        };
-        Buffers { memory, header: Header { sizes, ..header }, missing: (0, 0) }
+    /// Those that `header` names.
+    #[inline]
+    pub(super) fn new(memory: &'a AddressSpace, header: &'a Header) -> Buffers<'a> {
+        Buffers { memory, header, missing: (0, 0) }
     }
 
     #[inline]
@@ -124,7 +120,16 @@ impl<'a> Buffers<'a> {
         Err(Errno::EFAULT)
     }
 
+    #[inline]
     fn put_handles(&mut self, handles: &[i32]) -> Result<()> {
+        if let [handle] = handles {
+            return self.put(self.header.handles, &handle.to_le_bytes());
+        }
+        self.put_many_handles(handles)
+    }
+
+    #[inline(never)]
+    fn put_many_handles(&mut self, handles: &[i32]) -> Result<()> {
         let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
         for (handle, place) in handles.iter().zip(raw.chunks_exact_mut(4)) {
             place.copy_from_slice(&handle.to_le_bytes());
@@ -134,6 +139,7 @@ impl<'a> Buffers<'a> {
 }
 
 impl Incoming for Buffers<'_> {
+    #[inline]
     fn room(&self) -> Sizes {
         self.header.sizes
     }
@@ -168,7 +174,7 @@ fn counts_left(outcome: Outcome) -> (Option<Sizes>, Result<u64>) {
 
 /// Ends a receive into the `channel_msg` at `msg`; `None` when a page is missing.
 #[inline]
-pub(super) fn finish_now(memory: &dyn UserMemory, msg: u64, outcome: Outcome) -> Option<Result<u64>> {
+pub(super) fn finish_now(memory: &AddressSpace, msg: u64, outcome: Outcome) -> Option<Result<u64>> {
     let (Some(sizes), result) = counts_left(outcome) else { return Some(Ok(0)) };
     let counts = Header::counts(sizes);
     let told = memory.copy_out_nofault(msg.wrapping_add(COUNTS_AT), &counts) == counts.len();
@@ -176,7 +182,7 @@ pub(super) fn finish_now(memory: &dyn UserMemory, msg: u64, outcome: Outcome) ->
 }
 
 /// As [`finish_now`], but waits for the page.
-pub(super) async fn finish(memory: &dyn UserMemory, msg: u64, outcome: Outcome) -> Result<u64> {
+pub(super) async fn finish(memory: &AddressSpace, msg: u64, outcome: Outcome) -> Result<u64> {
     let (Some(sizes), result) = counts_left(outcome) else { return Ok(0) };
     copy_out(memory, msg.wrapping_add(COUNTS_AT), &Header::counts(sizes)).await?;
     result

@@ -20,10 +20,11 @@ use ipc::table::reserve::Reserved;
 use ipc::{Access, AccessOp};
 
 use super::channel_message::{Buffers, Header, decode_handles, finish, finish_now};
-use super::channel_wait::{Reply, Waiting};
+use super::channel_wait::{Waiting, What};
 use super::handles::{cloexec_of, no_flags, required};
 use crate::declare;
 use crate::declare::{Pointer, Tried};
+use crate::mm::AddressSpace;
 use crate::thread::Thread;
 use crate::thread::resources::Resources;
 use crate::user::{copy_in, copy_out};
@@ -77,7 +78,7 @@ fn call_options(options: u64) -> Result<Options> {
 
 /// When a call with this timeout is over; `None` for never.
 fn deadline_of(timeout_ns: u64) -> Option<Instant> {
-    (timeout_ns != u64::MAX).then(|| machine().now() + Duration::from_nanos(timeout_ns))
+    (timeout_ns != u64::MAX).then(|| machine::now() + Duration::from_nanos(timeout_ns))
 }
 
 /// Sends if that needs no wait for anything.
@@ -85,7 +86,7 @@ fn try_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Option<
     let options = send_options(options).ok()?;
     let msg = required(msg).ok()?;
     let resources = thread.resources()?;
-    let memory = &*resources.caller.memory;
+    let memory = &*resources.space;
     let header = Header::now(memory, msg)?;
     let send = || {
         header.check_message()?;
@@ -119,9 +120,16 @@ fn prepare_resident(
     sizes: Sizes,
     outgoing: &mut Outgoing<'_>,
 ) -> Result<()> {
-    let memory = &*resources.caller.memory;
-    let mut raw = [0; 4 * HANDLES_PER_MESSAGE];
-    let raw = raw.get_mut(..4 * sizes.handles).ok_or(Errno::EMSGSIZE)?;
+    let memory = &*resources.space;
+    let (mut one, mut many);
+    let raw = if sizes.handles == 1 {
+        // Which is most: spares it the clearing of the others.
+        one = [0; 4];
+        &mut one[..]
+    } else {
+        many = [0; 4 * HANDLES_PER_MESSAGE];
+        many.get_mut(..4 * sizes.handles).ok_or(Errno::EMSGSIZE)?
+    };
     if memory.copy_in_nofault(header.handles, raw) < raw.len() || !header.payload_is_resident(memory) {
         return Err(Errno::EFAULT);
     }
@@ -129,13 +137,16 @@ fn prepare_resident(
         return Ok(());
     }
     let reserved = outgoing.handles.insert(Reserved::none(&resources.handles, &resources.caller));
-    reserved.take(decode_handles(raw, &mut [0; HANDLES_PER_MESSAGE]))
+    match raw.as_array() {
+        Some(one) => reserved.take(&[i32::from_le_bytes(*one)]),
+        None => reserved.take(decode_handles(raw, &mut [0; HANDLES_PER_MESSAGE])),
+    }
 }
 
 /// Why a message was not sent. Unreadable memory comes before everything that was found out about handles and
 /// channel: if some of it is missing, the call starts over and sees.
 #[cold]
-fn refused<T>(memory: &dyn UserMemory, header: &Header, error: Errno) -> Option<Result<T>> {
+fn refused<T>(memory: &AddressSpace, header: &Header, error: Errno) -> Option<Result<T>> {
     let mut bytes = [0; MESSAGE_BYTES];
     let payload = bytes.get_mut(..header.sizes.bytes.min(MESSAGE_BYTES))?;
     let is_there = memory.copy_in_nofault(header.bytes, payload) == payload.len();
@@ -146,7 +157,7 @@ async fn channel_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) 
     let options = send_options(options)?;
     let msg = required(msg)?;
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
-    let memory = &*resources.caller.memory;
+    let memory = &*resources.space;
     let header = Header::read(memory, msg).await?;
     header.check_message()?;
     let (payload, handles) = read_message(memory, &header).await?;
@@ -156,7 +167,7 @@ async fn channel_send(thread: &Thread, handle: i32, msg: Pointer, options: u64) 
 }
 
 /// What a message to send brings, in kernel memory.
-async fn read_message(memory: &dyn UserMemory, header: &Header) -> Result<(Vec<u8>, Vec<i32>)> {
+async fn read_message(memory: &AddressSpace, header: &Header) -> Result<(Vec<u8>, Vec<i32>)> {
     let mut payload = Vec::new();
     payload.try_reserve_exact(header.sizes.bytes).map_err(|_| Errno::ENOMEM)?;
     payload.resize(header.sizes.bytes, 0);
@@ -186,7 +197,7 @@ fn prepare<'a>(
 fn try_recv(thread: &Thread, rest: &mut Option<Waiting>, handle: i32, msg: Pointer, options: u64) -> Tried {
     let (Ok(options), Ok(msg)) = (receive_options(options), required(msg)) else { return Tried::Nothing };
     let Some(resources) = thread.resources() else { return Tried::Nothing };
-    let Some(header) = Header::now(&*resources.caller.memory, msg) else { return Tried::Nothing };
+    let Some(header) = Header::now(&resources.space, msg) else { return Tried::Nothing };
     let receive = || {
         header.check_buffers()?;
         resources.handles.get(handle, AccessOp::Read)
@@ -209,19 +220,28 @@ fn receive_now(
         Ok(endpoint) => endpoint,
         Err(error) => return Tried::Done(Err(error)),
     };
-    let memory = &*resources.caller.memory;
     let seen = endpoint.readers().observe();
-    let mut buffers = Buffers::new(memory, header);
+    let mut buffers = Buffers::new(&resources.space, &header);
     match endpoint.try_receive(resources.receiver(&access, options), &mut buffers) {
-        Ok(outcome) => finish_now(memory, header.at, outcome).into(),
+        Ok(outcome) => finish_now(&resources.space, header.at, outcome).into(),
         // Perhaps only a page is missing.
         Err(Errno::EFAULT) => Tried::Nothing,
         Err(Errno::EAGAIN) if options.contains(Options::RENDEZVOUS) => Tried::Nothing,
         Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => {
-            *rest = Some(Waiting { resources, access, header, options, seen, reply: None });
+            let what = What::Message(endpoint.clone());
+            set_rest(rest, Waiting { resources, access, header, options, seen, what });
             Tried::Waits
         }
         Err(error) => Tried::Done(Err(error)),
+    }
+}
+
+/// Leaves the rest of a call in its slot, which is empty.
+#[inline(always)]
+fn set_rest(rest: &mut Option<Waiting>, waiting: Waiting) {
+    if rest.is_none() {
+        // Nothing: but the compiler need not know how to drop it.
+        core::mem::forget(rest.replace(waiting));
     }
 }
 
@@ -229,11 +249,11 @@ async fn channel_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) 
     let options = receive_options(options)?;
     let at = required(msg)?;
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
-    let memory = &*resources.caller.memory;
+    let memory = &*resources.space;
     let header = Header::read(memory, at).await?;
     header.check_buffers()?;
     let access = resources.handles.get(handle, AccessOp::Read)?;
-    let mut buffers = Buffers::new(memory, header);
+    let mut buffers = Buffers::new(memory, &header);
     let receiver = resources.receiver(&access, options);
     let outcome = endpoint(&access)?.receive(receiver, &mut buffers).await?;
     finish(memory, at, outcome).await
@@ -267,7 +287,7 @@ fn try_call(
     let Ok(options) = call_options(options) else { return Tried::Nothing };
     let (Ok(send), Ok(recv)) = (required(send), required(recv)) else { return Tried::Nothing };
     let Some(resources) = thread.resources() else { return Tried::Nothing };
-    let memory = &*resources.caller.memory;
+    let memory = &*resources.space;
     let (Some(question), Some(header)) = (Header::now(memory, send), Header::now(memory, recv)) else {
         return Tried::Nothing;
     };
@@ -285,8 +305,8 @@ fn try_call(
     };
     match call() {
         Ok((access, seen, place)) => {
-            let reply = Some(Reply { place, deadline: deadline_of(timeout_ns) });
-            *rest = Some(Waiting { resources, access, header, options, seen, reply });
+            let what = What::Reply(place, deadline_of(timeout_ns));
+            set_rest(rest, Waiting { resources, access, header, options, seen, what });
             Tried::Waits
         }
         // The queue is full, or too many wait: the future tells them apart.
@@ -308,7 +328,7 @@ async fn channel_call(
     let Some(resources) = thread.resources() else { return Err(Errno::ESRCH) };
     let call = call_and_wait(&resources, handle, (send, recv), timeout_ns, options);
     let outcome = Box::pin(call).await?;
-    finish(&*resources.caller.memory, recv, outcome).await
+    finish(&resources.space, recv, outcome).await
 }
 
 async fn call_and_wait(
@@ -318,14 +338,14 @@ async fn call_and_wait(
     timeout_ns: u64,
     options: Options,
 ) -> Result<Outcome> {
-    let memory = &*resources.caller.memory;
+    let memory = &*resources.space;
     let question = Header::read(memory, send).await?;
     let answer = Header::read(memory, recv).await?;
     check_call(&question, &answer)?;
     let (payload, handles) = read_message(memory, &question).await?;
     access_for_call(resources, handle)?;
     let (access, mut outgoing) = prepare(resources, handle, &payload, &handles)?;
-    let mut buffers = Buffers::new(memory, answer);
+    let mut buffers = Buffers::new(memory, &answer);
     let deadline = deadline_of(timeout_ns);
     let receiver = resources.receiver(&access, options);
     endpoint(&access)?.call(receiver, &mut outgoing, &mut buffers, deadline).await

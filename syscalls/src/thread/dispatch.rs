@@ -1,8 +1,10 @@
 //! From a trapped `syscall` instruction to its handler, and back.
 
+use alloc::boxed::Box;
 use core::pin::pin;
 
 use base::fault;
+use base::memory::BoxFuture;
 use base::sync::atomic::{AtomicU64, Ordering};
 use base::{Errno, Result};
 
@@ -98,7 +100,7 @@ pub(super) enum Call {
     Done(Result<u64>),
     /// To be awaited: [`dispatch`].
     Await(&'static Syscall),
-    /// Its try before the future left the wait to do: [`go_on`].
+    /// Its try before the future left the wait to do, which is in `rest`.
     Wait(&'static Syscall),
 }
 
@@ -157,15 +159,20 @@ pub(super) async fn dispatch(
     finish(syscall, result)
 }
 
-/// Goes on with a call whose try before the future left only the wait, which is in `rest`. As [`dispatch`].
+/// Goes on with a call whose try before the future left only the wait, which is in `rest`. As [`dispatch`]; for threads
+/// that are watched.
 pub(super) async fn go_on(
     thread: &Thread,
     context: &mut UserContext,
     syscall: &'static Syscall,
     rest: &mut Option<Waiting>,
 ) -> Option<Result<u64>> {
-    let result = match rest {
-        Some(waiting) => waiting.finish(thread, context).await,
+    let result = match &*rest {
+        Some(waiting) => {
+            let wait = pin!(waiting.wait());
+            let receiving: BoxFuture<'_, _> = Box::pin(waiting.receive(wait));
+            Drive::new(thread, receiving).publishing().saving(context).await
+        }
         None => None,
     };
     *rest = None;
@@ -173,7 +180,7 @@ pub(super) async fn go_on(
 }
 
 /// The end of a call that may have waited: its error as the program or the restart is to see it.
-fn finish(syscall: &Syscall, result: Option<Result<u64>>) -> Option<Result<u64>> {
+pub(super) fn finish(syscall: &Syscall, result: Option<Result<u64>>) -> Option<Result<u64>> {
     // Asked of every such call: what one leaves behind would be taken for the next one's.
     let cut_short = fault::was_cut_short();
     result.map(|result| {

@@ -30,7 +30,7 @@ use crate::signal::{Interrupted, SigInfo, Signal, deliver, force};
 use crate::thread::Thread;
 use crate::thread::attention::Reasons;
 use crate::thread::clock::Share;
-use crate::thread::dispatch::{Call, answer, dispatch, go_on};
+use crate::thread::dispatch::{Call, answer, dispatch, finish};
 use crate::thread::drive::Drive;
 use crate::thread::{exception, watched};
 use crate::user::write_u32;
@@ -71,8 +71,16 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
                 result.and_then(|result| give(&mut context, result))
             }
             Event::Wait(syscall) => {
-                let result = go_on(&thread, &mut context, syscall, &mut rest).await;
-                result.and_then(|result| give(&mut context, result))
+                // As `dispatch::go_on`, but here: what waits most often is no future of its own.
+                let result = match &rest {
+                    Some(waiting) => {
+                        let wait = pin!(waiting.wait());
+                        Drive::new(&thread, waiting.receive(wait)).publishing().saving(&mut context).await
+                    }
+                    None => None,
+                };
+                rest = None;
+                finish(syscall, result).and_then(|result| give(&mut context, result))
             }
             Event::WatchedCall => {
                 // Boxed: what is switched off is not to make every thread larger.
@@ -236,7 +244,7 @@ async fn interrupt(thread: &Arc<Thread>, context: &mut UserContext) {
     if executor::slice_over() {
         user_machine().save_fpu(context);
         thread.usage().count_switch(false);
-        thread.clock().pause(Share::Mixed);
+        thread.clock().pause(executor::poll_ends(), Share::Mixed);
         executor::yield_now().await;
         thread.resumed();
     }
