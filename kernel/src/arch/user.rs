@@ -98,37 +98,34 @@ fn is_canonical(address: u64) -> bool {
 
 /// Another thread than the last one: its floating-point state, and its bases anew, for the last one may have
 /// changed them by loading a selector.
-#[cold]
+#[inline]
 fn switch_to(cpu: &CpuArea, fpu: &mut FpuArea) {
     fpu.load(cpu);
-    // Never equal to what a thread wants.
-    cpu.fs_base.store(u64::MAX, Ordering::Relaxed);
-    cpu.gs_base.store(u64::MAX, Ordering::Relaxed);
+    for base in [&cpu.fs_base, &cpu.gs_base] {
+        // A selector makes it 0 and nothing else, for all segments begin there.
+        if base.load(Ordering::Relaxed) != 0 {
+            // Never equal to what a thread wants.
+            base.store(u64::MAX, Ordering::Relaxed);
+        }
+    }
 }
 
 #[inline]
 fn load_bases(cpu: &CpuArea, registers: &mut Registers) {
-    let same = cpu.fs_base.load(Ordering::Relaxed) == registers.fs_base
-        && cpu.gs_base.load(Ordering::Relaxed) == registers.gs_base;
-    if !same {
-        write_bases(cpu, registers);
-    }
-}
-
-#[cold]
-fn write_bases(cpu: &CpuArea, registers: &mut Registers) {
-    for base in [&mut registers.fs_base, &mut registers.gs_base] {
-        if *base >> USER_BITS != 0 {
-            *base = 0;
+    for (loaded, wanted, register) in [
+        (&cpu.fs_base, &mut registers.fs_base, BaseRegister::Fs),
+        (&cpu.gs_base, &mut registers.gs_base, BaseRegister::KernelGs),
+    ] {
+        if loaded.load(Ordering::Relaxed) == *wanted {
+            continue;
         }
+        if *wanted >> USER_BITS != 0 {
+            *wanted = 0;
+        }
+        // SAFETY: it is in the lower half, so canonical, and not the kernel's own base.
+        unsafe { register.write(*wanted) };
+        loaded.store(*wanted, Ordering::Relaxed);
     }
-    // SAFETY: both are in the lower half, so canonical; neither is the kernel's own base.
-    unsafe {
-        BaseRegister::Fs.write(registers.fs_base);
-        BaseRegister::KernelGs.write(registers.gs_base);
-    }
-    cpu.fs_base.store(registers.fs_base, Ordering::Relaxed);
-    cpu.gs_base.store(registers.gs_base, Ordering::Relaxed);
 }
 
 /// What a trap other than a syscall means to the thread. Handles the interrupt if it is one.
