@@ -35,7 +35,7 @@ use core::fmt;
 use base::{Errno, Result};
 use stackfuture::StackFuture;
 
-use crate::families::channel_wait::Waiting;
+use crate::families::channel_wait::Rest;
 use crate::machine::{Registers, UserContext};
 use crate::thread::Thread;
 
@@ -73,7 +73,7 @@ pub struct Parameter {
 }
 
 /// A try before the future.
-pub type Attempt = fn(&Thread, &Registers, &mut Option<Waiting>) -> Tried;
+pub type Attempt = fn(&Thread, &Registers, &mut Rest) -> Tried;
 
 /// What a try before the future came to.
 pub enum Tried {
@@ -226,7 +226,7 @@ macro_rules! declare {
         fn attempt(
             thread: &$crate::thread::Thread,
             registers: &$crate::machine::Registers,
-            _: &mut Option<$crate::families::channel_wait::Waiting>,
+            _: &mut $crate::families::channel_wait::Rest,
         ) -> $crate::declare::Tried {
             let [$($argument,)* ..] = registers.arguments();
             $attempt(thread, $(<$type as $crate::declare::Argument>::decode($argument)),*).into()
@@ -237,7 +237,7 @@ macro_rules! declare {
         fn attempt(
             thread: &$crate::thread::Thread,
             registers: &$crate::machine::Registers,
-            rest: &mut Option<$crate::families::channel_wait::Waiting>,
+            rest: &mut $crate::families::channel_wait::Rest,
         ) -> $crate::declare::Tried {
             let [$($argument,)* ..] = registers.arguments();
             $attempt(thread, rest, $(<$type as $crate::declare::Argument>::decode($argument)),*)

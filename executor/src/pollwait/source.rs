@@ -29,7 +29,7 @@ pub(super) const FLAGS: u64 = 7;
 pub(super) const STEP: u64 = 8;
 
 /// The sequence number of a source at some moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seq(pub(super) u64);
 
 /// Tells one source from all others that live at the same time: for the wait graph, never followed.

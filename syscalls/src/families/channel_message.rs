@@ -15,7 +15,7 @@ const HEADER_BYTES: usize = 24;
 const COUNTS_AT: u64 = 16;
 
 /// A `channel_msg`: two addresses and two counts.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Header {
     /// Its own address.
     pub(super) at: u64,

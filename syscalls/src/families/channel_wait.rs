@@ -17,19 +17,30 @@ use ipc::Access;
 use ipc::channel::{Attempt, Awaited, Endpoint, Options, Outcome, Place, Receiver};
 
 use super::channel_message::{Buffers, Header, finish, finish_now};
+use crate::declare::Tried;
+use crate::mm::AddressSpace;
 use crate::thread::resources::Resources;
 
-/// The rest of a receive or a call.
-pub struct Waiting {
-    pub(super) resources: Arc<Resources>,
-    /// The handle in whose name.
-    pub(super) access: Access,
+/// The rest of a receive or a call, as its try left it. A thread has one such place, so that a call in flight is
+/// written once and stays where it is.
+#[derive(Default)]
+pub struct Rest {
     /// Where the message goes.
     pub(super) header: Header,
     /// Exec closes the handles that arrive.
     pub(super) options: Options,
     /// Nothing was there then.
     pub(super) seen: Seq,
+    /// Until when a reply may come.
+    pub(super) deadline: Option<Instant>,
+    held: Option<Held>,
+}
+
+/// What a call that waits keeps alive.
+pub(super) struct Held {
+    pub(super) resources: Arc<Resources>,
+    /// The handle in whose name.
+    pub(super) access: Access,
     pub(super) what: What,
 }
 
@@ -37,8 +48,57 @@ pub struct Waiting {
 pub(super) enum What {
     /// The next message at this end.
     Message(Arc<Endpoint>),
-    /// The reply to a call, where it comes and until when it may.
-    Reply(Place, Option<Instant>),
+    /// The reply to a call, where it comes.
+    Reply(Place),
+}
+
+impl Rest {
+    /// Keeps `held` for the call whose rest this is; there is none before.
+    #[inline(always)]
+    pub(super) fn hold(&mut self, held: Held) {
+        debug_assert!(self.held.is_none(), "one call at a time");
+        if self.held.is_none() {
+            // Of nothing: so the compiler need not look for what there is to drop.
+            core::mem::forget(self.held.replace(held));
+        }
+    }
+
+    /// The first look of a receive. It waits if there is nothing yet; otherwise it is over, or starts over with its
+    /// future because a page is missing or it wants a message handed over.
+    #[inline(always)]
+    pub(super) fn try_now(&mut self) -> Tried {
+        let Some(waiting) = self.waiting() else { return Tried::Nothing };
+        let tried = match waiting.attempt(None) {
+            Attempt::Nothing(seen) if !self.options.contains(Options::RENDEZVOUS) => {
+                self.seen = seen;
+                return Tried::Waits;
+            }
+            Attempt::Nothing(_) | Attempt::MissingPage => Tried::Nothing,
+            Attempt::Ended(Ok(outcome)) => finish_now(waiting.memory(), self.header.at, outcome).into(),
+            Attempt::Ended(Err(error)) => Tried::Done(Err(error)),
+        };
+        self.clear();
+        tried
+    }
+
+    /// The call that waits.
+    #[inline(always)]
+    pub(crate) fn waiting(&self) -> Option<Waiting<'_>> {
+        self.held.as_ref().map(|held| Waiting { rest: self, held })
+    }
+
+    /// The call is over.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self) {
+        self.held = None;
+    }
+}
+
+/// A receive or call that waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting<'a> {
+    rest: &'a Rest,
+    held: &'a Held,
 }
 
 impl Resources {
@@ -49,44 +109,58 @@ impl Resources {
     }
 }
 
-impl Waiting {
+impl<'a> Waiting<'a> {
     #[inline]
-    fn awaited(&self) -> (Awaited<'_>, Option<Instant>) {
-        match &self.what {
-            What::Message(endpoint) => (Awaited::message(endpoint), None),
-            What::Reply(place, deadline) => (Awaited::reply(place), *deadline),
+    fn awaited(self) -> Awaited<'a> {
+        match &self.held.what {
+            What::Message(endpoint) => Awaited::message(endpoint),
+            What::Reply(place) => Awaited::reply(place),
         }
+    }
+
+    #[inline]
+    fn receiver(self) -> Receiver<'a> {
+        self.held.resources.receiver(&self.held.access, self.rest.options)
+    }
+
+    #[inline]
+    fn memory(self) -> &'a AddressSpace {
+        &self.held.resources.space
+    }
+
+    /// One look, after a wait that ended with `after`.
+    #[inline(always)]
+    fn attempt(self, after: Option<Reason>) -> Attempt {
+        let mut buffers = Buffers::new(self.memory(), &self.rest.header);
+        self.awaited().attempt(self.receiver(), &mut buffers, after)
     }
 
     /// The first wait.
     #[inline(always)]
-    pub(crate) fn wait(&self) -> WaitFuture<'_> {
-        self.wait_since(self.seen)
+    pub(crate) fn wait(self) -> WaitFuture<'a> {
+        self.wait_since(self.rest.seen)
     }
 
     #[inline(always)]
-    fn wait_since(&self, seen: Seq) -> WaitFuture<'_> {
-        let (awaited, deadline) = self.awaited();
-        awaited.source().wait(seen, Awaited::wait(deadline))
+    fn wait_since(self, seen: Seq) -> WaitFuture<'a> {
+        self.awaited().source().wait(seen, Awaited::wait(self.rest.deadline))
     }
 
     /// Waits in `wait` for the message and takes it.
     #[inline(always)]
-    pub(crate) fn receive<'w, 'a>(&'a self, wait: Pin<&'w mut WaitFuture<'a>>) -> Receiving<'w, 'a> {
+    pub(crate) fn receive<'w>(self, wait: Pin<&'w mut WaitFuture<'a>>) -> Receiving<'w, 'a> {
         Receiving { waiting: self, wait, baton: Baton::new(), slow: None }
     }
 
     /// The end of a receive for which a page was missing.
-    async fn get(&self, mut baton: Baton<'_>) -> Result<u64> {
-        let (awaited, deadline) = self.awaited();
-        let memory = &*self.resources.space;
-        let mut buffers = Buffers::new(memory, &self.header);
-        let receiver = self.resources.receiver(&self.access, self.options);
-        let outcome = awaited.get(receiver, &mut buffers, deadline).await?;
+    async fn get(self, mut baton: Baton<'_>) -> Result<u64> {
+        let memory = self.memory();
+        let mut buffers = Buffers::new(memory, &self.rest.header);
+        let outcome = self.awaited().get(self.receiver(), &mut buffers, self.rest.deadline).await?;
         if matches!(outcome, Outcome::Message(_)) {
             baton.used();
         }
-        finish(memory, self.header.at, outcome).await
+        finish(memory, self.rest.header.at, outcome).await
     }
 }
 
@@ -95,7 +169,7 @@ impl Waiting {
 /// Only the wait itself is a future of its own: between two waits everything is done in one go, unless a page is
 /// missing. A drop leaves the message where it is; the reply to a call is queued then like any message.
 pub(crate) struct Receiving<'w, 'a> {
-    waiting: &'a Waiting,
+    waiting: Waiting<'a>,
     wait: Pin<&'w mut WaitFuture<'a>>,
     baton: Baton<'a>,
     /// What is left when a page is missing. Boxed: what is rare is not to make every thread larger.
@@ -107,13 +181,10 @@ impl Receiving<'_, '_> {
     #[inline]
     fn look(&mut self, reason: Reason) -> Option<Result<u64>> {
         let waiting = self.waiting;
-        if let Err(error) = waiting.access.check() {
+        if let Err(error) = waiting.held.access.check() {
             return Some(Err(error));
         }
-        let memory = &*waiting.resources.space;
-        let mut buffers = Buffers::new(memory, &waiting.header);
-        let receiver = waiting.resources.receiver(&waiting.access, waiting.options);
-        let outcome = match waiting.awaited().0.attempt(receiver, &mut buffers, Some(reason)) {
+        let outcome = match waiting.attempt(Some(reason)) {
             Attempt::Ended(Ok(outcome)) => outcome,
             Attempt::Ended(Err(error)) => return Some(Err(error)),
             Attempt::Nothing(seen) => {
@@ -129,9 +200,10 @@ impl Receiving<'_, '_> {
         if matches!(outcome, Outcome::Message(_)) {
             self.baton.used();
         }
-        let result = finish_now(memory, waiting.header.at, outcome);
+        let (memory, at) = (waiting.memory(), waiting.rest.header.at);
+        let result = finish_now(memory, at, outcome);
         if result.is_none() {
-            self.slow = Some(Box::pin(finish(memory, waiting.header.at, outcome)));
+            self.slow = Some(Box::pin(finish(memory, at, outcome)));
         }
         result
     }

@@ -19,8 +19,8 @@ use ipc::channel::{
 use ipc::table::reserve::Reserved;
 use ipc::{Access, AccessOp};
 
-use super::channel_message::{Buffers, Header, decode_handles, finish, finish_now};
-use super::channel_wait::{Waiting, What};
+use super::channel_message::{Buffers, Header, decode_handles, finish};
+use super::channel_wait::{Held, Rest, What};
 use super::handles::{cloexec_of, no_flags, required};
 use crate::declare;
 use crate::declare::{Pointer, Tried};
@@ -194,7 +194,7 @@ fn prepare<'a>(
 }
 
 /// Receives if that needs no wait for anything.
-fn try_recv(thread: &Thread, rest: &mut Option<Waiting>, handle: i32, msg: Pointer, options: u64) -> Tried {
+fn try_recv(thread: &Thread, rest: &mut Rest, handle: i32, msg: Pointer, options: u64) -> Tried {
     let (Ok(options), Ok(msg)) = (receive_options(options), required(msg)) else { return Tried::Nothing };
     let Some(resources) = thread.resources() else { return Tried::Nothing };
     let Some(header) = Header::now(&resources.space, msg) else { return Tried::Nothing };
@@ -210,39 +210,19 @@ fn try_recv(thread: &Thread, rest: &mut Option<Waiting>, handle: i32, msg: Point
 
 #[inline]
 fn receive_now(
-    rest: &mut Option<Waiting>,
+    rest: &mut Rest,
     resources: Arc<Resources>,
     access: Access,
     header: Header,
     options: Options,
 ) -> Tried {
-    let endpoint = match endpoint(&access) {
-        Ok(endpoint) => endpoint,
+    let what = match endpoint(&access) {
+        Ok(endpoint) => What::Message(endpoint.clone()),
         Err(error) => return Tried::Done(Err(error)),
     };
-    let seen = endpoint.readers().observe();
-    let mut buffers = Buffers::new(&resources.space, &header);
-    match endpoint.try_receive(resources.receiver(&access, options), &mut buffers) {
-        Ok(outcome) => finish_now(&resources.space, header.at, outcome).into(),
-        // Perhaps only a page is missing.
-        Err(Errno::EFAULT) => Tried::Nothing,
-        Err(Errno::EAGAIN) if options.contains(Options::RENDEZVOUS) => Tried::Nothing,
-        Err(Errno::EAGAIN) if !options.contains(Options::NONBLOCK) => {
-            let what = What::Message(endpoint.clone());
-            set_rest(rest, Waiting { resources, access, header, options, seen, what });
-            Tried::Waits
-        }
-        Err(error) => Tried::Done(Err(error)),
-    }
-}
-
-/// Leaves the rest of a call in its slot, which is empty.
-#[inline(always)]
-fn set_rest(rest: &mut Option<Waiting>, waiting: Waiting) {
-    if rest.is_none() {
-        // Nothing: but the compiler need not know how to drop it.
-        core::mem::forget(rest.replace(waiting));
-    }
+    (rest.header, rest.options, rest.deadline) = (header, options, None);
+    rest.hold(Held { resources, access, what });
+    rest.try_now()
 }
 
 async fn channel_recv(thread: &Thread, handle: i32, msg: Pointer, options: u64) -> Result<u64> {
@@ -277,7 +257,7 @@ fn check_call(question: &Header, answer: &Header) -> Result<()> {
 /// Sends the question if that needs no wait for anything; what is left is to wait for the answer.
 fn try_call(
     thread: &Thread,
-    rest: &mut Option<Waiting>,
+    rest: &mut Rest,
     handle: i32,
     send: Pointer,
     recv: Pointer,
@@ -305,8 +285,9 @@ fn try_call(
     };
     match call() {
         Ok((access, seen, place)) => {
-            let what = What::Reply(place, deadline_of(timeout_ns));
-            set_rest(rest, Waiting { resources, access, header, options, seen, what });
+            let deadline = deadline_of(timeout_ns);
+            (rest.header, rest.options, rest.seen, rest.deadline) = (header, options, seen, deadline);
+            rest.hold(Held { resources, access, what: What::Reply(place) });
             Tried::Waits
         }
         // The queue is full, or too many wait: the future tells them apart.

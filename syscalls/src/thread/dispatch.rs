@@ -9,7 +9,7 @@ use base::sync::atomic::{AtomicU64, Ordering};
 use base::{Errno, Result};
 
 use crate::declare::{Arguments, Entry, Syscall, Tried};
-use crate::families::channel_wait::Waiting;
+use crate::families::channel_wait::Rest;
 use crate::machine::{Registers, UserContext, user_machine};
 use crate::table;
 use crate::thread::drive::Drive;
@@ -107,7 +107,7 @@ pub(super) enum Call {
 /// Looks up the syscall in the registers, and makes it if it can answer at once. What a call that has to wait leaves to
 /// do goes into `rest`.
 #[inline(always)]
-pub(super) fn answer(thread: &Thread, registers: &Registers, rest: &mut Option<Waiting>) -> Call {
+pub(super) fn answer(thread: &Thread, registers: &Registers, rest: &mut Rest) -> Call {
     let slot = table::slot(registers.rax);
     counts::count(slot);
     match table::at(slot) {
@@ -165,9 +165,9 @@ pub(super) async fn go_on(
     thread: &Thread,
     context: &mut UserContext,
     syscall: &'static Syscall,
-    rest: &mut Option<Waiting>,
+    rest: &mut Rest,
 ) -> Option<Result<u64>> {
-    let result = match &*rest {
+    let result = match rest.waiting() {
         Some(waiting) => {
             let wait = pin!(waiting.wait());
             let receiving: BoxFuture<'_, _> = Box::pin(waiting.receive(wait));
@@ -175,7 +175,7 @@ pub(super) async fn go_on(
         }
         None => None,
     };
-    *rest = None;
+    rest.clear();
     finish(syscall, result)
 }
 

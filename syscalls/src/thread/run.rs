@@ -21,7 +21,7 @@ use core::pin::pin;
 use base::{Errno, Result, fault};
 
 use crate::declare::Syscall;
-use crate::families::channel_wait::Waiting;
+use crate::families::channel_wait::Rest;
 use crate::machine::{FaultAccess, PageTable, Trap, UserContext, user_machine};
 use crate::process::ending::ExitStatus;
 use crate::process::exit;
@@ -57,7 +57,7 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
     }
     let mut table = thread.space().page_table().clone();
     // Of the call in flight; here, so that it is written once and stays where it is.
-    let mut rest = None;
+    let mut rest = Rest::default();
     loop {
         if !thread.attention().get().is_empty() && !attend(&thread, &mut context, &mut table, None).await {
             break;
@@ -72,14 +72,14 @@ pub async fn run(thread: Arc<Thread>, mut context: UserContext, start: Start) {
             }
             Event::Wait(syscall) => {
                 // As `dispatch::go_on`, but here: what waits most often is no future of its own.
-                let result = match &rest {
+                let result = match rest.waiting() {
                     Some(waiting) => {
                         let wait = pin!(waiting.wait());
                         Drive::new(&thread, waiting.receive(wait)).publishing().saving(&mut context).await
                     }
                     None => None,
                 };
-                rest = None;
+                rest.clear();
                 finish(syscall, result).and_then(|result| give(&mut context, result))
             }
             Event::WatchedCall => {
@@ -132,7 +132,7 @@ fn run_user(
     thread: &Thread,
     context: &mut UserContext,
     table: &Arc<dyn PageTable>,
-    rest: &mut Option<Waiting>,
+    rest: &mut Rest,
 ) -> (Event, bool) {
     let machine = user_machine();
     let clock = thread.clock();

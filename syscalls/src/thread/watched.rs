@@ -10,6 +10,7 @@ use super::Thread;
 use super::attention::Reasons;
 use super::dispatch::{Call, answer, dispatch, go_on};
 use super::strace;
+use crate::families::channel_wait::Rest;
 use crate::machine::UserContext;
 use crate::process::table;
 
@@ -38,7 +39,7 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
 }
 
 async fn plain(thread: &Thread, context: &mut UserContext) -> Option<Result<u64>> {
-    let mut rest = None;
+    let mut rest = Rest::default();
     match answer(thread, &context.registers, &mut rest) {
         Call::Done(result) => Some(result),
         Call::Await(syscall) => dispatch(thread, context, syscall).await,

@@ -28,6 +28,7 @@ use super::attention::Reasons;
 use super::dispatch::{Call, answer, dispatch, go_on};
 use super::drive::Drive;
 use crate::declare::{Arguments, Syscall};
+use crate::families::channel_wait::Rest;
 use crate::machine::UserContext;
 use crate::process::ending::ExitStatus;
 use crate::signal::SigInfo;
@@ -58,7 +59,7 @@ pub(super) async fn call(thread: &Thread, context: &mut UserContext) -> Option<R
     let (number, arguments) = (context.registers.rax, context.registers.arguments());
     let begun = pin!(Line::begin(thread, number, arguments));
     let mut line = Drive::new(thread, begun).saving(context).await?;
-    let mut rest = None;
+    let mut rest = Rest::default();
     let result = match answer(thread, &context.registers, &mut rest) {
         Call::Done(result) => Some(result),
         Call::Await(syscall) => {
