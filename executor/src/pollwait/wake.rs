@@ -192,8 +192,13 @@ impl WaitSource {
     }
 
     /// The commonest wake: of one.
+    #[inline]
     fn wake_first(&self, events: Events, reason: Reason) -> usize {
-        let mut lists = self.lists.lock();
+        self.wake_next(self.lists.lock(), events, reason, true)
+    }
+
+    /// Wakes the first waiter that `events` concern, as the `one` for whom the wake was meant or as one of several.
+    fn wake_next(&self, mut lists: SpinGuard<'_, Lists>, events: Events, reason: Reason, one: bool) -> usize {
         let Some(waiter) = lists.take_concerned(events) else {
             if lists.waiters.is_empty() {
                 self.word.fetch_and(!HAS_WAITERS, Ordering::AcqRel);
@@ -201,7 +206,7 @@ impl WaitSource {
             return 0;
         };
         // SAFETY: N3, the lock is held and the node was just taken off.
-        let waker = unsafe { Node::set_woken(waiter, events, reason, true) };
+        let waker = unsafe { Node::set_woken(waiter, events, reason, one) };
         drop(lists);
         if let Some(waker) = waker {
             waker.wake();
@@ -212,12 +217,16 @@ impl WaitSource {
     fn wake_waiters(&self, count: usize, events: Events, reason: Reason) -> usize {
         // A wake for all is nobody's to pass on; of a counted one each waiter got its share.
         let counted = count != usize::MAX;
+        let mut lists = self.lists.lock();
+        if lists.waiting == 1 {
+            // Which is most: spares it the batch.
+            return self.wake_next(lists, events, reason, counted);
+        }
         let mut batch = [const { None::<Waker> }; BATCH];
         let mut woken = 0;
         // Those who come while the batch is fired have seen the sequence of this wake.
         let mut limit = count;
         loop {
-            let mut lists = self.lists.lock();
             if woken == 0 {
                 limit = limit.min(lists.waiting);
             }
@@ -237,6 +246,7 @@ impl WaitSource {
             if taken < BATCH || woken >= limit {
                 return woken;
             }
+            lists = self.lists.lock();
         }
     }
 }

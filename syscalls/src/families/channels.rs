@@ -280,7 +280,7 @@ fn try_call(
         let seen = endpoint.calls().observe();
         let place = endpoint.begin_call(&mut outgoing)?;
         endpoint.try_send(&resources.caller, Some(access.node()), &mut outgoing, Options::empty())?;
-        drop(outgoing);
+        outgoing.handles = None;
         Ok((access, seen, place))
     };
     match call() {
