@@ -61,7 +61,8 @@ pub fn poll_began() -> Option<Instant> {
     cpu::this().filter(|cpu| cpu.is_polling()).map(cpu::Cpu::poll_began)
 }
 
-/// Reads the clock for a task that is about to wait: its poll counts up to now. Outside a task it only reads the clock.
+/// Reads the clock for a task that is about to wait: its poll counts up to now, and what it does afterwards is charged to
+/// nobody, so it returns. Outside a task it only reads the clock.
 #[inline]
 #[must_use]
 pub fn poll_ends() -> Instant {

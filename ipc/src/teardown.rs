@@ -47,6 +47,17 @@ pub(crate) fn start() {
     });
 }
 
+/// Drops what was left to the task. Tests start several, and most of them have an executor that has ended.
+#[cfg(test)]
+pub(crate) fn drop_rest() {
+    loop {
+        let message = REST.lock().pop();
+        if message.is_none() {
+            return;
+        }
+    }
+}
+
 impl Debris {
     const fn new() -> SpinLock<Debris> {
         SpinLock::new(LockClass::KernelBytes, Debris { first: None, busy: false })

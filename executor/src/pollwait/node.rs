@@ -70,6 +70,15 @@ pub(crate) enum Phase {
     Done,
 }
 
+/// For whom a wake is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// As many as were counted: one who does not use it passes it on.
+    Counted,
+    /// Everybody: it is nobody's to pass on.
+    Everybody,
+}
+
 /// One waiter on one source.
 pub(crate) struct Node {
     links: UnsafeCell<Links<Node>>,
@@ -183,7 +192,7 @@ impl Node {
         node: NonNull<Node>,
         events: Events,
         reason: Reason,
-        one: bool,
+        aim: Aim,
     ) -> Option<Waker> {
         let node = node.as_ptr();
         // SAFETY: N1, N2: the node was linked, and the caller holds the lock of its source.
@@ -191,7 +200,7 @@ impl Node {
         // `home` stays: the owner passes an unconsumed wake on to the source it came from, with the events it had.
         // SAFETY: N3, as below.
         unsafe { (*node).woken_with.store(events.bits(), Ordering::Relaxed) };
-        let one = if one { ONE } else { 0 };
+        let one = if aim == Aim::Counted { ONE } else { 0 };
         let state = WOKEN | ((reason as u32) << REASON_SHIFT) | one;
         // SAFETY: N3, until this store the owner cannot have seen the node woken.
         unsafe { (*node).state.store(state, Ordering::Release) };

@@ -12,7 +12,7 @@ use super::census;
 #[cfg(not(loom))]
 use super::counters;
 use super::events::{Events, Reason};
-use super::node::Node;
+use super::node::{Aim, Node};
 use super::source::{CLOSED, HAS_WAITERS, HAS_WATCHERS, Lists, STEP, WaitSource};
 use crate::disturbance;
 
@@ -119,7 +119,7 @@ impl WaitSource {
                 lists.waiting -= 1;
                 census::node_unlinked();
                 // SAFETY: N3, the lock is held and the node was just taken off.
-                batch[taken] = unsafe { Node::set_woken(front, Events::empty(), Reason::Data, true) };
+                batch[taken] = unsafe { Node::set_woken(front, Events::empty(), Reason::Data, Aim::Counted) };
                 taken += 1;
             }
             handed += taken;
@@ -194,11 +194,11 @@ impl WaitSource {
     /// The commonest wake: of one.
     #[inline]
     fn wake_first(&self, events: Events, reason: Reason) -> usize {
-        self.wake_next(self.lists.lock(), events, reason, true)
+        self.wake_next(self.lists.lock(), events, reason, Aim::Counted)
     }
 
-    /// Wakes the first waiter that `events` concern, as the `one` for whom the wake was meant or as one of several.
-    fn wake_next(&self, mut lists: SpinGuard<'_, Lists>, events: Events, reason: Reason, one: bool) -> usize {
+    /// Wakes the first waiter that `events` concern.
+    fn wake_next(&self, mut lists: SpinGuard<'_, Lists>, events: Events, reason: Reason, aim: Aim) -> usize {
         let Some(waiter) = lists.take_concerned(events) else {
             if lists.waiters.is_empty() {
                 self.word.fetch_and(!HAS_WAITERS, Ordering::AcqRel);
@@ -206,7 +206,7 @@ impl WaitSource {
             return 0;
         };
         // SAFETY: N3, the lock is held and the node was just taken off.
-        let waker = unsafe { Node::set_woken(waiter, events, reason, one) };
+        let waker = unsafe { Node::set_woken(waiter, events, reason, aim) };
         drop(lists);
         if let Some(waker) = waker {
             waker.wake();
@@ -215,12 +215,12 @@ impl WaitSource {
     }
 
     fn wake_waiters(&self, count: usize, events: Events, reason: Reason) -> usize {
-        // A wake for all is nobody's to pass on; of a counted one each waiter got its share.
-        let counted = count != usize::MAX;
+        // Of a counted one each waiter got its share.
+        let aim = if count == usize::MAX { Aim::Everybody } else { Aim::Counted };
         let mut lists = self.lists.lock();
         if lists.waiting == 1 {
             // Which is most: spares it the batch.
-            return self.wake_next(lists, events, reason, counted);
+            return self.wake_next(lists, events, reason, aim);
         }
         let mut batch = [const { None::<Waker> }; BATCH];
         let mut woken = 0;
@@ -234,7 +234,7 @@ impl WaitSource {
             while taken < BATCH && woken + taken < limit {
                 let Some(waiter) = lists.take_concerned(events) else { break };
                 // SAFETY: N3, the lock is held and the node was just taken off.
-                batch[taken] = unsafe { Node::set_woken(waiter, events, reason, counted) };
+                batch[taken] = unsafe { Node::set_woken(waiter, events, reason, aim) };
                 taken += 1;
             }
             if lists.waiters.is_empty() && taken == 0 {

@@ -121,6 +121,55 @@ fn a_baton_is_passed_on_unless_it_was_used() {
 }
 
 #[test]
+fn a_baton_takes_the_wake_of_a_wait_that_was_polled_by_hand() {
+    base::host::install();
+    let source = source();
+    let mut wait = pin!(source.wait(source.observe(), Wait::interruptible()));
+    let mut other = pin!(source.wait(source.observe(), Wait::interruptible()));
+    assert!(poll_once(wait.as_mut()).is_pending() && poll_once(other.as_mut()).is_pending());
+    assert_eq!(source.wake_one(Events::IN, Reason::Data), 1);
+    assert_eq!(poll_once(wait.as_mut()), Poll::Ready(Reason::Data));
+    let mut baton = Baton::new();
+    baton.take_from(&wait);
+    assert!(poll_once(other.as_mut()).is_pending());
+    drop(baton);
+    assert_eq!(poll_once(other), Poll::Ready(Reason::Data), "it was not used");
+    // A wait that starts again has nothing to hand on.
+    wait.set(source.wait(source.observe(), Wait::interruptible()));
+    assert!(poll_once(wait.as_mut()).is_pending());
+    let mut third = pin!(source.wait(source.observe(), Wait::interruptible()));
+    assert!(poll_once(third.as_mut()).is_pending());
+    let mut baton = Baton::new();
+    assert_eq!(source.wake_all(Events::IN, Reason::Data), 2);
+    assert!(poll_once(wait.as_mut()).is_ready() && poll_once(third).is_ready());
+    baton.take_from(&wait);
+    let mut last = pin!(source.wait(source.observe(), Wait::interruptible()));
+    assert!(poll_once(last.as_mut()).is_pending());
+    drop(baton);
+    assert!(poll_once(last).is_pending(), "a wake for all is nobody's to hand on");
+}
+
+#[test]
+fn a_wake_for_all_of_one_waiter_is_nobodys_to_pass_on() {
+    base::host::install();
+    let source = source();
+    let wait = || alloc::boxed::Box::pin(source.wait(source.observe(), Wait::interruptible()));
+    let mut only = wait();
+    assert!(poll_once(only.as_mut()).is_pending());
+    assert_eq!(source.wake_all(Events::IN, Reason::Data), 1);
+    let mut next = wait();
+    assert!(poll_once(next.as_mut()).is_pending());
+    drop(only);
+    assert!(poll_once(next.as_mut()).is_pending());
+    // A counted one is.
+    assert_eq!(source.wake_n(2, Events::IN, Reason::Data), 1);
+    let mut second = wait();
+    assert!(poll_once(second.as_mut()).is_pending());
+    drop(next);
+    assert!(poll_once(second.as_mut()).is_ready());
+}
+
+#[test]
 fn a_baton_is_void_when_its_owner_waits_again() {
     base::host::install();
     let source = source();

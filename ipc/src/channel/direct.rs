@@ -66,7 +66,7 @@ impl Side {
 
     /// True when a message was handed over that its receiver may still leave to others.
     pub(super) fn has_handed_over(&self) -> bool {
-        self.waiting.iter().any(|direct| matches!(direct.want, Want::Any(_)) && direct.message.is_some())
+        self.waiting.iter().any(|direct| direct.message.is_some())
     }
 
     /// What the direct receiver with this ticket was given, and has not taken.
@@ -75,8 +75,8 @@ impl Side {
     }
 }
 
-/// A direct receiver's place. When it is dropped, a message that was handed over and not taken goes back to
-/// the head of the queue; a reply is dropped with its caller.
+/// A direct receiver's place. When it is dropped, a message that was handed over and not taken becomes the head of the
+/// queue, a reply like any other.
 pub struct Place {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) ticket: u32,
@@ -113,11 +113,7 @@ impl Drop for Place {
             match direct.message {
                 None => return,
                 Some(message) => {
-                    let refused = match direct.want {
-                        Want::Any(_) => own.put_first(message),
-                        Want::Reply => Some(message),
-                    };
-                    debris.extend(refused);
+                    debris.extend(own.put_first(message));
                     debris.is_empty()
                 }
             }

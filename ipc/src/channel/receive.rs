@@ -201,10 +201,7 @@ impl Endpoint {
             Look::Ended(outcome) => Ok(outcome),
             Look::Needs(count) => self.receive_handles(next, count, receiver, incoming),
             // Handles need a landing.
-            Look::Carries(_, block, _) => {
-                drop(block);
-                Err(Errno::EAGAIN)
-            }
+            Look::Carries(_, _block, _) => Err(Errno::EAGAIN),
         }
     }
 
@@ -297,53 +294,50 @@ impl Endpoint {
         numbers: Numbers<'_>,
         incoming: &mut I,
     ) -> Result<Look> {
-        let (look, remains, binding, spent) = {
-            let hang_up = !state.are_open();
-            let own = &mut state.sides[self.here()];
-            let Some(message) = next.peek(own) else {
-                // What was handed over and not taken yet may come back: it is not the end.
-                if !hang_up || own.has_handed_over() {
-                    return Err(Errno::EAGAIN);
-                }
-                bump(Counter::RecvEof);
-                self.note_end(Op::RecvEof, Wake::Hup, &state);
-                return Ok(Look::Ended(Outcome::End));
-            };
-            let sizes = message.sizes();
-            if !sizes.fit(incoming.room()) {
-                return Ok(Look::Ended(Outcome::TooSmall(sizes)));
+        let hang_up = !state.are_open();
+        let own = &mut state.sides[self.here()];
+        let Some(message) = next.peek(own) else {
+            // What was handed over and not taken yet may come back: it is not the end.
+            if !hang_up || own.has_handed_over() {
+                return Err(Errno::EAGAIN);
             }
-            let mut marks = 0;
-            if sizes.handles == 0 {
-                incoming.deliver(message.payload(), &[])?;
-            } else {
-                let landing = match numbers {
-                    Numbers::Landing(Some(landing)) if landing.count() == sizes.handles => Some(landing),
-                    Numbers::Landing(_) => return Ok(Look::Needs(sizes.handles)),
-                    Numbers::Dropped => None,
-                };
-                let numbers;
-                (numbers, marks) = numbers_of(message, landing);
-                incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
-            }
-            if sizes.handles > 0 {
-                self.owners().give_out();
-            }
-            let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
-            trace::received(&block, self);
-            let (look, spent) = match sizes.handles {
-                0 => (Look::Taken(sizes), own.recycle(block)),
-                _ => (Look::Carries(sizes, block, marks), Spent::default()),
-            };
-            let remains = !own.queue.is_empty();
-            let binding = if remains { own.binding.clone() } else { None };
-            drop(state);
-            // After the last one it is the end that others wait for.
-            (look, remains || hang_up, binding, spent)
+            bump(Counter::RecvEof);
+            self.note_end(Op::RecvEof, Wake::Hup, &state);
+            return Ok(Look::Ended(Outcome::End));
         };
+        let sizes = message.sizes();
+        if !sizes.fit(incoming.room()) {
+            return Ok(Look::Ended(Outcome::TooSmall(sizes)));
+        }
+        let mut marks = 0;
+        if sizes.handles == 0 {
+            incoming.deliver(message.payload(), &[])?;
+        } else {
+            let landing = match numbers {
+                Numbers::Landing(Some(landing)) if landing.count() == sizes.handles => Some(landing),
+                Numbers::Landing(_) => return Ok(Look::Needs(sizes.handles)),
+                Numbers::Dropped => None,
+            };
+            let numbers;
+            (numbers, marks) = numbers_of(message, landing);
+            incoming.deliver(message.payload(), numbers.get(..sizes.handles).unwrap_or_default())?;
+        }
+        if sizes.handles > 0 {
+            self.owners().give_out();
+        }
+        let Some(block) = next.take(own) else { return Err(Errno::EAGAIN) };
+        trace::received(&block, self);
+        let (look, spent) = match sizes.handles {
+            0 => (Look::Taken(sizes), own.recycle(block)),
+            _ => (Look::Carries(sizes, block, marks), Spent::default()),
+        };
+        let remains = !own.queue.is_empty();
+        let binding = if remains { own.binding.clone() } else { None };
+        drop(state);
         spent.settle();
         self.peer.writers.wake_one(Events::OUT | Events::WRNORM, Reason::Data);
-        if remains {
+        // After the last one it is the end that others wait for.
+        if remains || hang_up {
             self.readers().wake_one(Events::IN | Events::RDNORM, Reason::Data);
             if let Some(binding) = binding {
                 binding.signal(Signals::READABLE);

@@ -121,7 +121,8 @@ impl Endpoint {
     fn tell(&self, way: Way, outgoing: &mut Outgoing<'_>, binding: Option<Arc<Binding>>) {
         let there = &*self.peer;
         // The numbers of the handles that were sent become free.
-        if outgoing.handles.as_mut().is_some_and(Reserved::release) && there.owners.may_be_unreachable() {
+        let carries = outgoing.handles.as_mut().is_some_and(Reserved::release);
+        if carries && there.owners.may_be_unreachable() {
             collector::request();
         }
         match way {

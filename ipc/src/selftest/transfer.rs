@@ -54,13 +54,25 @@ async fn khandle_transfer_reserve_transaction() {
 
 /// A reservation that nobody finishes frees its number in time, driven by other operations alone.
 async fn khandle_reserved_transfer_timeout_sweep() {
+    for is_leaked in [true, false] {
+        sweep_of_one(is_leaked).await;
+    }
+}
+
+/// Of a value that is leaked, or dropped when its time is long over.
+async fn sweep_of_one(is_leaked: bool) {
     // The clock of the host's simulation jumps, and the time is one for all tests.
     let before = cfg!(not(test)).then(|| set_timeout(Duration::from_millis(120)));
     let process = Process::new(1);
     let (handle, peer) = process.channel();
     let reserved = process.table.reserve(&process.caller, &[handle]).expect("a reservation");
     let id = reserved.capabilities().next().expect("one handle").object().base().id();
-    core::mem::forget(reserved);
+    let mut late = None;
+    if is_leaked {
+        core::mem::forget(reserved);
+    } else {
+        late = Some(reserved);
+    }
     let used = process.table.len();
     let latest = machine::now() + timeout() + Duration::from_secs(4);
     while process.table.len() == used {
@@ -70,10 +82,11 @@ async fn khandle_reserved_transfer_timeout_sweep() {
         executor::sleep_until(machine::now() + Duration::from_millis(10)).await;
     }
     before.map(set_timeout);
-    let object = registry::lookup(id).expect("the leaked value still keeps it");
-    let mut last = None;
-    object.transfers(|transfer| last = Some(transfer.event.name()));
-    assert_eq!(last, Some("drop"));
+    let object = registry::lookup(id).expect("the value still keeps it");
+    drop(late);
+    let mut steps = Vec::new();
+    object.transfers(|transfer| steps.push(transfer.event.name()));
+    assert_eq!(steps, ["take", "drop"]);
 }
 
 /// A send that waits for much longer than a reservation lasts, while others use the table, still has its handle, or is

@@ -288,11 +288,13 @@ impl HandleTable {
     /// Takes the lock, and first whatever reservations are overdue.
     #[inline]
     fn lock(&self) -> SpinGuard<'_, Inner> {
-        let mut inner = self.inner.lock();
-        if inner.reserved > 0 && machine::now() >= inner.sweep_at {
-            inner.sweep();
+        let inner = self.inner.lock();
+        if inner.reserved == 0 || machine::now() < inner.sweep_at {
+            return inner;
         }
-        inner
+        drop(inner);
+        self.sweep();
+        self.inner.lock()
     }
 }
 

@@ -21,7 +21,7 @@ use super::{HandleTable, Inner, index};
 use crate::capability::{Capability, InFlight};
 use crate::lineage::revoke;
 use crate::object::NO_PID;
-use crate::object::history::TransferEvent;
+use crate::object::history::{Step, TransferEvent};
 use crate::rights::AccessOp;
 use crate::stats::{Counter, bump};
 use crate::trace;
@@ -70,20 +70,20 @@ struct Entry {
 pub struct Reserved {
     table: Arc<HandleTable>,
     pid: i32,
-    taken: Taken,
+    progress: Progress,
     entries: ArrayVec<Entry, HANDLES_PER_MESSAGE>,
 }
 
-/// What the histories know of the reservations.
-#[derive(Clone, Copy)]
-enum Taken {
-    /// Nothing, nor will they: not all handles of the message could be reserved.
-    Not,
-    /// Nothing yet: they were made at this moment, and are recorded with the next step.
-    At(Instant),
-    /// That they were made.
+/// How far the handles have come, and what their histories know of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Not all are reserved, and perhaps one cannot be: the histories will not hear of them.
+    Incomplete,
+    /// All are reserved, which is recorded with the next step.
+    Reserved,
+    /// All are reserved, and that is recorded.
     Recorded,
-    /// That they were committed.
+    /// All are in flight.
     Sent,
 }
 
@@ -114,7 +114,7 @@ impl HandleTable {
 }
 
 impl Inner {
-    fn reserve(&mut self, handle: i32, now: Instant) -> Result<Entry> {
+    fn reserve(&mut self, handle: i32, now: Instant, pid: i32) -> Result<Entry> {
         let slot = index(handle)?;
         match self.slots.state(slot) {
             Some(State::Held(held)) => {
@@ -132,6 +132,8 @@ impl Inner {
                     epoch: revoke::epoch(),
                     node: capability.node().clone(),
                     rights: capability.rights(),
+                    pid,
+                    is_recorded: false,
                 };
                 let token = reservation.token;
                 let Some(Held { capability }) = self.slots.take_held(slot, State::Reserved(reservation))
@@ -173,39 +175,41 @@ impl Inner {
         Err(Errno::EAGAIN)
     }
 
-    /// Takes back the numbers of reservations whose time is over.
-    #[cold]
-    pub(super) fn sweep(&mut self) {
+    /// Takes back the numbers of reservations whose time is over, as many as fit. What is returned is dropped without
+    /// the lock: one that was committed meanwhile may be the last to know its object.
+    fn sweep(&mut self) -> ArrayVec<Reservation, HANDLES_PER_MESSAGE> {
         let now = machine::now();
+        let mut swept = ArrayVec::new_const();
         let mut next = Instant::FAR_FUTURE;
         for slot in 0..self.slots.capacity() {
             let Some(reservation) = self.slots.reservation(slot) else { continue };
-            if reservation.deadline > now {
+            if reservation.deadline > now || swept.is_full() {
                 next = next.min(reservation.deadline);
                 continue;
             }
-            let (node, rights) = (reservation.node.clone(), reservation.rights);
-            node.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
-            // The value still owns the capability, so no object ends under the lock.
-            self.slots.free(slot);
+            let lost =
+                [(TransferEvent::Take, reservation.pid, NO_PID), (TransferEvent::Drop, NO_PID, NO_PID)];
+            let steps = if reservation.is_recorded { &lost[1..] } else { &lost[..] };
+            reservation.node.record_transfers(now, reservation.rights, steps);
+            swept.extend(self.slots.take_reservation(slot));
             self.reserved -= 1;
             bump(Counter::Swept);
         }
         self.sweep_at = next;
+        swept
     }
 
-    /// The end of one reservation that was committed: the number becomes free.
-    fn release(&mut self, ticket: Ticket) {
+    /// The end of one reservation that was committed: the number becomes free. What is returned is dropped without the
+    /// lock.
+    fn release(&mut self, ticket: Ticket) -> Option<Reservation> {
         // One that was swept was recorded as lost then.
         if self.dead || self.check(ticket).is_err() {
-            return;
+            return None;
         }
-        let Ok(slot) = index(ticket.handle) else { return };
+        let reservation = self.slots.take_reservation(index(ticket.handle).ok()?)?;
         self.reserved -= 1;
-        if let Some(reservation) = self.slots.reservation(slot) {
-            note_epoch(reservation);
-        }
-        self.slots.free(slot);
+        note_epoch(&reservation);
+        Some(reservation)
     }
 
     /// The end of one that was not: the capability goes back to its slot.
@@ -215,12 +219,24 @@ impl Inner {
         ticket: Ticket,
         capability: Capability,
     ) -> core::result::Result<(), Lost> {
-        if self.dead || self.check(ticket).is_err() {
-            return Err(Lost(capability));
-        }
-        let Ok(slot) = index(ticket.handle) else { return Err(Lost(capability)) };
+        let slot = match index(ticket.handle) {
+            _ if self.dead => return Err(Lost::Refused(capability)),
+            Ok(slot) if self.check(ticket).is_ok() => slot,
+            _ => return Err(Lost::Swept(capability)),
+        };
         self.reserved -= 1;
-        self.hold(slot, table, capability).map_err(|refused| Lost(refused.capability))
+        self.hold(slot, table, capability).map_err(|refused| Lost::Refused(refused.capability))
+    }
+}
+
+impl HandleTable {
+    /// Takes back the numbers of reservations whose time is over.
+    #[cold]
+    pub(super) fn sweep(&self) {
+        while {
+            let swept = self.inner.lock().sweep();
+            swept.is_full()
+        } {}
     }
 }
 
@@ -236,7 +252,12 @@ fn note_epoch(reservation: &Reservation) {
 }
 
 /// A capability that could not go back.
-struct Lost(Capability);
+enum Lost {
+    /// Its time was over, and the sweep recorded it as lost.
+    Swept(Capability),
+    /// It was revoked, or the table is gone.
+    Refused(Capability),
+}
 
 impl Reserved {
     /// No handles yet of `caller`'s table.
@@ -244,7 +265,7 @@ impl Reserved {
     #[must_use]
     pub fn none(table: &Arc<HandleTable>, caller: &Caller) -> Reserved {
         let pid = caller.pid.cast_signed();
-        Reserved { table: table.clone(), pid, taken: Taken::Not, entries: ArrayVec::new_const() }
+        Reserved { table: table.clone(), pid, progress: Progress::Incomplete, entries: ArrayVec::new_const() }
     }
 
     /// Takes `handles` out of their slots, all or none: for a value that has none yet.
@@ -262,10 +283,10 @@ impl Reserved {
             let mut inner = self.table.lock();
             for handle in handles {
                 // What was reserved so far is put back by the drop.
-                self.entries.push(inner.reserve(*handle, now)?);
+                self.entries.push(inner.reserve(*handle, now, self.pid)?);
             }
         }
-        self.taken = Taken::At(now);
+        self.progress = Progress::Reserved;
         if self.entries.len() > 1 {
             // They may name one object, whose history says then that all were taken first.
             self.record();
@@ -291,23 +312,32 @@ impl Reserved {
 
     /// Records that they were taken, for those who look while the message waits.
     pub fn record(&mut self) {
-        let Taken::At(now) = self.taken else { return };
-        let step = (TransferEvent::Take, self.pid, NO_PID);
-        for capability in self.capabilities() {
-            capability.node().record_transfers(now, capability.rights(), &[step]);
+        if self.progress != Progress::Reserved {
+            return;
         }
-        self.taken = Taken::Recorded;
+        self.progress = Progress::Recorded;
+        let now = machine::now();
+        let step = (TransferEvent::Take, self.pid, NO_PID);
+        let mut inner = self.table.inner.lock();
+        for Ticket { handle, token, .. } in self.entries.iter().map(|entry| entry.ticket) {
+            let Ok(slot) = index(handle) else { continue };
+            // One that was swept meanwhile was recorded then.
+            if let Some(reservation) = inner.slots.reservation_mut(slot)
+                && reservation.token == token
+            {
+                reservation.is_recorded = true;
+                reservation.node.record_transfers(now, reservation.rights, &[step]);
+            }
+        }
     }
 
     /// Commits: what was reserved is in flight from now on, in `handles`, and the numbers are free after
     /// [`release`](Self::release). It takes no lock of the table, so a channel does this under its own.
     pub fn commit(&mut self, handles: &mut Handles) {
-        let steps = [(TransferEvent::Take, self.pid, NO_PID), (TransferEvent::Enqueue, self.pid, NO_PID)];
-        let (now, steps) = match self.taken {
-            Taken::At(now) => (now, &steps[..]),
-            _ => (machine::now(), &steps[1..]),
-        };
-        self.taken = Taken::Sent;
+        let now = machine::now();
+        let sent = [(TransferEvent::Take, self.pid, NO_PID), (TransferEvent::Enqueue, self.pid, NO_PID)];
+        let steps = if self.progress == Progress::Recorded { &sent[1..] } else { &sent[..] };
+        self.progress = Progress::Sent;
         for (entry, place) in self.entries.iter_mut().zip(handles) {
             if let Some(capability) = entry.capability.take() {
                 capability.node().record_transfers(now, capability.rights(), steps);
@@ -318,14 +348,13 @@ impl Reserved {
 
     /// The numbers of what was committed become free. The caller holds no lock. True when there were any.
     pub fn release(&mut self) -> bool {
-        if !matches!(self.taken, Taken::Sent) || self.entries.is_empty() {
+        if self.progress != Progress::Sent || self.entries.is_empty() {
             return false;
         }
+        let mut released = ArrayVec::<_, HANDLES_PER_MESSAGE>::new_const();
         {
             let mut inner = self.table.inner.lock();
-            for entry in &self.entries {
-                inner.release(entry.ticket);
-            }
+            released.extend(self.entries.iter().filter_map(|entry| inner.release(entry.ticket)));
         }
         self.entries.clear();
         true
@@ -334,12 +363,30 @@ impl Reserved {
     /// Puts back what was not sent.
     #[cold]
     fn restore(&mut self) {
-        self.record();
-        let is_known = matches!(self.taken, Taken::Recorded);
         for Entry { ticket, capability } in core::mem::take(&mut self.entries) {
             if let Some(capability) = capability {
-                put_back(&self.table, ticket, capability, self.pid, is_known);
+                self.put_back(ticket, capability);
             }
+        }
+    }
+
+    /// Puts one capability back where it came from, or drops it when that cannot be.
+    fn put_back(&self, ticket: Ticket, capability: Capability) {
+        let (node, rights) = (capability.node().clone(), capability.rights());
+        let taken = (TransferEvent::Take, self.pid, NO_PID);
+        let record = |last: Step| match self.progress {
+            Progress::Incomplete if last.0 == TransferEvent::Restore => {}
+            Progress::Reserved => node.record_transfers(machine::now(), rights, &[taken, last]),
+            _ => node.record_transfers(machine::now(), rights, &[last]),
+        };
+        let restored = self.table.inner.lock().restore(&self.table, ticket, capability);
+        match restored {
+            Ok(()) => record((TransferEvent::Restore, NO_PID, self.pid)),
+            Err(Lost::Refused(capability)) => {
+                record((TransferEvent::Drop, NO_PID, NO_PID));
+                drop(capability);
+            }
+            Err(Lost::Swept(capability)) => drop(capability),
         }
     }
 
@@ -372,22 +419,6 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if !self.release() && !self.entries.is_empty() {
             self.restore();
-        }
-    }
-}
-
-/// Puts one capability back where it came from, or drops it when that cannot be. The histories learn of it if they know
-/// that it was taken.
-#[cold]
-fn put_back(table: &Arc<HandleTable>, ticket: Ticket, capability: Capability, pid: i32, is_known: bool) {
-    let (node, rights) = (capability.node().clone(), capability.rights());
-    let restored = table.inner.lock().restore(table, ticket, capability);
-    match restored {
-        Ok(()) if is_known => node.record_transfer(TransferEvent::Restore, NO_PID, pid, rights),
-        Ok(()) => {}
-        Err(Lost(capability)) => {
-            node.record_transfer(TransferEvent::Drop, NO_PID, NO_PID, rights);
-            drop(capability);
         }
     }
 }

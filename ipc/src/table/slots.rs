@@ -32,6 +32,10 @@ pub(super) struct Reservation {
     pub(super) epoch: u64,
     pub(super) node: Arc<CapNode>,
     pub(super) rights: Rights,
+    /// Whose process it is taken from.
+    pub(super) pid: i32,
+    /// The history says that it was taken.
+    pub(super) is_recorded: bool,
 }
 
 /// What is in a slot.
@@ -56,8 +60,13 @@ struct Slot {
 impl Slot {
     #[inline]
     fn change(&mut self, state: State) {
-        self.generation = self.generation.wrapping_add(1).max(1);
+        self.moves();
         self.state = state;
+    }
+
+    #[inline]
+    fn moves(&mut self) {
+        self.generation = self.generation.wrapping_add(1).max(1);
     }
 }
 
@@ -144,9 +153,25 @@ impl Slots {
         if !matches!(slot.state, State::Held(_)) {
             return None;
         }
-        slot.generation = slot.generation.wrapping_add(1).max(1);
+        slot.moves();
         match core::mem::replace(&mut slot.state, left) {
             State::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Frees a number that is reserved: the reservation, which may be the last to know its object.
+    #[inline]
+    pub(super) fn take_reservation(&mut self, slot: usize) -> Option<Reservation> {
+        let place = self.slots.get_mut(slot)?;
+        if !matches!(place.state, State::Reserved(_)) {
+            return None;
+        }
+        place.moves();
+        let state = core::mem::replace(&mut place.state, State::Free);
+        self.mark(slot, false);
+        match state {
+            State::Reserved(reservation) => Some(reservation),
             _ => None,
         }
     }
@@ -159,10 +184,9 @@ impl Slots {
 
     /// Frees a number that holds a capability, which is returned.
     pub(super) fn empty(&mut self, slot: usize) -> Option<Held> {
-        self.held(slot)?;
-        let held = self.take_held(slot, State::Free);
+        let held = self.take_held(slot, State::Free)?;
         self.mark(slot, false);
-        held
+        Some(held)
     }
 
     fn mark(&mut self, slot: usize, used: bool) {

@@ -1,12 +1,15 @@
 //! Numbers, rights, reservations, sharing.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base::Errno;
+use base::sync::atomic::{AtomicBool, Ordering};
 
 use super::support::{Process, now};
-use crate::table::reserve::set_timeout;
+use crate::file::{FileNode, FileObject};
+use crate::table::reserve::{HANDLES_PER_MESSAGE, set_timeout};
 use crate::{AccessOp, Rights};
 
 /// The tests that set the time of reservations, and those that would notice.
@@ -175,4 +178,38 @@ fn rows_show_what_is_being_sent() {
     assert_eq!((row.handle, row.reserved), (two, false));
     assert!(process.table.next_row(2).is_none());
     drop(reserved);
+}
+
+/// A file that must not end while a lock is held.
+struct Unlocked(Arc<AtomicBool>);
+
+impl Drop for Unlocked {
+    fn drop(&mut self) {
+        base::sync::assert_none_held();
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl FileObject for Unlocked {
+    fn as_any(self: Arc<Self>) -> Arc<dyn core::any::Any + Send + Sync> {
+        self
+    }
+}
+
+/// The receiver closes what was sent before the sender's number is free: the reservation is the last to know it.
+#[test]
+fn what_was_committed_ends_outside_the_tables_lock() {
+    let process = Process::new(1);
+    let ended = Arc::new(AtomicBool::new(false));
+    let file = Arc::new(Unlocked(ended.clone()));
+    let capability = FileNode::capability(&process.caller, file, Rights::all()).unwrap();
+    let handle = process.table.insert(&process.caller, capability, false).unwrap();
+    let mut reserved = process.table.reserve(&process.caller, &[handle]).unwrap();
+    let mut handles = [const { None }; HANDLES_PER_MESSAGE];
+    reserved.commit(&mut handles);
+    drop(handles);
+    assert!(!ended.load(Ordering::Relaxed));
+    assert!(reserved.release());
+    assert!(ended.load(Ordering::Relaxed));
+    assert!(process.table.is_empty());
 }

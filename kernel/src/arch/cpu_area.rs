@@ -149,6 +149,12 @@ impl CpuArea {
         self.segments.load();
         // SAFETY: the area of this CPU lives for ever.
         unsafe { BaseRegister::Gs.write(core::ptr::from_ref(self).addr() as u64) };
+        // As `fs_base` and `gs_base` say: what a reset leaves there is not the same for all.
+        // SAFETY: 0 is canonical.
+        unsafe {
+            BaseRegister::Fs.write(0);
+            BaseRegister::KernelGs.write(0);
+        }
         features::enable(self.index());
     }
 

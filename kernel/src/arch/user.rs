@@ -102,7 +102,8 @@ fn is_canonical(address: u64) -> bool {
 fn switch_to(cpu: &CpuArea, fpu: &mut FpuArea) {
     fpu.load(cpu);
     for base in [&cpu.fs_base, &cpu.gs_base] {
-        // A selector makes it 0 and nothing else, for all segments begin there.
+        // A program that loads a selector makes it 0 and nothing else, for all segments begin there, and has no
+        // instruction that writes it (FSGSBASE is off).
         if base.load(Ordering::Relaxed) != 0 {
             // Never equal to what a thread wants.
             base.store(u64::MAX, Ordering::Relaxed);

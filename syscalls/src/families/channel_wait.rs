@@ -14,7 +14,7 @@ use base::memory::BoxFuture;
 use base::time::Instant;
 use executor::pollwait::{Baton, Reason, Seq, WaitFuture};
 use ipc::Access;
-use ipc::channel::{Attempt, Awaited, Endpoint, Options, Outcome, Place, Receiver};
+use ipc::channel::{Attempt, Awaited, Options, Outcome, Place, Receiver};
 
 use super::channel_message::{Buffers, Header, finish, finish_now};
 use crate::declare::Tried;
@@ -41,25 +41,19 @@ pub(super) struct Held {
     pub(super) resources: Arc<Resources>,
     /// The handle in whose name.
     pub(super) access: Access,
-    pub(super) what: What,
-}
-
-/// What is waited for.
-pub(super) enum What {
-    /// The next message at this end.
-    Message(Arc<Endpoint>),
-    /// The reply to a call, where it comes.
-    Reply(Place),
+    /// Of a call, where the reply comes; nothing of a receive.
+    pub(super) reply: Option<Place>,
 }
 
 impl Rest {
     /// Keeps `held` for the call whose rest this is; there is none before.
     #[inline(always)]
     pub(super) fn hold(&mut self, held: Held) {
-        debug_assert!(self.held.is_none(), "one call at a time");
-        if self.held.is_none() {
-            // Of nothing: so the compiler need not look for what there is to drop.
-            core::mem::forget(self.held.replace(held));
+        let before = self.held.replace(held);
+        debug_assert!(before.is_none(), "one call at a time");
+        // As a case of its own: so nothing is looked through when there is nothing to drop.
+        if let Some(before) = before {
+            drop(before);
         }
     }
 
@@ -84,7 +78,12 @@ impl Rest {
     /// The call that waits.
     #[inline(always)]
     pub(crate) fn waiting(&self) -> Option<Waiting<'_>> {
-        self.held.as_ref().map(|held| Waiting { rest: self, held })
+        let held = self.held.as_ref()?;
+        let awaited = match &held.reply {
+            Some(place) => Awaited::reply(place),
+            None => Awaited::message(held.access.object().channel()?),
+        };
+        Some(Waiting { rest: self, held, awaited })
     }
 
     /// The call is over.
@@ -99,6 +98,7 @@ impl Rest {
 pub(crate) struct Waiting<'a> {
     rest: &'a Rest,
     held: &'a Held,
+    awaited: Awaited<'a>,
 }
 
 impl Resources {
@@ -110,14 +110,6 @@ impl Resources {
 }
 
 impl<'a> Waiting<'a> {
-    #[inline]
-    fn awaited(self) -> Awaited<'a> {
-        match &self.held.what {
-            What::Message(endpoint) => Awaited::message(endpoint),
-            What::Reply(place) => Awaited::reply(place),
-        }
-    }
-
     #[inline]
     fn receiver(self) -> Receiver<'a> {
         self.held.resources.receiver(&self.held.access, self.rest.options)
@@ -132,7 +124,7 @@ impl<'a> Waiting<'a> {
     #[inline(always)]
     fn attempt(self, after: Option<Reason>) -> Attempt {
         let mut buffers = Buffers::new(self.memory(), &self.rest.header);
-        self.awaited().attempt(self.receiver(), &mut buffers, after)
+        self.awaited.attempt(self.receiver(), &mut buffers, after)
     }
 
     /// The first wait.
@@ -143,7 +135,7 @@ impl<'a> Waiting<'a> {
 
     #[inline(always)]
     fn wait_since(self, seen: Seq) -> WaitFuture<'a> {
-        self.awaited().source().wait(seen, Awaited::wait(self.rest.deadline))
+        self.awaited.source().wait(seen, Awaited::wait(self.rest.deadline))
     }
 
     /// Waits in `wait` for the message and takes it.
@@ -156,7 +148,7 @@ impl<'a> Waiting<'a> {
     async fn get(self, mut baton: Baton<'_>) -> Result<u64> {
         let memory = self.memory();
         let mut buffers = Buffers::new(memory, &self.rest.header);
-        let outcome = self.awaited().get(self.receiver(), &mut buffers, self.rest.deadline).await?;
+        let outcome = self.awaited.get(self.receiver(), &mut buffers, self.rest.deadline).await?;
         if matches!(outcome, Outcome::Message(_)) {
             baton.used();
         }
@@ -167,7 +159,7 @@ impl<'a> Waiting<'a> {
 /// The future of a receive or call that waits: its output is what that answers.
 ///
 /// Only the wait itself is a future of its own: between two waits everything is done in one go, unless a page is
-/// missing. A drop leaves the message where it is; the reply to a call is queued then like any message.
+/// missing. A drop leaves the message where it is; a reply to a call is queued then like any message.
 pub(crate) struct Receiving<'w, 'a> {
     waiting: Waiting<'a>,
     wait: Pin<&'w mut WaitFuture<'a>>,

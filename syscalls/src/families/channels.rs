@@ -2,7 +2,7 @@
 //!
 //! What can be done at once is done without a future: the program's memory is resident and the other end has
 //! room, or has sent something. A receive or call that then only has to wait goes on in
-//! [`Waiting`]; everything else starts over.
+//! [`Rest`]; everything else starts over.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,7 +20,7 @@ use ipc::table::reserve::Reserved;
 use ipc::{Access, AccessOp};
 
 use super::channel_message::{Buffers, Header, decode_handles, finish};
-use super::channel_wait::{Held, Rest, What};
+use super::channel_wait::{Held, Rest};
 use super::handles::{cloexec_of, no_flags, required};
 use crate::declare;
 use crate::declare::{Pointer, Tried};
@@ -216,12 +216,11 @@ fn receive_now(
     header: Header,
     options: Options,
 ) -> Tried {
-    let what = match endpoint(&access) {
-        Ok(endpoint) => What::Message(endpoint.clone()),
-        Err(error) => return Tried::Done(Err(error)),
-    };
+    if let Err(error) = endpoint(&access) {
+        return Tried::Done(Err(error));
+    }
     (rest.header, rest.options, rest.deadline) = (header, options, None);
-    rest.hold(Held { resources, access, what });
+    rest.hold(Held { resources, access, reply: None });
     rest.try_now()
 }
 
@@ -280,14 +279,13 @@ fn try_call(
         let seen = endpoint.calls().observe();
         let place = endpoint.begin_call(&mut outgoing)?;
         endpoint.try_send(&resources.caller, Some(access.node()), &mut outgoing, Options::empty())?;
-        outgoing.handles = None;
         Ok((access, seen, place))
     };
     match call() {
         Ok((access, seen, place)) => {
             let deadline = deadline_of(timeout_ns);
             (rest.header, rest.options, rest.seen, rest.deadline) = (header, options, seen, deadline);
-            rest.hold(Held { resources, access, what: What::Reply(place) });
+            rest.hold(Held { resources, access, reply: Some(place) });
             Tried::Waits
         }
         // The queue is full, or too many wait: the future tells them apart.

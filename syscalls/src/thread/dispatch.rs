@@ -160,7 +160,8 @@ pub(super) async fn dispatch(
 }
 
 /// Goes on with a call whose try before the future left only the wait, which is in `rest`. As [`dispatch`]; for threads
-/// that are watched.
+/// that are watched. Boxed, so that the loop of the others has [`Receiving`](crate::families::channel_wait::Receiving) in
+/// line with it.
 pub(super) async fn go_on(
     thread: &Thread,
     context: &mut UserContext,

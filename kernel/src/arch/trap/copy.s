@@ -3,7 +3,7 @@
 
 .section .text.copy, "ax", @progbits
 
-// Copies \length (rcx) bytes from rsi to rdi, of which \user lies in user memory; rax becomes the number of bytes
+// Copies rcx bytes from rsi to rdi, of which \user lies in user memory; rax becomes the number of bytes
 // copied. What is behind user space is cut off like a page that is missing: whoever retries has to come to an address
 // that nobody can make resident.
 .macro USER_COPY user

@@ -209,6 +209,8 @@ impl<F: Future> Future for Noticed<'_, '_, F> {
         let polled = this.future.as_mut().poll(context);
         if polled.is_pending() {
             this.line.waits();
+            // What the line took is this task's too.
+            let _ = executor::poll_ends();
         }
         polled
     }
