@@ -19,7 +19,7 @@ use super::landing::LANDING_MAX;
 use super::slots::{Held, Reservation, State};
 use super::{HandleTable, Inner, index};
 use crate::capability::{Capability, InFlight};
-use crate::lineage::revoke;
+use crate::lineage::{CapNode, revoke};
 use crate::object::NO_PID;
 use crate::object::history::{Step, TransferEvent};
 use crate::rights::AccessOp;
@@ -177,7 +177,7 @@ impl Inner {
 
     /// Takes back the numbers of reservations whose time is over, as many as fit. What is returned is dropped without
     /// the lock: one that was committed meanwhile may be the last to know its object.
-    fn sweep(&mut self) -> ArrayVec<Reservation, HANDLES_PER_MESSAGE> {
+    fn sweep(&mut self) -> ArrayVec<Arc<CapNode>, HANDLES_PER_MESSAGE> {
         let now = machine::now();
         let mut swept = ArrayVec::new_const();
         let mut next = Instant::FAR_FUTURE;
@@ -191,7 +191,7 @@ impl Inner {
                 [(TransferEvent::Take, reservation.pid, NO_PID), (TransferEvent::Drop, NO_PID, NO_PID)];
             let steps = if reservation.is_recorded { &lost[1..] } else { &lost[..] };
             reservation.node.record_transfers(now, reservation.rights, steps);
-            swept.extend(self.slots.take_reservation(slot));
+            swept.extend(self.slots.take_reservation(slot).map(|reservation| reservation.node));
             self.reserved -= 1;
             bump(Counter::Swept);
         }
@@ -201,7 +201,8 @@ impl Inner {
 
     /// The end of one reservation that was committed: the number becomes free. What is returned is dropped without the
     /// lock.
-    fn release(&mut self, ticket: Ticket) -> Option<Reservation> {
+    #[inline]
+    fn release(&mut self, ticket: Ticket) -> Option<Arc<CapNode>> {
         // One that was swept was recorded as lost then.
         if self.dead || self.check(ticket).is_err() {
             return None;
@@ -209,7 +210,7 @@ impl Inner {
         let reservation = self.slots.take_reservation(index(ticket.handle).ok()?)?;
         self.reserved -= 1;
         note_epoch(&reservation);
-        Some(reservation)
+        Some(reservation.node)
     }
 
     /// The end of one that was not: the capability goes back to its slot.
@@ -233,10 +234,12 @@ impl HandleTable {
     /// Takes back the numbers of reservations whose time is over.
     #[cold]
     pub(super) fn sweep(&self) {
-        while {
+        loop {
             let swept = self.inner.lock().sweep();
-            swept.is_full()
-        } {}
+            if !swept.is_full() {
+                return;
+            }
+        }
     }
 }
 
