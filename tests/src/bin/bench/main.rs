@@ -12,6 +12,7 @@ mod messages;
 mod meter;
 mod observe;
 mod processes;
+mod round_trips;
 mod signals;
 mod syscalls;
 
@@ -31,6 +32,7 @@ const OPERATIONS: &[&[Operation]] = &[
     syscalls::OPERATIONS,
     messages::OPERATIONS,
     channels::OPERATIONS,
+    round_trips::OPERATIONS,
     epoll::OPERATIONS,
     observe::OPERATIONS,
     processes::OPERATIONS,
