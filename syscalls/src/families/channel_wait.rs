@@ -1,4 +1,4 @@
-//! Receives and calls that found nothing at their first try: what is left of them is to wait.
+//! Receives, from their first look on, and calls that have sent their question: what is left of them is to wait.
 //!
 //! They are the calls that wait most often, so they go on where the try ended: nothing is looked up or decoded
 //! twice.

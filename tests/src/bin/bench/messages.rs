@@ -10,14 +10,15 @@ const fn operation(name: &'static str, measure: fn(&Meter) -> u64) -> Operation 
 }
 
 pub(super) const OPERATIONS: &[Operation] = &[
-    operation("pipe_round_trip_1b", |meter| pipe_round_trip(meter, 1)),
-    operation("pipe_round_trip_4k", |meter| pipe_round_trip(meter, 4096)),
+    operation("pipe_round_trip_1b", |meter| round_trip(meter, [pipe(), pipe()], &[0])),
+    operation("pipe_round_trip_4k", |meter| round_trip(meter, [pipe(), pipe()], &[0; 4096])),
     operation("pipe_64k_through", pipe_through),
     operation("futex_round_trip", futex_round_trip),
     operation("sched_yield_two", sched_yield_two),
 ];
 
-fn pipe() -> [i32; 2] {
+/// A pipe's end to read from and its end to write to.
+pub(super) fn pipe() -> [i32; 2] {
     let mut ends = [0i32; 2];
     sure(call!(SYS_pipe2, ends.as_mut_ptr(), 0));
     ends
@@ -44,13 +45,13 @@ pub(super) fn end(pid: i32) {
     }
 }
 
-fn close(ends: [i32; 2]) {
+pub(super) fn close(ends: [i32; 2]) {
     for end in ends {
         call!(SYS_close, end);
     }
 }
 
-fn move_all(number: Direction, fd: i32, buffer: &mut [u8]) -> bool {
+pub(super) fn move_all(number: Direction, fd: i32, buffer: &mut [u8]) -> bool {
     let mut done = 0;
     while done < buffer.len() {
         let rest = &mut buffer[done..];
@@ -66,23 +67,23 @@ fn move_all(number: Direction, fd: i32, buffer: &mut [u8]) -> bool {
     true
 }
 
-enum Direction {
+pub(super) enum Direction {
     In,
     Out,
 }
 
-fn pipe_round_trip(meter: &Meter, size: usize) -> u64 {
-    let (there, back) = (pipe(), pipe());
-    let mut buffer = vec![0u8; size];
+/// `message` over one way to another process, and back over the other.
+pub(super) fn round_trip(meter: &Meter, [there, back]: [[i32; 2]; 2], message: &[u8]) -> u64 {
+    let mut buffer = message.to_vec();
     let peer = child(|| {
-        let mut buffer = vec![0u8; size];
+        let mut buffer = message.to_vec();
         while move_all(Direction::In, there[0], &mut buffer) && move_all(Direction::Out, back[1], &mut buffer)
         {
         }
     });
     let cost = meter.each(500, || {
-        move_all(Direction::Out, there[1], &mut buffer);
-        move_all(Direction::In, back[0], &mut buffer);
+        let went = move_all(Direction::Out, there[1], &mut buffer);
+        assert!(went && move_all(Direction::In, back[0], &mut buffer), "the other side is gone");
     });
     end(peer);
     close(there);

@@ -1,7 +1,7 @@
 //! What both kernels have to go from one process to another and back: what channels are compared with.
 
 use super::Operation;
-use super::messages::{child, end};
+use super::messages::{Direction, child, close, end, move_all, pipe, round_trip};
 use super::meter::{Meter, call, sure};
 
 const fn operation(name: &'static str, measure: fn(&Meter) -> u64) -> Operation {
@@ -12,56 +12,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("pipe_round_trip_64b", |meter| round_trip(meter, [pipe(), pipe()], &[7; BYTES])),
     // A counter moves eight bytes, and what it gives may be written again.
     operation("eventfd_round_trip", |meter| round_trip(meter, [eventfd(), eventfd()], &1u64.to_ne_bytes())),
-    operation("unix_stream_round_trip_64b", |meter| {
-        socket_round_trip(meter, libc::SOCK_STREAM, |pair| round_trip_of(pair, [7; BYTES]))
-    }),
-    operation("unix_seqpacket_round_trip_64b", |meter| {
-        socket_round_trip(meter, libc::SOCK_SEQPACKET, |pair| round_trip_of(pair, [7; BYTES]))
-    }),
+    operation("unix_stream_round_trip_64b", |meter| socket_round_trip(meter, libc::SOCK_STREAM, Plain)),
+    operation("unix_seqpacket_round_trip_64b", |meter| socket_round_trip(meter, libc::SOCK_SEQPACKET, Plain)),
     operation("unix_rights_round_trip", |meter| socket_round_trip(meter, libc::SOCK_STREAM, Rights::of)),
 ];
 
 const BYTES: usize = 64;
 
-/// What is read and what is written: the two ends of one way.
-type Way = [i32; 2];
-
-fn pipe() -> Way {
-    let mut ends = [0; 2];
-    sure(call!(SYS_pipe2, ends.as_mut_ptr(), 0));
-    ends
-}
-
-fn eventfd() -> Way {
+/// A counter, as the end to read from and the end to write to.
+fn eventfd() -> [i32; 2] {
     let counter = sure(call!(SYS_eventfd2, 0, 0)) as i32;
     [counter, counter]
-}
-
-fn close(descriptors: impl IntoIterator<Item = i32>) {
-    for descriptor in descriptors {
-        call!(SYS_close, descriptor);
-    }
-}
-
-/// A message over one way and back over the other.
-fn round_trip(meter: &Meter, [there, back]: [Way; 2], message: &[u8]) -> u64 {
-    let mut buffer = message.to_vec();
-    let peer = child(|| {
-        let mut buffer = vec![0; message.len()];
-        while read(there[0], &mut buffer) && write(back[1], &buffer) {}
-    });
-    let cost = meter.each(500, || write(there[1], &buffer) && read(back[0], &mut buffer));
-    end(peer);
-    close([there, back].into_iter().flatten());
-    cost
-}
-
-fn read(descriptor: i32, buffer: &mut [u8]) -> bool {
-    call!(SYS_read, descriptor, buffer.as_mut_ptr(), buffer.len()) == buffer.len() as isize
-}
-
-fn write(descriptor: i32, buffer: &[u8]) -> bool {
-    call!(SYS_write, descriptor, buffer.as_ptr(), buffer.len()) == buffer.len() as isize
 }
 
 /// One side of a round trip over a pair of sockets.
@@ -79,26 +40,22 @@ fn socket_round_trip<S: Side>(meter: &Meter, kind: i32, make: fn(i32) -> S) -> u
         while side.receive() && side.send() {}
     });
     let mut side = make(pair[0]);
-    let cost = meter.each(500, || side.send() && side.receive());
+    let cost = meter.each(500, || assert!(side.send() && side.receive(), "the other side is gone"));
     end(peer);
     close(pair);
     cost
 }
 
 /// A plain message.
-struct Plain<const N: usize>(i32, [u8; N]);
+struct Plain(i32);
 
-fn round_trip_of<const N: usize>(socket: i32, message: [u8; N]) -> Plain<N> {
-    Plain(socket, message)
-}
-
-impl<const N: usize> Side for Plain<N> {
+impl Side for Plain {
     fn send(&mut self) -> bool {
-        write(self.0, &self.1)
+        move_all(Direction::Out, self.0, &mut [7; BYTES])
     }
 
     fn receive(&mut self) -> bool {
-        read(self.0, &mut self.1)
+        move_all(Direction::In, self.0, &mut [7; BYTES])
     }
 }
 
